@@ -1,0 +1,118 @@
+"""Levels, exact counts per layer, and the large-final masks."""
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.errors import UserError
+from lib.models import Architecture
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """One step of iterative pruning.
+
+    Attributes
+    ----------
+    name : str
+        'dense', or the percentage of the original weights that is pruned, such as '50' or '99.9'.
+    kept : Fraction
+        Fraction of every layer's original weights that is kept; exact, so that counts are too.
+    """
+
+    name: str
+    kept: Fraction
+
+    @property
+    def pruned(self) -> float:
+        """Fraction of the original weights that is pruned."""
+        return float(1 - self.kept)
+
+
+def percent_levels(*percent: str) -> tuple[Level, ...]:
+    """Return the dense level and one level for each percentage pruned, such as ``'50', '99.9'``."""
+    return (Level("dense", Fraction(1)),) + tuple(
+        Level(p, 1 - Fraction(p) / 100) for p in percent
+    )
+
+
+def kept_counts(architecture: Architecture, level: Level) -> dict[str, int]:
+    """Return how many weights each layer keeps, by layer name: the exact product, truncated.
+
+    References
+    ----------
+    Zhou et al. 2019 (reference code): the kept count is truncated to an integer, layer by layer.
+    """
+    return {layer.name: int(layer.size * level.kept) for layer in architecture.layers}
+
+
+def large_final(
+    weights: NDArray[np.floating], masks: NDArray[np.bool_], count: int
+) -> NDArray[np.bool_]:
+    """Return the masks that keep the `count` survivors of largest final magnitude.
+
+    Of equal magnitudes the one that comes first is kept.
+
+    Parameters
+    ----------
+    weights : float array, shape (replicas, n)
+        Final weights of one layer.
+    masks : bool array, shape (replicas, n)
+        The survivors so far.
+    count : int
+        How many to keep in each replica.
+
+    Returns
+    -------
+    bool array, shape (replicas, n)
+
+    Raises
+    ------
+    UserError
+        If a replica has fewer than `count` survivors, or a weight is not finite.
+
+    References
+    ----------
+    Criterion "large final" of Zhou et al. 2019, section 3; paper A, section 2.
+    """
+    survivors = int(masks.sum(axis=1).min())
+    if not 0 <= count <= survivors:
+        raise UserError(f"count is {count}: it must lie between 0 and the {survivors} surviving weights")
+    if not np.isfinite(weights[masks]).all():
+        raise UserError("weights hold a value that is not finite: the training has diverged")
+    n = weights.shape[1]
+    if count == 0:
+        return np.zeros_like(masks)
+    magnitude = np.where(masks, np.abs(weights), -1.0)
+    threshold = np.partition(magnitude, n - count, axis=1)[:, n - count, None]
+    above = magnitude > threshold
+    tied = magnitude == threshold
+    missing = count - above.sum(axis=1, keepdims=True)
+    return above | (tied & (np.cumsum(tied, axis=1) <= missing))
+
+
+def prune(
+    architecture: Architecture, parameters: NDArray[np.floating], masks: NDArray[np.bool_], level: Level
+) -> NDArray[np.bool_]:
+    """Return the masks of `level`: large-final within every layer.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    parameters : float array, shape (replicas, parameter_count)
+        Final parameters of the level before.
+    masks : bool array, shape (replicas, weight_count)
+        Masks of the level before.
+    level : Level
+
+    Returns
+    -------
+    bool array, shape (replicas, weight_count)
+    """
+    counts = kept_counts(architecture, level)
+    return np.concatenate(
+        [large_final(parameters[:, s], masks[:, s], counts[name]) for name, s in architecture.weight_slices().items()],
+        axis=1,
+    )

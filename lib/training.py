@@ -1,0 +1,485 @@
+"""Trains a stack of masked replicas at once; the only module that needs torch.
+
+All replicas of an experiment are one network with grouped convolutions and batched matrix products,
+their parameters one array of shape (replicas, parameters).  On a CUDA GPU the images lie on the device
+and one step of the whole stack is one captured CUDA graph.  On a CPU each replica is a stack of one,
+trained on one thread, as many at once as there are cores: there a loop over replicas beats grouped
+convolutions, and a replica's bits do not depend on how many others there are.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import multiprocessing
+import os
+import platform
+import time
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from lib.datasets import Images
+from lib.errors import UserError
+from lib.experiments import Experiment
+from lib.models import Architecture, initial_parameters
+from lib.pruning import prune
+from lib.tickets import TEST_LOGITS, LevelRecord, Store
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What training one stack through one level gives; R replicas.
+
+    Attributes
+    ----------
+    parameters : float32 array, shape (R, parameter_count)
+    logits : float32 array, shape (R, 2000, classes)
+    correct : int64 array, shape (R,)
+    losses : float32 array, shape (R, epochs)
+    """
+
+    parameters: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    correct: NDArray[np.int64]
+    losses: NDArray[np.float32]
+
+
+class _MaxPool(torch.autograd.Function):
+    """2 x 2 max-pooling in elementwise maxima: faster on a CPU than ``F.max_pool2d``, which branches.
+
+    Of equal values one gets the whole gradient, as in ``F.max_pool2d``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        n, c, height, width = x.shape
+        x = x[:, :, : height // 2 * 2, : width // 2 * 2].reshape(-1, 2, width // 2 * 2)
+        upper, lower = x[:, 0], x[:, 1]
+        columns = torch.maximum(upper, lower).view(-1, 2)
+        left, right = columns[:, 0], columns[:, 1]
+        ctx.save_for_backward(upper >= lower, left >= right)
+        ctx.shape = (n, c, height, width)
+        return torch.maximum(left, right).view(n, c, height // 2, width // 2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        upper, left = ctx.saved_tensors
+        n, c, height, width = ctx.shape
+        even = (height // 2 * 2, width // 2 * 2)
+        columns = _route(gradient.reshape(-1), left).view(-1, even[1])
+        rows = torch.empty((n * c * even[0] // 2, 2, even[1]), dtype=gradient.dtype)
+        torch.mul(columns, upper, out=rows[:, 0])
+        torch.sub(columns, rows[:, 0], out=rows[:, 1])
+        result = rows.view(n, c, *even)
+        return F.pad(result, (0, width - even[1], 0, height - even[0])) if even != (height, width) else result
+
+
+def _route(gradient: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """Return pairs that hold each gradient in their first place where `first`, else in their second."""
+    pairs = torch.empty((gradient.numel(), 2), dtype=gradient.dtype)
+    torch.mul(gradient, first, out=pairs[:, 0])
+    torch.sub(gradient, pairs[:, 0], out=pairs[:, 1])
+    return pairs
+
+
+class Stack:
+    """Several replicas of one architecture, trained together step by step.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    parameters : float32 array, shape (replicas, parameter_count)
+        Initial parameters, before masking.
+    masks : bool array, shape (replicas, weight_count)
+    learning_rate : float
+    noise : float
+        Relative uniform noise on every gradient; 0 for none.
+    seed : int
+        Of that noise.
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        parameters: NDArray[np.float32],
+        masks: NDArray[np.bool_],
+        learning_rate: float,
+        noise: float = 0.0,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.architecture = architecture
+        self.device = torch.device(device)
+        self.replicas = parameters.shape[0]
+        self.learning_rate, self.noise = learning_rate, noise
+        self.mask = torch.ones(parameters.shape, device=self.device)
+        self.mask[:, : architecture.weight_count] = torch.from_numpy(masks.astype(np.float32)).to(self.device)
+        self.flat = torch.from_numpy(parameters).to(self.device) * self.mask
+        self.first_moment = torch.zeros_like(self.flat)
+        self.second_moment = torch.zeros_like(self.flat)
+        self.time = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.loss_sum = torch.zeros(self.replicas, device=self.device)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        # Leaves that share their memory with `flat`, so that autograd sees one tensor a layer.
+        weights, biases = architecture.weight_slices(), architecture.bias_slices()
+        self.weights = [
+            self.flat[:, weights[y.name]].view(self.replicas, *y.shape).detach().requires_grad_()
+            for y in architecture.layers
+        ]
+        self.biases = [
+            self.flat[:, biases[y.name]].detach().requires_grad_() for y in architecture.layers
+        ]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits of each replica for its own images.
+
+        Parameters
+        ----------
+        images : uint8 tensor, shape (replicas, batch, channels, height, width)
+
+        Returns
+        -------
+        float32 tensor, shape (replicas, batch, classes)
+        """
+        replicas, batch = images.shape[:2]
+        # Grouped convolutions want the replicas among the channels, dense layers want them in front.
+        x = images.transpose(0, 1).reshape(batch, -1, *images.shape[3:]).float() * (1 / 255)
+        stacked_channels = True
+        last = len(self.weights) - 1
+        for number, (layer, w, b) in enumerate(zip(self.architecture.layers, self.weights, self.biases, strict=True)):
+            if len(layer.shape) == 4:
+                x = F.conv2d(x, w.flatten(0, 1), b.reshape(-1), padding=layer.padding, groups=replicas)
+                if layer.pool:
+                    x = _MaxPool.apply(x) if x.device.type == "cpu" else F.max_pool2d(x, 2)
+            else:
+                if stacked_channels:
+                    x = x.view(batch, replicas, -1).transpose(0, 1)
+                    stacked_channels = False
+                x = torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2))
+            if number < last:
+                x = F.relu(x)
+        return x
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Do one step of Adam on the mean cross-entropy of every replica's own batch.
+
+        Parameters
+        ----------
+        images : uint8 tensor, shape (replicas, batch, channels, height, width)
+        labels : int64 tensor, shape (replicas, batch)
+        """
+        logits = self.forward(images)
+        losses = F.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
+        losses = losses.view(self.replicas, -1).mean(dim=1)
+        gradients = torch.autograd.grad(losses.sum(), [*self.weights, *self.biases])
+        with torch.no_grad():
+            self.loss_sum += losses.detach()
+            gradient = torch.cat([g.reshape(self.replicas, -1) for g in gradients], dim=1)
+            # A pruned weight starts at zero and never gets a gradient, so it stays there.
+            gradient *= self.mask
+            if self.noise:
+                shake = torch.rand(gradient.shape, generator=self.generator, device=self.device)
+                gradient *= 1 + self.noise * (2 * shake - 1)
+            self.time += 1
+            self.first_moment.lerp_(gradient, 1 - BETAS[0])
+            self.second_moment.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+            spread = (self.second_moment / (1 - BETAS[1] ** self.time)).sqrt_().add_(EPSILON)
+            rate = self.learning_rate / (1 - BETAS[0] ** self.time)
+            self.flat -= rate * (self.first_moment / spread)
+
+    def train_epoch(self, images: torch.Tensor, labels: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+        """Train one epoch; return each replica's mean loss, shape (replicas,).
+
+        Parameters
+        ----------
+        images : uint8 tensor, shape (n, channels, height, width), on the stack's device
+        labels : int64 tensor, shape (n,), on the stack's device
+        order : int64 tensor, shape (replicas, steps, batch), on the stack's device
+        """
+        self.loss_sum.zero_()
+        steps = order.shape[1]
+        if self.device.type == "cuda":
+            self._replay(images, labels, order)
+        else:
+            for s in range(steps):
+                self.step(images[order[:, s]], labels[order[:, s]])
+        return self.loss_sum / steps
+
+    def _replay(self, images: torch.Tensor, labels: torch.Tensor, order: torch.Tensor) -> None:
+        """Train one epoch on a GPU: capture one step as a CUDA graph the first time, then replay it."""
+        if not hasattr(self, "_graph"):
+            self._order = order.clone()
+            self._position = torch.zeros(1, dtype=torch.int64, device=self.device)
+            state = [self.flat, self.first_moment, self.second_moment, self.time, self.loss_sum]
+            saved = [tensor.clone() for tensor in state]
+            generator_state = self.generator.get_state()
+
+            def step() -> None:
+                chosen = self._order.index_select(1, self._position).squeeze(1)
+                self.step(images[chosen], labels[chosen])
+                self._position += 1
+
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):  # warm-up, undone below
+                for _ in range(3):
+                    self._position.zero_()
+                    step()
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            self._graph.register_generator_state(self.generator)
+            with torch.cuda.graph(self._graph):
+                step()
+            for tensor, value in zip(state, saved, strict=True):
+                tensor.copy_(value)
+            self.generator.set_state(generator_state)
+        self._order.copy_(order)
+        self._position.zero_()
+        for _ in range(order.shape[1]):
+            self._graph.replay()
+
+    @torch.no_grad()
+    def evaluate(
+        self, images: torch.Tensor, labels: torch.Tensor, chunk: int = 500
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the logits of the first 2,000 images and how many of all images are classified correctly.
+
+        Returns
+        -------
+        logits : float32 array, shape (replicas, 2000, classes)
+        correct : int64 array, shape (replicas,)
+        """
+        logits = []
+        correct = torch.zeros(self.replicas, dtype=torch.int64, device=self.device)
+        for start in range(0, len(images), chunk):
+            part = images[start : start + chunk]
+            output = self.forward(part.unsqueeze(0).expand(self.replicas, *part.shape))
+            correct += (output.argmax(dim=2) == labels[start : start + chunk]).sum(dim=1)
+            if start < TEST_LOGITS:
+                logits.append(output.cpu().numpy())
+        return np.concatenate(logits, axis=1)[:, :TEST_LOGITS], correct.cpu().numpy()
+
+
+def train_stack(
+    experiment: Experiment,
+    images: Images,
+    level: int,
+    masks: NDArray[np.bool_],
+    replicas: NDArray[np.int64],
+    device: torch.device | str = "cpu",
+    on_epoch: Any = None,
+) -> Trained:
+    """Train some replicas of an experiment through one level, from their initial weights.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    images : Images
+    level : int
+        Index into the experiment's levels.
+    masks : bool array, shape (len(replicas), weight_count)
+    replicas : int array
+        Numbers of the replicas.
+    device : torch.device or str
+    on_epoch : callable, optional
+        Called without arguments after every epoch.
+
+    Returns
+    -------
+    Trained
+    """
+    architecture = experiment.architecture
+    start = np.stack([initial_parameters(architecture, int(r) // experiment.runs) for r in replicas])
+    label = f"noise/{experiment.name}/{level}/{','.join(str(r) for r in replicas)}"
+    seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
+    stack = Stack(architecture, start, masks, experiment.learning_rate, experiment.noise, seed, device)
+
+    def on_device(array: NDArray[np.uint8]) -> torch.Tensor:
+        return torch.from_numpy(np.array(array)).to(stack.device)
+
+    x, y = on_device(images.train), on_device(images.train_labels).long()
+    losses = []
+    for epoch in range(experiment.epochs):
+        order = np.stack([experiment.batch_order(int(r), level, epoch, len(x)) for r in replicas])
+        losses.append(stack.train_epoch(x, y, torch.from_numpy(order).to(stack.device)).cpu().numpy())
+        if on_epoch is not None:
+            on_epoch()
+    logits, correct = stack.evaluate(on_device(images.test), on_device(images.test_labels).long())
+    return Trained(stack.flat.cpu().numpy(), logits, correct, np.stack(losses, axis=1))
+
+
+def train(
+    experiment: Experiment,
+    images: Images,
+    store: Store,
+    device: str | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Train what is missing of an experiment, level by level: train, prune, reset, store.
+
+    Goes on after the last level that `store` holds; the state between two levels is only the masks.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    images : Images
+    store : Store
+    device : str, optional
+        'cuda' or 'cpu'; a GPU if there is one.
+    workers : int, optional
+        Processes on a CPU, one a core if not given. The result does not depend on it.
+    quiet : bool
+        Whether to show no progress bar.
+
+    Raises
+    ------
+    UserError
+        If the images do not fit the architecture, the device is not there or the training diverges.
+    """
+    if images.train.shape[1:] != experiment.architecture.input_shape:
+        raise UserError(
+            f"images have shape {images.train.shape[1:]}; {experiment.architecture.name} takes "
+            f"{experiment.architecture.input_shape}"
+        )
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
+    workers = min(workers or os.cpu_count() or 1, experiment.replicas)
+    finished = store.finished(experiment)
+    masks: NDArray[np.bool_] | None
+    if finished:
+        masks = store.read(experiment, finished[-1]).next_masks
+    else:
+        masks = np.ones((experiment.replicas, experiment.architecture.weight_count), bool)
+    remaining = len(experiment.levels) - len(finished)
+    progress = tqdm(
+        total=remaining * experiment.epochs * experiment.replicas,
+        desc=experiment.name,
+        unit="epoch",
+        disable=quiet,
+        smoothing=0.02,
+    )
+    with progress:
+        for number in range(len(finished), len(experiment.levels)):
+            level = experiment.levels[number]
+            progress.set_postfix_str(f"level {level.name}")
+            assert masks is not None
+            begin = time.perf_counter()
+            if device == "cuda":
+                trained = train_stack(
+                    experiment,
+                    images,
+                    number,
+                    masks,
+                    np.arange(experiment.replicas),
+                    device,
+                    lambda: progress.update(experiment.replicas),
+                )
+            else:
+                trained = _train_on_cpu(experiment, images, number, masks, workers, progress)
+            following = None
+            if number + 1 < len(experiment.levels):
+                following = prune(experiment.architecture, trained.parameters, masks, experiment.levels[number + 1])
+            count = experiment.architecture.weight_count
+            record = LevelRecord(
+                masks=masks,
+                weights=trained.parameters[:, :count],
+                biases=trained.parameters[:, count:],
+                logits=trained.logits,
+                correct=trained.correct,
+                losses=trained.losses,
+                next_masks=following,
+            )
+            provenance = {
+                "wall seconds": round(time.perf_counter() - begin, 1),
+                "device": _device_name(device),
+                "processes": workers if device == "cpu" else 1,
+                "versions": {
+                    "python": platform.python_version(),
+                    "torch": torch.__version__,
+                    "numpy": np.__version__,
+                },
+                "data": {
+                    "name": images.name,
+                    "source": images.source,
+                    "sha256": images.sha256,
+                    "training images": len(images.train),
+                    "test images": len(images.test),
+                },
+            }
+            store.write(experiment, level, record, provenance)
+            masks = following
+
+
+def _train_on_cpu(
+    experiment: Experiment,
+    images: Images,
+    level: int,
+    masks: NDArray[np.bool_],
+    workers: int,
+    progress: tqdm,
+) -> Trained:
+    """Train every replica of a level as a stack of one, `workers` at once."""
+    context = multiprocessing.get_context("spawn")
+    epochs_done = context.Value("q", 0)
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, context, _start_worker, (experiment, images, level, epochs_done)
+    ) as pool:
+        jobs = [pool.submit(_train_replica, r, masks[r]) for r in range(experiment.replicas)]
+        shown, pending = 0, set(jobs)
+        try:
+            while pending:
+                _, pending = concurrent.futures.wait(pending, 0.5, concurrent.futures.FIRST_EXCEPTION)
+                progress.update(epochs_done.value - shown)
+                shown = epochs_done.value
+                for job in jobs:
+                    if job.done():
+                        job.result()  # raises what the worker raised
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        results = [job.result() for job in jobs]
+    return Trained(
+        *(
+            np.concatenate([getattr(result, field.name) for result in results])
+            for field in dataclasses.fields(Trained)
+        )
+    )
+
+
+_WORK: dict[str, Any] = {}
+
+
+def _start_worker(experiment: Experiment, images: Images, level: int, epochs_done: Any) -> None:
+    torch.set_num_threads(1)
+    _WORK.update(experiment=experiment, images=images, level=level, epochs_done=epochs_done)
+
+
+def _train_replica(replica: int, mask: NDArray[np.bool_]) -> Trained:
+    def count_epoch() -> None:
+        with _WORK["epochs_done"].get_lock():
+            _WORK["epochs_done"].value += 1
+
+    return train_stack(
+        _WORK["experiment"], _WORK["images"], _WORK["level"], mask[None], np.array([replica]), "cpu", count_epoch
+    )
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"CPU: {name}, {os.cpu_count()} cores"
