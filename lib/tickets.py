@@ -10,8 +10,6 @@ import datetime
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, Experiment
+from lib.files import write_whole
 from lib.models import initial_hash, initial_parameters
 from lib.pruning import Level, kept_counts
 
@@ -153,7 +152,7 @@ class Store:
             raise UserError(f"{experiment.name} {level.name}: {len(content):,} bytes; at most {MAX_BYTES:,} may be stored")
         manifest = self.manifest(experiment)
         path = self.folder(experiment) / f"{level.name}.npz"
-        _replace(path, content)
+        write_whole(path, content)
         manifest["levels"][level.name] = {
             "file": path.name,
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -162,7 +161,7 @@ class Store:
             **provenance,
         }
         text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-        _replace(self.folder(experiment) / "manifest.json", text.encode())
+        write_whole(self.folder(experiment) / "manifest.json", text.encode())
         return path
 
     def read(self, experiment: Experiment, level: Level) -> LevelRecord:
@@ -337,19 +336,3 @@ def _decode(content: bytes, path: Path) -> LevelRecord:
         raise
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: is not a ticket file ({error})") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside its place, flushed to disk, renamed into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

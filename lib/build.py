@@ -1,0 +1,505 @@
+"""Executes chapters and builds the book.
+
+A chapter is a jupytext notebook below ``notebooks/``.  Executed, it becomes an ``.ipynb`` below ``book/``, which
+Jupyter Book turns into HTML.  Both steps are done only when something they depend on has changed, told by the
+content of the files: jupyter-cache, the usual way, sees neither a changed module nor changed tickets.
+"""
+
+import ast
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jupytext
+import nbformat
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbformat import NotebookNode
+from papermill import PapermillExecutionError, execute_notebook
+from tqdm.auto import tqdm
+
+from lib.errors import UserError
+from lib.files import write_whole
+from lib.notebook import FIGURE_TYPE, TABLE_TYPE
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+# --- chapters and their parameters ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A line of a chapter's parameters cell: ``name: type = default  # meaning``."""
+
+    name: str
+    type: str
+    default: Any
+    meaning: str
+
+    def convert(self, value: Any) -> Any:
+        """Return `value`, a string from the command line or a Python value, in the parameter's type.
+
+        Raises
+        ------
+        UserError
+            If it cannot be one.
+        """
+        if self.type == "str" and isinstance(value, str):
+            return value
+        if self.type == "bool":
+            if isinstance(value, bool):
+                return value
+            if str(value).lower() in ("true", "false"):
+                return str(value).lower() == "true"
+        if self.type in ("int", "float") and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            try:
+                number = float(value) if self.type == "float" else int(str(value))
+            except ValueError:
+                number = math.nan
+            if math.isfinite(number):
+                return number
+        raise UserError(f"parameter {self.name} is {value!r}: it should be {_KINDS[self.type]} ({self.meaning})")
+
+
+_KINDS = {"str": "text", "bool": "true or false", "int": "a whole number", "float": "a number"}
+
+
+def chapters(root: Path = ROOT) -> dict[str, Path]:
+    """Return the chapters' files by id, in the order of their paths.
+
+    The id is the path below ``notebooks/``, with '-' as '.' and 'appendix-a' as 'A': ``a/3-1.py`` is 'a/3.1'.
+    """
+    result = {}
+    for path in sorted((root / "notebooks").rglob("*.py")):
+        *folders, stem = path.relative_to(root / "notebooks").with_suffix("").parts
+        appendix = re.fullmatch(r"appendix-([a-z].*)", stem)
+        stem = appendix[1][0].upper() + appendix[1][1:] if appendix else stem
+        result["/".join([*folders, stem.replace("-", ".")])] = path
+    return result
+
+
+def chapter_path(chapter: str, root: Path = ROOT) -> Path:
+    """Return the file of a chapter; raise `UserError` if there is none with that id."""
+    known = chapters(root)
+    if chapter not in known:
+        raise UserError(f"chapter is {chapter!r}: known are {', '.join(known) or 'none'}")
+    return known[chapter]
+
+
+def parameters(chapter: str, root: Path = ROOT) -> list[Parameter]:
+    """Return the parameters of a chapter, in the order of its parameters cell.
+
+    Raises
+    ------
+    UserError
+        If there is no such chapter, or its cell is not as `Parameter` says.
+    """
+    path = chapter_path(chapter, root)
+    cell = _parameters_cell(jupytext.read(path))
+    return [] if cell is None else _parse(cell.source, path)
+
+
+def _parameters_cell(notebook: NotebookNode) -> NotebookNode | None:
+    return next((c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())), None)
+
+
+def _parse(source: str, path: Path) -> list[Parameter]:
+    result = []
+    lines = source.splitlines()
+    for statement in ast.parse(source).body:
+        line = lines[statement.lineno - 1]
+        meaning = line.encode()[statement.end_col_offset :].decode().strip() if statement.end_col_offset else ""
+        if (
+            not isinstance(statement, ast.AnnAssign)
+            or not isinstance(statement.target, ast.Name)
+            or ast.unparse(statement.annotation) not in _KINDS
+            or statement.value is None
+            or not meaning.startswith("#")
+        ):
+            raise UserError(
+                f"{path}: the parameters cell has the line {line!r}; it should be like "
+                f"'level: float = 0.8  # meaning', its type one of {', '.join(_KINDS)}"
+            )
+        result.append(
+            Parameter(
+                statement.target.id,
+                ast.unparse(statement.annotation),
+                ast.literal_eval(statement.value),
+                meaning.lstrip("# "),
+            )
+        )
+    return result
+
+
+def _checked(chapter: str, given: Mapping[str, Any], known: list[Parameter]) -> dict[str, Any]:
+    by_name = {p.name: p for p in known}
+    for name in given:
+        if name not in by_name:
+            listed = "; ".join(f"{p.name}: {p.type} = {p.default!r} ({p.meaning})" for p in known)
+            raise UserError(f"parameter is {name!r}: chapter {chapter} has {listed or 'no parameters'}")
+    return {name: by_name[name].convert(value) for name, value in given.items()}
+
+
+# --- execution -----------------------------------------------------------------------------------------------
+
+
+def execute(
+    chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool = False, root: Path = ROOT
+) -> Path:
+    """Execute a chapter with papermill.
+
+    Parameters
+    ----------
+    chapter : str
+        Such as 'a/3.1'.
+    parameters : dict
+        Values by name, of their type or as strings; what is not named keeps its default.
+    out : Path
+        The executed notebook, or a folder for it if the name does not end in ``.ipynb``.  It is written whole
+        or not at all, and two executions give the same bytes: no times, absolute paths or random ids are left.
+    quiet : bool
+        Whether to show no progress bar.
+
+    Returns
+    -------
+    Path
+        Of the executed notebook.
+
+    Raises
+    ------
+    UserError
+        If the chapter or a parameter does not exist or a value does not fit; or what the chapter itself raised.
+    papermill.PapermillExecutionError
+        If the chapter fails in any other way; with the traceback.
+    """
+    path = chapter_path(chapter, root)
+    if out.suffix != ".ipynb":
+        out = out / path.with_suffix(".ipynb").name
+    notebook = jupytext.read(path)
+    cell = _parameters_cell(notebook)
+    known = [] if cell is None else _parse(cell.source, path)
+    values = _checked(chapter, parameters, known)
+    try:
+        executed = execute_notebook(
+            notebook,
+            None,
+            values,
+            kernel_name="python3",
+            language="python",
+            progress_bar={"desc": chapter, "unit": "cell"} if not quiet else False,
+            # Not papermill's cwd, which changes the directory of the whole process, and so of other threads.
+            resources={"metadata": {"path": str(root)}},
+            kernel_manager_class=_ThisPython,
+        )
+    except PapermillExecutionError as error:
+        if error.ename == UserError.__name__:
+            raise UserError(error.evalue) from error
+        error.add_note(f"in chapter {chapter} ({path})")
+        raise
+    write_whole(out, _normalised(executed, chapter, known, values, root).encode())
+    return out
+
+
+class _ThisPython(AsyncKernelManager):
+    """Starts the Python that runs now, whatever kernels are registered on the machine."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """What is started, and in which environment."""
+        return KernelSpec(
+            # Its log warns of an unencrypted connection, which does not leave the machine.
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"],
+            display_name="Python 3",
+            language="python",
+            env={
+                # The order of a set, and the order in which threads add up a sum, may not depend on the machine.
+                "PYTHONHASHSEED": "0",
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+                "TQDM_DISABLE": "1",
+            },
+        )
+
+
+def _normalised(
+    notebook: NotebookNode, chapter: str, known: list[Parameter], values: Mapping[str, Any], root: Path
+) -> str:
+    """Return an executed notebook as the book wants it."""
+    # Paths in messages: of the project, of the installed packages, of a cell.
+    clean = [(re.escape(str(root) + os.sep), ""), (re.escape(sys.prefix + os.sep), "")]
+    clean += [(re.escape(tempfile.gettempdir()) + r"[\w/]*ipykernel_\d+/\d+\.py", "cell")]
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        kept = {key: cell.metadata[key] for key in ("mystnb",) if key in cell.metadata}
+        if cell.cell_type == "code":
+            if {"parameters", "injected-parameters"} & set(tags):
+                tags = [*tags, "remove-input"]
+            elif not any(t.startswith(("hide-", "remove-", "show-input")) for t in tags):
+                tags = [*tags, "hide-input"]
+            _move_captions(cell, kept)
+            for output in cell.outputs:
+                _clean_output(output, clean)
+        # Papermill and nbclient leave times here, jupytext its own settings.
+        cell.metadata = NotebookNode(kept)
+        if tags:
+            cell.metadata["tags"] = tags
+        cells.append(cell)
+        if "parameters" in tags and known:
+            cells.append(nbformat.v4.new_markdown_cell(_parameter_table(chapter, known, values)))
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    notebook.cells = cells
+    notebook.metadata = NotebookNode(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return nbformat.writes(notebook, indent=1) + "\n"
+
+
+def _move_captions(cell: NotebookNode, metadata: dict[str, Any]) -> None:
+    """Turn what `lib.notebook` emitted into what Jupyter Book reads: see there."""
+    outputs = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if FIGURE_TYPE in data:
+            if "mystnb" in metadata:
+                raise UserError(f"figure {data[FIGURE_TYPE]['name']!r}: its cell shows another one; at most one a cell")
+            figure = data[FIGURE_TYPE]
+            metadata["mystnb"] = {
+                "figure": {"name": figure["name"], "caption": figure["caption"]},
+                "image": {"alt": figure["alt"], "width": f"{figure['width']}px"},
+            }
+            continue
+        if TABLE_TYPE in data:
+            numbered = data.pop(TABLE_TYPE)
+            data["text/markdown"] = (
+                f":::{{table}} {numbered['caption']}\n:name: {numbered['name']}\n\n{numbered['body']}\n:::\n"
+            )
+        outputs.append(output)
+    cell.outputs = outputs
+
+
+def _clean_output(output: NotebookNode, clean: list[tuple[str, str]]) -> None:
+    def cleaned(text: Any) -> Any:
+        if isinstance(text, str):
+            for pattern, replacement in clean:
+                text = re.sub(pattern, replacement, text)
+        return text
+
+    if "text" in output:
+        output["text"] = cleaned(output["text"])
+    for kind, content in output.get("data", {}).items():
+        if kind.startswith("text/"):
+            output["data"][kind] = cleaned(content)
+
+
+def _parameter_table(chapter: str, known: list[Parameter], values: Mapping[str, Any]) -> str:
+    def row(p: Parameter) -> str:
+        meaning = p.meaning.replace("|", "\\|")
+        return f"| `{p.name}` | {p.type} | `{values.get(p.name, p.default)!r}` | {meaning} |"
+
+    first = known[0]
+    rows = "\n".join(row(p) for p in known)
+    return (
+        ":::{dropdown} Parameters of this chapter\n"
+        f"| name | type | value here | meaning |\n| --- | --- | --- | --- |\n{rows}\n\n"
+        f"`python -m lib run {chapter} -p {first.name} {first.default}` executes it with a value of your own.\n"
+        ":::"
+    )
+
+
+# --- the book ------------------------------------------------------------------------------------------------
+
+
+def build(quiet: bool = False, jobs: int | None = None, root: Path = ROOT) -> Path:
+    """Execute the chapters whose inputs changed and build the book.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether to print nothing and show no progress bar.
+    jobs : int, optional
+        How many chapters are executed at once; as many as there are cores if not given.
+
+    Returns
+    -------
+    Path
+        The book's ``index.html``.
+
+    Raises
+    ------
+    UserError
+        If a chapter cannot be executed, Jupyter Book warns of anything, or a page needs another host.
+    """
+    with _alone(root, quiet):
+        _execute_all(quiet, jobs or os.cpu_count() or 1, root)
+        index = _build_html(quiet, root)
+    if not quiet:
+        print(f"The book is built. Open {os.path.relpath(index)}")
+    return index
+
+
+@contextlib.contextmanager
+def _alone(root: Path, quiet: bool) -> Iterator[None]:
+    """Let one build at a time go on."""
+    (root / ".build").mkdir(exist_ok=True)
+    lock = filelock.FileLock(root / ".build" / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if not quiet:
+            print("Another build of this book is running: waiting for it to end.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _execute_all(quiet: bool, jobs: int, root: Path) -> None:
+    state = _State(root / ".build" / "executed.json")
+    shared = _hash_files(root, _shared_inputs(root))
+    stale: dict[str, tuple[Path, str]] = {}
+    outputs = set()
+    for chapter, path in chapters(root).items():
+        # The landing page is the root of the book, so that index.html is at the top.
+        place = path.relative_to(root if chapter != "index" else root / "notebooks")
+        out = root / "book" / place.with_suffix(".ipynb")
+        outputs.add(out)
+        inputs = hashlib.sha256((shared + _hash_files(root, [path])).encode()).hexdigest()
+        if not out.exists() or state.get(chapter) != [inputs, _hash_files(root, [out])]:
+            stale[chapter] = (out, inputs)
+    for old in (root / "book").rglob("*.ipynb"):
+        if old not in outputs and "_build" not in old.parts:
+            old.unlink()  # of a chapter that is gone
+    progress = tqdm(total=len(stale), desc="executing chapters", unit="chapter", disable=quiet or not stale)
+    # Threads, because the work is done in the kernels, which are processes.
+    with progress, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = {
+            pool.submit(execute, chapter, {}, out, True, root): (chapter, out, inputs)
+            for chapter, (out, inputs) in stale.items()
+        }
+        try:
+            for done in concurrent.futures.as_completed(running):
+                chapter, out, inputs = running[done]
+                try:
+                    done.result()
+                except UserError as error:
+                    raise UserError(f"chapter {chapter}: {error}") from error
+                state.set(chapter, [inputs, _hash_files(root, [out])])
+                progress.update()
+                progress.set_postfix_str(chapter)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _shared_inputs(root: Path) -> Iterator[Path]:
+    """Yield what every chapter depends on besides its own text."""
+    yield from (root / "lib").rglob("*.py")
+    yield from (root / "data").rglob("manifest.json")  # holds the hash of every ticket file
+    yield from (root / "data").glob("*.yaml")
+    yield from (root / "requirements").glob("*.txt")
+
+
+def _build_html(quiet: bool, root: Path) -> Path:
+    state = _State(root / ".build" / "built.json")
+    book = root / "book"
+    index = book / "_build" / "html" / "index.html"
+    sources = [p for p in book.rglob("*") if p.is_file() and "_build" not in p.relative_to(book).parts]
+    sources += [root / "_config.yml", root / "_toc.yml", Path(__file__), *(root / "requirements").glob("*.txt")]
+    inputs = _hash_files(root, sources)
+    if index.exists() and state.get("book") == inputs:
+        return index
+    if not quiet:
+        print("Building the pages ...", file=sys.stderr, flush=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
+    command += ["--config", "_config.yml", "--toc", str(root / "_toc.yml"), "--path-output", "book"]
+    command += ["-W", "--keep-going", "-n"]
+    done = subprocess.run(command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode or not index.exists():
+        said = [y for y in done.stdout.splitlines() if re.search(r"WARNING|ERROR|Error|error:", y)]
+        raise UserError("Jupyter Book did not build the book without warnings:\n" + "\n".join(said or [done.stdout]))
+    foreign = sorted(_foreign(index.parent))
+    if foreign:
+        raise UserError("the book would need other hosts: " + "; ".join(foreign))
+    state.set("book", inputs)
+    return index
+
+
+class _State:
+    """A small JSON file of what was built from what; lost or broken, everything is built again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.content = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            self.content = {}
+
+    def get(self, key: str) -> Any:
+        return self.content.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        self.content[key] = value
+        write_whole(self.path, json.dumps(self.content, indent=1, sort_keys=True).encode())
+
+
+def _hash_files(root: Path, paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(root)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _foreign(folder: Path) -> set[str]:
+    """Return which script, style, font or image of which page comes from another host."""
+    found = set()
+    for path in folder.rglob("*.html"):
+        parser = _Loads()
+        parser.feed(path.read_text(encoding="utf-8"))
+        found |= {f"{path.relative_to(folder)} loads {url}" for url in parser.urls if _OUTSIDE.match(url)}
+    for path in folder.rglob("*.css"):
+        text = path.read_text(encoding="utf-8")
+        urls = re.findall(r"(?:url\(|@import\s+)\s*[\"']?([^\"')\s;]+)", text)
+        found |= {f"{path.relative_to(folder)} loads {url}" for url in urls if _OUTSIDE.match(url)}
+    return found
+
+
+_OUTSIDE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
+
+
+class _Loads(HTMLParser):
+    """Collects what a browser loads with a page by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag in ("script", "img", "source", "iframe", "video", "audio", "embed", "track", "input"):
+            self.urls += [values.get("src", ""), *(s.split()[0] for s in values.get("srcset", "").split(",") if s.strip())]
+        if tag == "object":
+            self.urls.append(values.get("data", ""))
+        if tag == "link" and set(values.get("rel", "").lower().split()) & {
+            *("stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect", "dns-prefetch", "manifest"),
+        }:
+            self.urls.append(values.get("href", ""))
