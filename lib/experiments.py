@@ -14,6 +14,9 @@ from lib.models import Architecture, lenet
 from lib.pruning import Level, percent_levels
 
 
+TRAINING_IMAGES = {"fashion-mnist": 60_000, "mnist": 60_000, "cifar10": 50_000}
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """One experiment: what is trained, on what, and which randomness its runs share.
@@ -61,6 +64,11 @@ class Experiment:
     def replicas(self) -> int:
         """Number of networks, inits x runs."""
         return self.inits * self.runs
+
+    def samples(self) -> int:
+        """Return how many images the training of all levels and replicas sees."""
+        images = TRAINING_IMAGES[self.dataset] // self.batch * self.batch
+        return images * self.epochs * len(self.levels) * self.replicas
 
     def level(self, name: str) -> Level:
         """Return the level called `name`; raise `UserError` if there is none."""

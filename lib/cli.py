@@ -1,0 +1,161 @@
+"""The command line: ``python -m lib ...``.
+
+Exit status: 0 if all is well, 1 if something checked is not, 2 for input that cannot be used.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except UserError as error:
+        if options.debug:
+            raise
+        print(f"{Path(sys.argv[0]).parent.name or 'lib'}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what was finished is stored", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lib", description="The winning-tickets book.")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: object, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(command=function)
+        return sub
+
+    sub = command("experiments", _experiments, "list the experiments and what is trained of them")
+    sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
+
+    sub = command("train", _train, "train what is missing of an experiment, level by level")
+    sub.add_argument("names", nargs="+", metavar="NAME", help="experiment, such as a/fashion-lenet/free")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="folder of the images (default: $LOTTERY_DATA)")
+    sub.add_argument("--tickets", type=Path, metavar="DIR", help="where to store (default: data/tickets)")
+    sub.add_argument("--device", choices=("cpu", "cuda"), help="default: a CUDA GPU if there is one")
+    sub.add_argument("--workers", type=int, metavar="N", help="processes on a CPU (default: one a core)")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command("verify", _verify, "check every stored ticket file")
+    sub.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all that are stored)")
+    sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
+
+    sub = command("claims", _claims, "print the ledger: what the papers say, what was measured, the verdict")
+    sub.add_argument("--paper", choices=("A", "B"))
+    sub.add_argument("--section", metavar="S", help="such as 3.1 or 'Appendix A'")
+    sub.add_argument("--format", choices=("text", "json"), default="text")
+
+    sub = command("run", _run, "execute one chapter with other parameters, into a folder of its own")
+    sub.add_argument("chapter", metavar="CHAPTER", help="such as a/3.1")
+    sub.add_argument(
+        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="may be repeated"
+    )
+    sub.add_argument("--out", type=Path, metavar="DIR", help="default: runs/CHAPTER with the parameters in its name")
+
+    sub = command("build", _build, "execute the chapters whose inputs changed and build the HTML")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _experiments(options: argparse.Namespace) -> int:
+    from lib.experiments import EXPERIMENTS
+
+    store = _store(options)
+    print(f"{'experiment':24} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16}")
+    for experiment in EXPERIMENTS.values():
+        done, all_levels = len(store.finished(experiment)), len(experiment.levels)
+        state = "trained" if done == all_levels else "partly" if done else "missing"
+        samples = experiment.samples() / 1e6
+        print(f"{experiment.name:24} {state:8} {done:>3} / {all_levels} {experiment.replicas:>9} {samples:>16.1f}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from lib import datasets
+    from lib.experiments import find
+
+    experiments = [find(name) for name in options.names]
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers is {options.workers}: it should be at least 1")
+    try:
+        from lib import training
+    except ImportError as error:
+        raise UserError(f"training needs torch, which is not installed ({error}): pip install -r requirements.txt") from error
+    store = _store(options)
+    for experiment in experiments:
+        if len(store.finished(experiment)) == len(experiment.levels):
+            print(f"{experiment.name}: all {len(experiment.levels)} levels are trained")
+            continue
+        images = datasets.load(experiment.dataset, options.data)
+        training.train(experiment, images, store, options.device, options.workers, options.quiet)
+        print(f"{experiment.name}: trained; its tickets are in {store.folder(experiment)}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from lib.experiments import find
+
+    store = _store(options)
+    experiments = [find(name) for name in options.names] or store.experiments()
+    if not experiments:
+        raise UserError(f"{store.root}: holds no experiment; python -m lib train NAME trains one")
+    print(f"{'experiment':24} {'tickets':>7} x {'levels':6}  {'level':>6}  {'bytes':>10}  sha256")
+    failed = False
+    for experiment in experiments:
+        whole, problems = store.verify(experiment)
+        pruned = [name for name in whole if name != "dense"]
+        print(f"{experiment.name:24} {experiment.replicas:>7} x {len(pruned):<6}")
+        for name in whole:
+            entry = store.manifest(experiment)["levels"][name]
+            print(f"{'':42} {name:>6}  {entry['bytes']:>10,}  {entry['sha256'][:16]}  whole")
+        for problem in problems:
+            failed = True
+            print(f"{'':42} {problem.level:>6}  {'':>10}  {problem.what}")
+    return 1 if failed else 0
+
+
+def _claims(options: argparse.Namespace) -> int:
+    from lib import claims, evidence
+
+    scored = evidence.score_all(options.paper, options.section)
+    if options.format == "json":
+        print(json.dumps(claims.rows(scored), indent=1))
+    else:
+        print(claims.text_table(scored))
+        print(", ".join(f"{count} {verdict}" for verdict, count in claims.summary(scored).items() if count))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lib import build
+
+    values = dict(options.parameter)
+    name = "-".join([options.chapter.replace("/", "-"), *(f"{k}={v}" for k, v in values.items())])
+    out = options.out or build.ROOT / "runs" / "".join(c if c.isalnum() or c in "-=._" else "_" for c in name)
+    print(build.execute(options.chapter, values, out))
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    from lib import build
+
+    build.build(quiet=options.quiet)
+    return 0
+
+
+def _store(options: argparse.Namespace):  # noqa: ANN202 - imported late, so that --help is quick
+    from lib.tickets import DEFAULT_ROOT, Store
+
+    return Store(options.tickets or DEFAULT_ROOT)

@@ -1,0 +1,298 @@
+"""One function per kind of plot: measured arrays in, a matplotlib figure out."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from numpy.typing import NDArray
+
+from lib import baselines
+from lib.claims import Scored
+from lib.evidence import LayerOverlap
+from lib.experiments import Experiment
+
+WIDTH = 7.2  # inches; the width of a page's column
+CHANCE, PAPER, INK = "#8a8a8a", "#c2410c", "#22262b"
+VERDICTS = {
+    "reproduced": "#1a7f4b",
+    "partly": "#b7791f",
+    "not reproduced": "#b3261e",
+    "not testable here": "#7b8794",
+    "open": "#c9d1d9",
+    "not a claim": "#e7eaee",
+}
+
+
+def _style() -> None:
+    sns.set_theme(
+        style="ticks",
+        rc={
+            "font.family": "DejaVu Sans",
+            "font.size": 9,
+            "axes.labelsize": 9,
+            "axes.titlesize": 10,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "figure.facecolor": "white",
+        },
+    )
+
+
+def shades(count: int) -> list[tuple[float, float, float]]:
+    """Return `count` shades of one hue, one for each initialisation."""
+    return [tuple(c) for c in sns.color_palette("crest", count)]
+
+
+def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Draw test accuracy by level, one line a run, one shade an initialisation.
+
+    Parameters
+    ----------
+    accuracies : mapping of str to float array, shape (inits, runs)
+        In %, by the name of the level, in order.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
+    values = np.stack(list(accuracies.values()))
+    inits = values.shape[1]
+    positions = np.arange(len(accuracies))
+    for init, colour in enumerate(shades(inits)):
+        axes.plot(positions, values[:, init], color=colour, lw=0.9, alpha=0.75)
+        axes.plot([], [], color=colour, label=f"{init + 1}")
+    mean = values.mean(axis=(1, 2))
+    axes.plot(positions, mean, color=INK, lw=1.8, marker="o", ms=4, label="mean")
+    for x, y in zip(positions, mean, strict=True):
+        axes.annotate(
+            f"{y:.1f}", (x, y), (0, 9), textcoords="offset points", ha="center", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+        )  # fmt: skip
+    axes.set_xticks(positions, ["dense" if name == "dense" else f"{name} %" for name in accuracies])
+    axes.set(xlabel="weights pruned", ylabel="test accuracy (%)")
+    axes.margins(y=0.12)
+    axes.legend(title="initialisation", ncols=inits + 1, frameon=False, loc="lower left", fontsize=8)
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
+def overlap_strips(
+    layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[float, float]] | None = None
+) -> Figure:
+    """Draw the overlaps of all pairs of masks, one row a layer, over the distribution that chance gives.
+
+    Pairs within an initialisation lie in one band for each initialisation, in its shade; pairs across
+    initialisations in one band for each pair of them. The height of a point carries no other meaning.
+
+    Parameters
+    ----------
+    layers : sequence of LayerOverlap
+    paper : mapping of str to (low, high), optional
+        What the paper says of a layer, in % of the mask.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    paper = paper or {}
+    figure, rows = plt.subplots(
+        len(layers), 1, figsize=(WIDTH, 1.05 * len(layers) + 0.75), sharex=True, squeeze=False
+    )
+    for axes, layer in zip(rows[:, 0], layers, strict=True):
+        _overlap_row(axes, layer, paper.get(layer.layer))
+    spread = np.concatenate([layer.values for layer in layers])
+    edges = [bound for layer in layers for bound in (layer.low, layer.high)]
+    edges += [bound for bounds in paper.values() for bound in bounds]
+    low, high = min(spread.min(), *edges), max(spread.max(), *edges)
+    margin = 0.04 * (high - low)
+    rows[-1, 0].set_xlim(max(0.0, low - margin) - 0.01 * high, min(100.0, high + margin))
+    rows[-1, 0].set_xlabel("overlap of two masks (% of the mask)")
+    handles = [
+        plt.Line2D([], [], color=shades(5)[2], marker="o", ls="", ms=4, label="pair of tickets"),
+        plt.Rectangle((0, 0), 1, 1, color=CHANCE, alpha=0.45, label="chance (hypergeometric)"),
+        plt.Line2D([], [], color=INK, lw=1, ls=(0, (2, 2)), label="expected by chance"),
+    ]
+    if paper:
+        handles.append(plt.Line2D([], [], color=PAPER, lw=3, label="paper's text"))
+    figure.legend(handles=handles, ncols=len(handles), loc="upper center", frameon=False, fontsize=8)
+    sns.despine(figure, left=True)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()), h_pad=0.4)
+    return figure
+
+
+def _overlap_row(axes: Axes, layer: LayerOverlap, paper: tuple[float, float] | None) -> None:
+    support, pmf = baselines.overlap_pmf(layer.weights, layer.kept)
+    seen = pmf > 1e-3 * pmf.max()
+    axes.fill_between(
+        100 * support[seen] / layer.kept, pmf[seen] / pmf.max(), color=CHANCE, alpha=0.45, lw=0, step="mid"
+    )
+    axes.axvline(layer.expected, color=INK, lw=1, ls=(0, (2, 2)))
+    inits = int(max(layer.first.max(), layer.second.max())) + 1
+    bands = layer.first * inits + layer.second
+    names, band = np.unique(bands, return_inverse=True)
+    # Within a band the points step through fixed heights, so that a page looks the same at every build.
+    order = np.zeros(len(band))
+    for b in range(len(names)):
+        members = band == b
+        order[members] = np.linspace(-0.3, 0.3, members.sum()) if members.sum() > 1 else 0
+    height = 0.06 + 0.88 * (band + 0.5 + order) / len(names)
+    palette = np.array(shades(inits))
+    axes.scatter(layer.values, height, s=11, c=palette[layer.first], lw=0.3, edgecolors="white", zorder=3)
+    if paper is not None:
+        axes.plot(paper, (-0.12, -0.12), color=PAPER, lw=3, solid_capstyle="butt", clip_on=False, zorder=4)
+        if paper[0] == paper[1]:
+            axes.plot(paper[0], -0.12, color=PAPER, marker="^", ms=6, clip_on=False, zorder=4)
+    axes.set(ylim=(-0.22, 1.06), yticks=[])
+    axes.set_ylabel(
+        f"{layer.layer}\n{layer.kept:,} of\n{layer.weights:,}", rotation=0, ha="right", va="center", labelpad=8
+    )
+
+
+def baseline_comparison(
+    names: Sequence[str],
+    exact: NDArray[np.float64],
+    simulated: NDArray[np.float64],
+    printed: Mapping[str, NDArray[np.float64]],
+    ylabel: str,
+) -> Figure:
+    """Draw, level by level, exact intervals, simulated values and the printed approximations.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the levels.
+    exact : float array, shape (levels, 3)
+        Low end of the 95 % interval, mean, high end.
+    simulated : float array, shape (levels, repetitions)
+    printed : mapping of str to float array, shape (levels,)
+        Printed approximations by label.
+    ylabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    x = np.arange(len(names))
+    parts = axes.violinplot(list(simulated), x - 0.12, widths=0.22, showextrema=False, side="low")
+    for body in parts["bodies"]:
+        body.set(facecolor=shades(5)[1], alpha=0.7, linewidth=0)
+    axes.errorbar(
+        x, exact[:, 1], [exact[:, 1] - exact[:, 0], exact[:, 2] - exact[:, 1]],
+        fmt="o", ms=4, color=INK, capsize=3, lw=1.2, label="exact: mean and 95 % interval",
+    )  # fmt: skip
+    axes.bar(0, 0, color=shades(5)[1], alpha=0.7, label="simulation")
+    for (label, values), marker, colour in zip(printed.items(), "Ds^", (PAPER, "#7c3aed", "#0e7490"), strict=False):
+        axes.plot(x + 0.18, values, marker, ms=5.5, color=colour, label=label, ls="")
+    axes.axhline(0, color=INK, lw=0.8)
+    axes.set_xticks(x, [f"{name} %" for name in names])
+    axes.set(xlabel="weights pruned", ylabel=ylabel)
+    axes.legend(frameon=False, fontsize=8)
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
+def verdict_bars(scored: Sequence[Scored]) -> Figure:
+    """Draw the state of the ledger: one bar a section, one segment a verdict; entries that claim nothing left out.
+
+    Parameters
+    ----------
+    scored : sequence of Scored
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    sections: dict[str, dict[str, int]] = {}
+    for s in scored:
+        if s.verdict != "not a claim":
+            counts = sections.setdefault(f"{s.claim.paper}  {s.claim.section}", dict.fromkeys(VERDICTS, 0))
+            counts[s.verdict] += 1
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.24 * len(sections) + 1.2))
+    y = np.arange(len(sections))
+    left = np.zeros(len(sections))
+    for verdict, colour in VERDICTS.items():
+        width = np.array([counts[verdict] for counts in sections.values()])
+        if width.any():
+            axes.barh(y, width, left=left, color=colour, height=0.74, label=f"{verdict} ({width.sum()})")
+            for where in np.flatnonzero(width):
+                dark = verdict in ("open", "not a claim")
+                axes.text(
+                    left[where] + width[where] / 2, y[where], str(width[where]),
+                    ha="center", va="center", fontsize=7, color=INK if dark else "white",
+                )  # fmt: skip
+            left += width
+    axes.set_yticks(y, list(sections))
+    axes.invert_yaxis()
+    axes.set(xlabel="claims that can be decided", ylabel="paper and section")
+    axes.margins(x=0.01)
+    figure.legend(loc="upper center", ncols=3, frameon=False, fontsize=8)
+    sns.despine(figure, left=True)
+    axes.tick_params(left=False)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / figure.get_figheight()))
+    return figure
+
+
+def setup_diagram(experiment: Experiment) -> Figure:
+    """Draw the experimental set-up: initialisations, runs, pruning steps, and which tickets are compared.
+
+    Parameters
+    ----------
+    experiment : Experiment
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.9))
+    axes.set(xlim=(0, 10), ylim=(0, 5.1))
+    axes.axis("off")
+
+    def box(x: float, y: float, width: float, height: float, text: str, colour: str, size: float = 8) -> None:
+        axes.add_patch(
+            FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc=colour, ec=INK, lw=0.8)
+        )
+        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size)
+
+    def arrow(start: tuple[float, float], end: tuple[float, float], **style: object) -> None:
+        options: dict = {"arrowstyle": "-|>", "mutation_scale": 9, "color": INK, "lw": 0.9} | style
+        axes.add_patch(FancyArrowPatch(start, end, **options))
+
+    box(0.05, 1.85, 1.55, 1.3, f"{experiment.architecture.name}\n{experiment.architecture.weight_count:,} weights", "#f3f4f6")
+    tickets = {}
+    for row, (init, top) in enumerate((("1", 3.15), (str(experiment.inits), 0.35))):
+        pale = tuple(0.55 + 0.45 * c for c in shades(experiment.inits)[0 if row == 0 else -1])
+        box(2.2, top + 0.35, 1.55, 0.85, f"initial weights\nseed {init}", pale)
+        arrow((1.62, 2.5), (2.17, top + 0.78))
+        for column, (run, up) in enumerate((("1", 0.95), (str(experiment.runs), -0.05))):
+            y = top + up
+            box(4.35, y, 3.1, 0.62, "train, prune, reset: " + ", ".join(v.name for v in experiment.levels[1:]) + " %", "#ffffff", 7)
+            box(8.05, y, 1.2, 0.62, f"ticket {run}", pale)
+            arrow((3.78, top + 0.78), (4.32, y + 0.31))
+            arrow((7.48, y + 0.31), (8.02, y + 0.31))
+            tickets[row, column] = y + 0.31
+        axes.text(5.9, top + 0.755, f"… {experiment.runs} runs, each with its own batch order …", ha="center", va="center", fontsize=7.5, style="italic")
+        arrow((9.3, tickets[row, 0]), (9.3, tickets[row, 1]), arrowstyle="<|-|>", connectionstyle="arc3,rad=-0.45", color=PAPER, lw=1.4)
+        axes.text(9.66, top + 0.79, "A", color=PAPER, fontsize=11, weight="bold", ha="left", va="center")
+    axes.text(2.98, 2.5, f"… {experiment.inits} seeds …", ha="center", va="center", fontsize=7.5, style="italic")
+    arrow((8.65, tickets[0, 1] - 0.34), (8.65, tickets[1, 0] + 0.34), arrowstyle="<|-|>", color="#0e7490", lw=1.4)
+    axes.text(8.83, 2.36, "B", color="#0e7490", fontsize=11, weight="bold", va="center")
+    figure.tight_layout(pad=0.2)
+    return figure

@@ -1,0 +1,84 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.utils.prune
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from made import TINY
+
+from lib.errors import UserError
+from lib.experiments import EXPERIMENTS
+from lib.pruning import Level, kept_counts, large_final, percent_levels, prune
+
+
+def test_counts_are_exact_products_truncated():
+    architecture = EXPERIMENTS["a/fashion-lenet/free"].architecture
+    levels = percent_levels("50", "60", "80", "90", "95", "98")
+    found = [list(kept_counts(architecture, level).values()) for level in levels[1:]]
+    assert found == [
+        [75, 1200, 15360, 5040, 420],
+        [60, 960, 12288, 4032, 336],
+        [30, 480, 6144, 2016, 168],
+        [15, 240, 3072, 1008, 84],
+        [7, 120, 1536, 504, 42],
+        [3, 48, 614, 201, 16],
+    ]
+
+
+def test_the_counts_of_iterated_rounds_are_exact_too():
+    # Paper B's first layer keeps 542 of 1,728 weights after eleven rounds of nine tenths.
+    assert int(1728 * Fraction(9, 10) ** 11) == 542
+
+
+@given(
+    hnp.arrays(np.float32, (3, 20), elements=st.sampled_from([-2, -1, -0.5, 0, 0.5, 1, 2, 3])),
+    hnp.arrays(bool, (3, 20)),
+    st.data(),
+)
+def test_large_final_against_sorting_by_hand(weights, masks, data):
+    count = data.draw(st.integers(0, int(masks.sum(axis=1).min())))
+    found = large_final(weights, masks, count)
+    for w, m, f in zip(weights, masks, found, strict=True):
+        alive = [k for k in range(20) if m[k]]
+        expected = sorted(alive, key=lambda k: (-abs(w[k]), k))[:count]
+        assert sorted(expected) == list(np.flatnonzero(f))
+
+
+def test_iterated_pruning_against_torch():
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(1, 30 * 40)).astype(np.float32)
+    masks = np.ones((1, 1200), bool)
+    for kept in (600, 480, 240, 24):
+        module = torch.nn.Linear(40, 30)
+        module.weight.data = torch.from_numpy(weights.reshape(30, 40))
+        torch.nn.utils.prune.custom_from_mask(module, "weight", torch.from_numpy(masks.reshape(30, 40)))
+        torch.nn.utils.prune.l1_unstructured(module, "weight", amount=int(masks.sum()) - kept)
+        masks = large_final(weights, masks, kept)
+        np.testing.assert_array_equal(masks.reshape(30, 40), module.weight_mask.numpy().astype(bool))
+        weights = (weights + rng.normal(size=weights.shape)).astype(np.float32) * masks  # "retrained"
+
+
+def test_prune_keeps_exact_counts_in_every_layer_and_revives_nothing():
+    rng = np.random.default_rng(2)
+    parameters = rng.normal(size=(4, TINY.parameter_count)).astype(np.float32)
+    masks = np.ones((4, TINY.weight_count), bool)
+    for level in percent_levels("50", "80", "99")[1:]:
+        following = prune(TINY, parameters, masks, level)
+        assert not (following & ~masks).any()
+        for name, where in TINY.weight_slices().items():
+            assert (following[:, where].sum(axis=1) == kept_counts(TINY, level)[name]).all()
+        masks = following
+
+
+def test_bad_input_is_named():
+    with pytest.raises(UserError, match="count is 3"):
+        large_final(np.ones((1, 4), np.float32), np.array([[True, True, False, False]]), 3)
+    with pytest.raises(UserError, match="not finite"):
+        large_final(np.array([[np.nan, 1.0]]), np.ones((1, 2), bool), 1)
+
+
+def test_levels_know_what_they_prune():
+    assert Level("99.9", 1 - Fraction("99.9") / 100).pruned == pytest.approx(0.999)
