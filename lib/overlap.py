@@ -1,0 +1,189 @@
+"""Masks in, overlaps out.
+
+Replicas are ordered by initialisation, then by run: replica = init * runs + run.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.errors import UserError
+
+# Weights in one matrix product: float32 counts exactly up to 2^24, and a block this small stays cheap in memory.
+_BLOCK = 2**18
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def pairwise(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the overlap of every pair of masks, in percent of the mask.
+
+    Parameters
+    ----------
+    masks : bool array, shape (R, n)
+        They all keep the same number of weights, at least one.
+
+    Returns
+    -------
+    float64 array, shape (R, R)
+        100 |Mi and Mj| / |Mi|: symmetric, with 100 on the diagonal.
+
+    Raises
+    ------
+    UserError
+        If `masks` is not such an array.
+
+    References
+    ----------
+    Paper A, section 3.1 and figure 3.
+    """
+    return _pairwise(masks, "masks")
+
+
+def within_pairs(inits: int, runs: int) -> Pairs:
+    """Return the pairs of replicas that share an initialisation.
+
+    Parameters
+    ----------
+    inits, runs : int
+        Number of initialisations, and of runs from each; at least 1.
+
+    Returns
+    -------
+    i, j : int arrays, shape (inits * runs * (runs - 1) / 2,)
+        Each pair once, i < j.
+
+    Raises
+    ------
+    UserError
+        If an argument is less than 1.
+
+    References
+    ----------
+    Paper A, figure 1a, case A.
+    """
+    i, j = _all_pairs(inits, runs)
+    same = i // runs == j // runs
+    return i[same], j[same]
+
+
+def across_pairs(inits: int, runs: int) -> Pairs:
+    """Return the pairs of replicas that come from different initialisations.
+
+    Parameters and errors as for `within_pairs`.
+
+    Returns
+    -------
+    i, j : int arrays, shape (runs ** 2 * inits * (inits - 1) / 2,)
+        Each pair once, i < j.
+
+    References
+    ----------
+    Paper A, figure 1a, case B.
+    """
+    i, j = _all_pairs(inits, runs)
+    different = i // runs != j // runs
+    return i[different], j[different]
+
+
+def layer_overlaps(
+    masks: NDArray[np.bool_], slices: dict[str, slice], pairs: Pairs
+) -> dict[str, NDArray[np.float64]]:
+    """Return the overlaps of some pairs of masks, layer by layer.
+
+    Parameters
+    ----------
+    masks : bool array, shape (R, n)
+        Within a layer they all keep the same number of weights, at least one.
+    slices : dict of str to slice
+        Where each layer's weights lie, such as ``Architecture.weight_slices()``.
+    pairs : (int array, int array)
+        Such as `within_pairs` returns.
+
+    Returns
+    -------
+    dict of str to float64 array, shape (pairs,)
+        In percent of the layer's mask.
+
+    Raises
+    ------
+    UserError
+        If the masks of a layer do not keep the same number of weights; the message names the layer.
+    """
+    _check_masks(masks, "masks")
+    i, j = pairs
+    return {name: _pairwise(masks[:, where], f"masks of layer {name}")[i, j] for name, where in slices.items()}
+
+
+def shared_by_all(masks: NDArray[np.bool_], inits: int, runs: int) -> NDArray[np.int64]:
+    """Return how many weights lie in the masks of all runs of an initialisation.
+
+    Parameters
+    ----------
+    masks : bool array, shape (inits * runs, n)
+    inits, runs : int
+        At least 1.
+
+    Returns
+    -------
+    int array, shape (inits,)
+
+    Raises
+    ------
+    UserError
+        If `masks` does not have `inits` x `runs` rows.
+
+    References
+    ----------
+    Paper A, section 3.2.1 and figure 4a.
+    """
+    return _by_init(masks, inits, runs).all(axis=1).sum(axis=1)
+
+
+def covered_by_none(masks: NDArray[np.bool_], inits: int, runs: int) -> NDArray[np.int64]:
+    """Return how many weights lie in no mask of any run of an initialisation.
+
+    Parameters, returned value and errors as for `shared_by_all`.
+
+    References
+    ----------
+    Paper A, section 3.2.2 and figure 4b.
+    """
+    return (~_by_init(masks, inits, runs).any(axis=1)).sum(axis=1)
+
+
+def _pairwise(masks: NDArray[np.bool_], what: str) -> NDArray[np.float64]:
+    _check_masks(masks, what)
+    kept = masks.sum(axis=1)
+    if kept.size == 0 or kept.min() != kept.max() or kept[0] == 0:
+        found = f"{kept.min()} to {kept.max()}" if kept.size else "no"
+        raise UserError(f"{what} keep {found} weights: all should keep the same number, at least one")
+    both = np.zeros((len(masks), len(masks)))
+    for start in range(0, masks.shape[1], _BLOCK):
+        block = masks[:, start : start + _BLOCK].astype(np.float32)
+        both += block @ block.T
+    return 100 * both / kept[0]
+
+
+def _all_pairs(inits: int, runs: int) -> Pairs:
+    _check_design(inits, runs)
+    return np.triu_indices(inits * runs, 1)
+
+
+def _by_init(masks: NDArray[np.bool_], inits: int, runs: int) -> NDArray[np.bool_]:
+    _check_masks(masks, "masks")
+    _check_design(inits, runs)
+    if len(masks) != inits * runs:
+        raise UserError(f"masks has {len(masks)} rows: inits x runs = {inits} x {runs} needs {inits * runs}")
+    return masks.reshape(inits, runs, -1)
+
+
+def _check_masks(masks: NDArray[np.bool_], what: str) -> None:
+    if not isinstance(masks, np.ndarray) or masks.dtype != np.bool_ or masks.ndim != 2:
+        found = f"{masks.dtype} array of shape {masks.shape}" if isinstance(masks, np.ndarray) else type(masks).__name__
+        raise UserError(f"{what} is of type {found}: it should be a bool array of shape (replicas, weights)")
+
+
+def _check_design(inits: int, runs: int) -> None:
+    for name, value in (("inits", inits), ("runs", runs)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise UserError(f"{name} is {value!r}: it must be a whole number of at least 1")

@@ -1,0 +1,122 @@
+"""Overlaps of masks against plain sets, and against chance."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib import baselines, overlap
+from lib.errors import UserError
+
+
+def random_masks(replicas, n, kept, seed=0):
+    words = np.random.default_rng(seed).random((replicas, n))
+    masks = np.zeros((replicas, n), bool)
+    np.put_along_axis(masks, np.argsort(words, axis=1)[:, :kept], True, axis=1)
+    return masks
+
+
+MASKS = st.tuples(st.integers(1, 6), st.integers(1, 60), st.integers(0, 1000)).flatmap(
+    lambda s: st.builds(random_masks, st.just(s[0]), st.just(s[1]), st.integers(1, s[1]), st.just(s[2]))
+)
+
+
+def by_sets(masks):
+    sets = [set(np.flatnonzero(mask)) for mask in masks]
+    return np.array([[100 * len(a & b) / len(a) for b in sets] for a in sets])
+
+
+@settings(max_examples=80, deadline=None)
+@given(MASKS)
+def test_pairwise_is_what_sets_give(masks):
+    found = overlap.pairwise(masks)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, by_sets(masks))
+    np.testing.assert_array_equal(found, found.T)
+    assert (np.diag(found) == 100).all()
+
+
+def test_pairwise_of_more_weights_than_one_block_holds():
+    masks = random_masks(3, 2 * overlap._BLOCK + 7, 300_001)
+    np.testing.assert_array_equal(overlap.pairwise(masks), by_sets(masks))
+
+
+def test_random_masks_overlap_as_chance_says():
+    n, kept = 2400, 480
+    i, j = overlap.across_pairs(100, 1)
+    found = overlap.pairwise(random_masks(100, n, kept))[i, j] * kept / 100
+    # Pairs that share a random mask are still pairwise independent, so the standard error is the plain one.
+    error = np.sqrt(baselines.overlap_variance(n, kept) / found.size)
+    assert abs(found.mean() - baselines.overlap_mean(n, kept)) < 4 * error
+    low, high = baselines.overlap_interval(n, kept)
+    assert 0.93 < ((found >= low) & (found <= high)).mean() < 0.98
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6))
+def test_pairs_are_all_pairs_once(inits, runs):
+    within = set(zip(*map(list, overlap.within_pairs(inits, runs)), strict=True))
+    across = set(zip(*map(list, overlap.across_pairs(inits, runs)), strict=True))
+    assert len(within) == inits * runs * (runs - 1) // 2
+    assert len(across) == runs**2 * inits * (inits - 1) // 2
+    assert within | across == set(itertools.combinations(range(inits * runs), 2))
+    assert all(i // runs == j // runs for i, j in within)
+    assert all(i // runs != j // runs for i, j in across)
+
+
+def test_the_papers_design_gives_fifty_pairs():
+    assert len(overlap.within_pairs(5, 5)[0]) == 50
+    assert len(overlap.across_pairs(5, 5)[0]) == 250
+
+
+def test_layer_overlaps():
+    layers = {"one": random_masks(6, 30, 10, 1), "two": random_masks(6, 50, 25, 2)}
+    masks = np.concatenate(list(layers.values()), axis=1)
+    i, j = overlap.within_pairs(2, 3)
+    found = overlap.layer_overlaps(masks, {"one": slice(0, 30), "two": slice(30, 80)}, (i, j))
+    assert list(found) == ["one", "two"]
+    for name, layer in layers.items():
+        np.testing.assert_array_equal(found[name], by_sets(layer)[i, j])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 20), st.integers(0, 1000))
+def test_shared_and_uncovered_are_what_sets_give(inits, runs, n, seed):
+    masks = np.random.default_rng(seed).random((inits * runs, n)) < 0.5
+    sets = [set(np.flatnonzero(mask)) for mask in masks]
+    groups = [sets[k * runs : (k + 1) * runs] for k in range(inits)]
+    assert overlap.shared_by_all(masks, inits, runs).tolist() == [len(set.intersection(*g)) for g in groups]
+    assert overlap.covered_by_none(masks, inits, runs).tolist() == [n - len(set.union(*g)) for g in groups]
+    np.testing.assert_array_equal(
+        overlap.covered_by_none(masks, inits, runs), overlap.shared_by_all(~masks, inits, runs)
+    )
+
+
+GOOD = np.ones((4, 3), bool)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: overlap.pairwise(GOOD.astype(int)), "masks is of type int64 array of shape (4, 3): it should be"),
+        (lambda: overlap.pairwise(GOOD[0]), "shape (3,)"),
+        (lambda: overlap.pairwise([[True]]), "masks is of type list"),
+        (lambda: overlap.pairwise(np.array([[True, False], [True, True]])), "masks keep 1 to 2 weights"),
+        (lambda: overlap.pairwise(np.zeros((2, 3), bool)), "masks keep 0 to 0 weights"),
+        (lambda: overlap.pairwise(GOOD[:0]), "masks keep no weights"),
+        (
+            lambda: overlap.layer_overlaps(np.eye(2, 3, dtype=bool), {"a": slice(2, 3)}, overlap.within_pairs(1, 2)),
+            "masks of layer a keep 0 to 0 weights: all should keep the same number, at least one",
+        ),
+        (lambda: overlap.within_pairs(0, 5), "inits is 0: it must be a whole number of at least 1"),
+        (lambda: overlap.across_pairs(5, 2.0), "runs is 2.0"),
+        (lambda: overlap.shared_by_all(GOOD, 2, 3), "masks has 4 rows: inits x runs = 2 x 3 needs 6"),
+        (lambda: overlap.covered_by_none(GOOD, 2, True), "runs is True"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(UserError) as error:
+        call()
+    assert words in str(error.value)
