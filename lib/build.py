@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,28 +121,32 @@ def _parameters_cell(notebook: NotebookNode) -> NotebookNode | None:
 def _parse(source: str, path: Path) -> list[Parameter]:
     result = []
     lines = source.splitlines()
-    for statement in ast.parse(source).body:
-        line = lines[statement.lineno - 1]
-        meaning = line.encode()[statement.end_col_offset :].decode().strip() if statement.end_col_offset else ""
-        if (
-            not isinstance(statement, ast.AnnAssign)
-            or not isinstance(statement.target, ast.Name)
-            or ast.unparse(statement.annotation) not in _KINDS
-            or statement.value is None
-            or not meaning.startswith("#")
-        ):
-            raise UserError(
-                f"{path}: the parameters cell has the line {line!r}; it should be like "
-                f"'level: float = 0.8  # meaning', its type one of {', '.join(_KINDS)}"
-            )
-        result.append(
-            Parameter(
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise UserError(f"{path}: the parameters cell is not Python ({error.msg}, its line {error.lineno})") from error
+    for statement in statements:
+        line = lines[(statement.end_lineno or 1) - 1]
+        rest = line.encode()[statement.end_col_offset :].decode().strip()
+        try:
+            if not (
+                isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value
+            ):
+                raise ValueError
+            parameter = Parameter(
                 statement.target.id,
                 ast.unparse(statement.annotation),
                 ast.literal_eval(statement.value),
-                meaning.lstrip("# "),
+                rest.removeprefix("#").strip(),
             )
-        )
+            if parameter.type not in _KINDS or not rest.startswith("#") or not parameter.meaning:
+                raise ValueError
+        except ValueError:
+            raise UserError(
+                f"{path}: the parameters cell has the line {line!r}; it should be like "
+                f"'level: float = 0.8  # meaning', its type one of {', '.join(_KINDS)}"
+            ) from None
+        result.append(dataclasses.replace(parameter, default=parameter.convert(parameter.default)))
     return result
 
 
@@ -157,9 +162,7 @@ def _checked(chapter: str, given: Mapping[str, Any], known: list[Parameter]) -> 
 # --- execution -----------------------------------------------------------------------------------------------
 
 
-def execute(
-    chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool = False, root: Path = ROOT
-) -> Path:
+def execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool = False, root: Path = ROOT) -> Path:
     """Execute a chapter with papermill.
 
     Parameters
@@ -372,42 +375,58 @@ def _alone(root: Path, quiet: bool) -> Iterator[None]:
         lock.release()
 
 
+@dataclasses.dataclass(frozen=True)
+class _Stale:
+    """A chapter to be executed: its id, where to, and the hash of all it depends on."""
+
+    chapter: str
+    out: Path
+    inputs: str
+
+
 def _execute_all(quiet: bool, jobs: int, root: Path) -> None:
     state = _State(root / ".build" / "executed.json")
+    stale = _stale(state, root)
+    progress = tqdm(total=len(stale), desc="executing chapters", unit="chapter", disable=quiet or not stale)
+    # Threads, because the work is done in the kernels, which are processes.
+    with progress, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(execute, job.chapter, {}, job.out, True, root): job for job in stale}
+        failures: list[Exception] = []
+        try:
+            for done in concurrent.futures.as_completed(running):
+                job = running[done]
+                progress.update()
+                progress.set_postfix_str(job.chapter)
+                try:
+                    done.result()
+                    state.set(job.chapter, [job.inputs, _hash_files(root, [job.out])])
+                except UserError as error:
+                    failures.append(UserError(f"chapter {job.chapter}: {error}"))
+                except PapermillExecutionError as error:
+                    failures.append(error)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failures:
+        raise failures[0]
+
+
+def _stale(state: "_State", root: Path) -> list[_Stale]:
+    """Return the chapters whose inputs changed; remove what was executed of chapters that are gone."""
     shared = _hash_files(root, _shared_inputs(root))
-    stale: dict[str, tuple[Path, str]] = {}
-    outputs = set()
+    stale, outputs = [], set()
     for chapter, path in chapters(root).items():
         # The landing page is the root of the book, so that index.html is at the top.
-        place = path.relative_to(root if chapter != "index" else root / "notebooks")
+        place = path.relative_to(root / "notebooks" if chapter == "index" else root)
         out = root / "book" / place.with_suffix(".ipynb")
         outputs.add(out)
         inputs = hashlib.sha256((shared + _hash_files(root, [path])).encode()).hexdigest()
         if not out.exists() or state.get(chapter) != [inputs, _hash_files(root, [out])]:
-            stale[chapter] = (out, inputs)
+            stale.append(_Stale(chapter, out, inputs))
     for old in (root / "book").rglob("*.ipynb"):
-        if old not in outputs and "_build" not in old.parts:
-            old.unlink()  # of a chapter that is gone
-    progress = tqdm(total=len(stale), desc="executing chapters", unit="chapter", disable=quiet or not stale)
-    # Threads, because the work is done in the kernels, which are processes.
-    with progress, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        running = {
-            pool.submit(execute, chapter, {}, out, True, root): (chapter, out, inputs)
-            for chapter, (out, inputs) in stale.items()
-        }
-        try:
-            for done in concurrent.futures.as_completed(running):
-                chapter, out, inputs = running[done]
-                try:
-                    done.result()
-                except UserError as error:
-                    raise UserError(f"chapter {chapter}: {error}") from error
-                state.set(chapter, [inputs, _hash_files(root, [out])])
-                progress.update()
-                progress.set_postfix_str(chapter)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        if old not in outputs and "_build" not in old.relative_to(root).parts:
+            old.unlink()
+    return stale
 
 
 def _shared_inputs(root: Path) -> Iterator[Path]:
@@ -429,6 +448,9 @@ def _build_html(quiet: bool, root: Path) -> Path:
         return index
     if not quiet:
         print("Building the pages ...", file=sys.stderr, flush=True)
+    # Always from nothing, which takes seconds: Sphinx would keep the pages of chapters that are gone, and would not
+    # repeat the warnings about pages that it does not read again.
+    shutil.rmtree(book / "_build", ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
     command += ["--config", "_config.yml", "--toc", str(root / "_toc.yml"), "--path-output", "book"]
     command += ["-W", "--keep-going", "-n"]
@@ -496,7 +518,10 @@ class _Loads(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         if tag in ("script", "img", "source", "iframe", "video", "audio", "embed", "track", "input"):
-            self.urls += [values.get("src", ""), *(s.split()[0] for s in values.get("srcset", "").split(",") if s.strip())]
+            self.urls += [
+                values.get("src", ""),
+                *(s.split()[0] for s in values.get("srcset", "").split(",") if s.strip()),
+            ]
         if tag == "object":
             self.urls.append(values.get("data", ""))
         if tag == "link" and set(values.get("rel", "").lower().split()) & {

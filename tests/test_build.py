@@ -1,0 +1,253 @@
+"""Chapters: their ids, parameters, execution, and when they are executed again."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from papermill import PapermillExecutionError
+
+from lib import build
+from lib.errors import UserError
+
+HEAD = """# ---
+# jupyter:
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+# ---
+
+# %% [markdown]
+# # A chapter
+
+# %% tags=["parameters"]
+level: float = 0.8  # fraction pruned
+count: int = 3  # number of networks
+paper: str = "A"  # which one
+quick: bool = False  # leave out | the slow part
+
+"""
+CELLS = HEAD + "# %%\nprint(level, count, paper, quick)\n"
+
+
+def write(project: Path, text: str, name: str = "a/3-1.py") -> Path:
+    path = project / "notebooks" / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def run(project: Path, text: str, **parameters: object) -> dict:
+    write(project, text)
+    out = build.execute("a/3.1", parameters, project / "out.ipynb", quiet=True, root=project)
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_ids_of_chapters(project: Path) -> None:
+    for name in ("index.py", "a/1.py", "a/3-1.py", "a/appendix-a.py", "a/appendix-d-1.py"):
+        write(project, HEAD, name)
+    assert list(build.chapters(project)) == ["a/1", "a/3.1", "a/A", "a/D.1", "index"]
+    assert build.chapter_path("a/D.1", project).name == "appendix-d-1.py"
+    with pytest.raises(UserError, match=r"chapter is 'b/1': known are a/1, a/3\.1"):
+        build.chapter_path("b/1", project)
+
+
+def test_parameters(project: Path) -> None:
+    write(project, HEAD)
+    assert build.parameters("a/3.1", project) == [
+        build.Parameter("level", "float", 0.8, "fraction pruned"),
+        build.Parameter("count", "int", 3, "number of networks"),
+        build.Parameter("paper", "str", "A", "which one"),
+        build.Parameter("quick", "bool", False, "leave out | the slow part"),
+    ]
+
+
+def test_a_chapter_may_have_no_parameters(project: Path) -> None:
+    write(project, "# %%\n1 + 1\n")
+    assert build.parameters("a/3.1", project) == []
+    with pytest.raises(UserError, match=r"parameter is 'level': chapter a/3\.1 has no parameters"):
+        build.execute("a/3.1", {"level": 1}, project / "out.ipynb", quiet=True, root=project)
+
+
+@pytest.mark.parametrize(
+    "line", ["level = 0.8  # untyped", "level: float = 0.8", "level: list = []  # type", "level: float = 1 + x  # value"]
+)
+def test_parameters_that_are_not_declared_well(project: Path, line: str) -> None:
+    write(project, HEAD.replace("level: float = 0.8  # fraction pruned", line))
+    with pytest.raises(UserError, match=r"it should be like 'level: float = 0\.8  # meaning'"):
+        build.parameters("a/3.1", project)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("levle", 0.9, r"parameter is 'levle': .*level: float = 0\.8 \(fraction pruned\); count: int = 3"),
+        ("level", "high", r"parameter level is 'high': it should be a number \(fraction pruned\)"),
+        ("level", "nan", "it should be a number"),
+        ("level", True, "it should be a number"),
+        ("count", "2.5", r"parameter count is '2\.5': it should be a whole number"),
+        ("count", 2.5, "it should be a whole number"),
+        ("quick", "maybe", "it should be true or false"),
+        ("paper", 1, "it should be text"),
+    ],
+)
+def test_parameters_that_do_not_fit(project: Path, name: str, value: object, message: str) -> None:
+    write(project, CELLS)
+    with pytest.raises(UserError, match=message):
+        build.execute("a/3.1", {name: value}, project / "out.ipynb", quiet=True, root=project)
+    assert not (project / "out.ipynb").exists()
+
+
+def test_parameters_reach_the_chapter_in_their_type(project: Path) -> None:
+    notebook = run(project, CELLS, level="0.9", count="4", paper="B", quick="true")
+    assert notebook["cells"][-1]["outputs"][0]["text"] == ["0.9 4 B True\n"]
+    table = next(c for c in notebook["cells"] if "Parameters of this chapter" in "".join(c["source"]))
+    assert "| `level` | float | `0.9` | fraction pruned |\n" in table["source"]
+    assert "| `quick` | bool | `True` | leave out \\| the slow part |\n" in table["source"]
+
+
+def test_code_is_folded_and_parameters_are_hidden(project: Path) -> None:
+    notebook = run(project, CELLS + '# %% tags=["show-input"]\n2\n', level=0.7)
+    tags = [c["metadata"].get("tags") for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert tags == [
+        ["parameters", "remove-input"],
+        ["injected-parameters", "remove-input"],
+        ["hide-input"],
+        ["show-input"],
+    ]
+
+
+def test_two_executions_give_the_same_bytes_without_traces_of_the_machine(project: Path) -> None:
+    text = CELLS + (
+        "# %%\nimport warnings, lib\nwarnings.warn('careful')\nprint(lib.__file__, {'a', 'b', 'c'})\n"
+        "# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show\n"
+        "figure, axes = plt.subplots()\naxes.plot([1, 2])\nshow(figure, 'fig-x', 'Caption.', 'A line.')\n"
+    )
+    run(project, text)
+    first = (project / "out.ipynb").read_bytes()
+    run(project, text)
+    assert (project / "out.ipynb").read_bytes() == first
+    assert str(project).encode() not in first
+    assert b"ipykernel_" not in first
+    assert b"papermill" not in first
+
+
+def test_captions_computed_by_the_chapter_reach_the_book(project: Path) -> None:
+    notebook = run(
+        project,
+        HEAD + "# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show, table\n"
+        "show(plt.figure(), 'fig-x', f'At $p = {level}$.', f'Nothing at {level}.')\n"
+        "# %%\ntable(['a', 'b'], [['x|y', 1]], 'tab-x', f'At {level}.')\n",
+        level=0.9,
+    )
+    figure, table = notebook["cells"][-2:]
+    image = figure["metadata"]["mystnb"].pop("image")
+    assert figure["metadata"]["mystnb"] == {"figure": {"name": "fig-x", "caption": "At $p = 0.9$."}}
+    assert image["alt"] == "Nothing at 0.9."
+    assert image["width"].endswith("px")
+    assert [list(output["data"]) for output in figure["outputs"]] == [["image/png", "text/plain"]]
+    assert "".join(table["outputs"][0]["data"]["text/markdown"]) == (
+        ":::{table} At 0.9.\n:name: tab-x\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n:::\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("show(plt.figure(), 'Fig x', 'Caption.', 'Alt.')", "name is 'Fig x'"),
+        ("show(plt.figure(), 'fig-x', ' ', 'Alt.')", "caption is empty"),
+        ("show(plt.figure(), 'fig-x', 'Caption.', '')", "alt is empty"),
+        ("table(['a'], [[1, 2]], 'tab-x', 'Caption.')", "a row has 2 cells; the header has 1"),
+        ("for n in 'ab': show(plt.figure(), f'fig-{n}', 'Caption.', 'Alt.')", "at most one a cell"),
+    ],
+)
+def test_what_a_chapter_shows_wrongly_is_said_in_a_sentence(project: Path, call: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(project, f"# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show, table\n{call}\n")
+    assert not (project / "out.ipynb").exists()
+
+
+def test_an_error_in_a_chapter_surfaces(project: Path) -> None:
+    with pytest.raises(UserError, match=r"^level is 'x': known are none$"):
+        run(project, "# %%\nfrom lib.errors import UserError\nraise UserError(\"level is 'x': known are none\")\n")
+    with pytest.raises(PapermillExecutionError, match="ZeroDivisionError") as raised:
+        run(project, "# %%\n1 / 0\n")
+    assert "in chapter a/3.1" in raised.value.__notes__[0]
+
+
+def test_a_chapter_is_executed_again_exactly_when_an_input_changed(project: Path) -> None:
+    def stale() -> list[str]:
+        state = build._State(project / ".build" / "executed.json")
+        return [job.chapter for job in build._stale(state, project)]
+
+    def change(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.read_text(encoding="utf-8") + "\n" if path.exists() else "{}", encoding="utf-8")
+
+    write(project, "# %%\n1\n", "index.py")
+    chapter = write(project, "# %%\n2\n")
+    assert stale() == ["a/3.1", "index"]
+    build._execute_all(True, 2, project)
+    assert (project / "book" / "index.ipynb").exists()
+    out = project / "book" / "notebooks" / "a" / "3-1.ipynb"
+    assert out.exists()
+    assert stale() == []
+    (project / "README.md").write_text("not an input", encoding="utf-8")
+    chapter.touch()
+    assert stale() == []
+
+    change(chapter)
+    assert stale() == ["a/3.1"]
+    build._execute_all(True, 2, project)
+    change(out)
+    assert stale() == ["a/3.1"]
+    for path in ("lib/errors.py", "data/claims.yaml", "data/tickets/a/x/manifest.json", "requirements/book.txt"):
+        build._execute_all(True, 2, project)
+        assert stale() == []
+        change(project / path)
+        assert stale() == ["a/3.1", "index"]
+    chapter.unlink()
+    assert stale() == ["index"]
+    assert not out.exists()
+
+
+def test_one_chapter_that_fails_does_not_lose_the_others(project: Path) -> None:
+    write(project, "# %%\nfrom lib.errors import UserError\nraise UserError('no tickets')\n", "a/1.py")
+    write(project, "# %%\n1\n", "a/2.py")
+    with pytest.raises(UserError, match=r"^chapter a/1: no tickets$"):
+        build._execute_all(True, 2, project)
+    state = build._State(project / ".build" / "executed.json")
+    assert [job.chapter for job in build._stale(state, project)] == ["a/1"]
+    assert (project / "book" / "notebooks" / "a" / "2.ipynb").exists()
+    assert not (project / "book" / "notebooks" / "a" / "1.ipynb").exists()
+
+
+def test_a_second_build_waits_and_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entered = threading.Event()
+
+    def second() -> None:
+        with build._alone(project, quiet=False):
+            entered.set()
+
+    with build._alone(project, quiet=False):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not entered.wait(0.5)
+    assert entered.wait(5)
+    thread.join()
+    assert "Another build of this book is running" in capsys.readouterr().err
+
+
+def test_pages_that_need_another_host_are_found(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        '<a href="https://example.org/fine"></a><link rel="canonical" href="https://example.org/">'
+        '<script src="local.js"></script><script src="https://example.org/a.js"></script>'
+        '<link rel="stylesheet" href="//example.org/b.css"><img src="http://example.org/c.png" alt="c">',
+        encoding="utf-8",
+    )
+    (tmp_path / "style.css").write_text(
+        "@import 'local.css'; @font-face {src: url(https://example.org/d.woff2)}", encoding="utf-8"
+    )
+    assert sorted(build._foreign(tmp_path)) == [
+        "page.html loads //example.org/b.css",
+        "page.html loads http://example.org/c.png",
+        "page.html loads https://example.org/a.js",
+        "style.css loads https://example.org/d.woff2",
+    ]
