@@ -67,7 +67,8 @@ def test_a_chapter_may_have_no_parameters(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["level = 0.8  # untyped", "level: float = 0.8", "level: list = []  # type", "level: float = 1 + x  # value"]
+    "line",
+    ["level = 0.8  # untyped", "level: float = 0.8", "level: list = []  # type", "level: float = 1 + x  # value"],
 )
 def test_parameters_that_are_not_declared_well(project: Path, line: str) -> None:
     write(project, HEAD.replace("level: float = 0.8  # fraction pruned", line))
