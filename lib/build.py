@@ -18,10 +18,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import filelock
 import jupytext
@@ -220,6 +221,19 @@ def execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool 
 class _ThisPython(AsyncKernelManager):
     """Starts the Python that runs now, whatever kernels are registered on the machine."""
 
+    started: ClassVar[weakref.WeakSet["_ThisPython"]] = weakref.WeakSet()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.started.add(self)
+
+    @classmethod
+    def kill_all(cls) -> None:
+        """End every kernel at once, which ends the threads that wait for them."""
+        for manager in list(cls.started):
+            if (process := getattr(manager.provisioner, "process", None)) is not None:
+                process.kill()
+
     @property
     def kernel_spec(self) -> KernelSpec:
         """What is started, and in which environment."""
@@ -406,6 +420,7 @@ def _execute_all(quiet: bool, jobs: int, root: Path) -> None:
                     failures.append(error)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            _ThisPython.kill_all()
             raise
     if failures:
         raise failures[0]
