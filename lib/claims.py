@@ -972,6 +972,12 @@ def _escaped(text: str) -> str:
     return re.sub(r"[^\w\s.,:;%/=+()–…-]|_", lambda found: f"&#{ord(found[0])};", _plain(text))  # noqa: RUF001
 
 
+def badge(verdict: Verdict) -> str:
+    """Return a verdict as the coloured word that the style sheet knows, in HTML."""
+    kind = verdict.removesuffix(" here").replace(" ", "-")
+    return f'<span class="verdict verdict-{kind}">{verdict}</span>'
+
+
 def table(scored: Sequence[Scored]) -> str:
     """Return the table of claims that closes a chapter, in Markdown.
 
@@ -997,10 +1003,8 @@ def table(scored: Sequence[Scored]) -> str:
     lines = ["| Claim | What the paper says | What we measured | Verdict |", "| --- | --- | --- | --- |"]
     for s in scored:
         name = html.escape(s.claim.id)
-        kind = s.verdict.removesuffix(" here").replace(" ", "-")
         anchor = f'<span id="claim-{name}">{name}</span>'
-        verdict = f'<span class="verdict verdict-{kind}">{s.verdict}</span>'
-        lines.append(f"| {anchor} | {_escaped(s.paper)} | {_escaped(s.measured) or '–'} | {verdict} |")  # noqa: RUF001
+        lines.append(f"| {anchor} | {_escaped(s.paper)} | {_escaped(s.measured) or '–'} | {badge(s.verdict)} |")  # noqa: RUF001
     return "\n".join(lines) + "\n"
 
 

@@ -82,7 +82,7 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
     axes.set_xticks(positions, ["dense" if name == "dense" else f"{name} %" for name in accuracies])
     axes.set(xlabel="weights pruned", ylabel="test accuracy (%)")
     axes.margins(y=0.12)
-    axes.legend(title="initialisation", ncols=inits + 1, frameon=False, loc="lower left", fontsize=8)
+    axes.legend(title="initialisation", ncols=inits + 1, frameon=False, loc="lower left", fontsize=8, title_fontsize=8)
     sns.despine(figure)
     figure.tight_layout()
     return figure
@@ -129,6 +129,9 @@ def overlap_strips(
         handles.append(plt.Line2D([], [], color=PAPER, lw=3, label="paper's text"))
     figure.legend(handles=handles, ncols=len(handles), loc="upper center", frameon=False, fontsize=8)
     sns.despine(figure, left=True)
+    for axes in rows[:-1, 0]:
+        axes.spines["bottom"].set(linewidth=0.5, alpha=0.4)
+        axes.tick_params(bottom=False)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()), h_pad=0.4)
     return figure
 
@@ -192,7 +195,8 @@ def baseline_comparison(
     for body in parts["bodies"]:
         body.set(facecolor=shades(5)[1], alpha=0.7, linewidth=0)
     axes.errorbar(
-        x, exact[:, 1], [exact[:, 1] - exact[:, 0], exact[:, 2] - exact[:, 1]],
+        # A mean far below one lies above its interval, which is then zero to zero.
+        x, exact[:, 1], np.maximum([exact[:, 1] - exact[:, 0], exact[:, 2] - exact[:, 1]], 0),
         fmt="o", ms=4, color=INK, capsize=3, lw=1.2, label="exact: mean and 95 % interval",
     )  # fmt: skip
     axes.bar(0, 0, color=shades(5)[1], alpha=0.7, label="simulation")
@@ -239,13 +243,13 @@ def verdict_bars(scored: Sequence[Scored]) -> Figure:
                 )  # fmt: skip
             left += width
     axes.set_yticks(y, list(sections))
-    axes.invert_yaxis()
     axes.set(xlabel="claims that can be decided", ylabel="paper and section")
+    axes.set_ylim(len(sections) - 0.4, -0.6)
     axes.margins(x=0.01)
-    figure.legend(loc="upper center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(loc="upper center", ncols=5, frameon=False, fontsize=8, handlelength=1.2, columnspacing=1.2)
     sns.despine(figure, left=True)
     axes.tick_params(left=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / figure.get_figheight()))
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
     return figure
 
 

@@ -1,0 +1,173 @@
+"""Blocks that chapters share: panels of figures, claims, provenance, and what stands where tickets are missing."""
+
+from collections.abc import Sequence
+
+from lib import claims, evidence, figures
+from lib.claims import Scored
+from lib.experiments import EXPERIMENTS, find
+from lib.notebook import markdown, show
+from lib.tickets import Store
+
+
+def claims_block(scored: Sequence[Scored]) -> str:
+    """Return a section's claims with their verdicts, and the count of each verdict."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in claims.summary(scored).items() if count)
+    return f"{len(scored)} entries of the ledger: {counts}.\n\n{claims.table(scored)}"
+
+
+def ledger(scored: Sequence[Scored]) -> str:
+    """Return the whole ledger, a heading and a table for each section."""
+    parts = []
+    for paper in dict.fromkeys(s.claim.paper for s in scored):
+        parts.append(f"## Paper {paper}")
+        for section in dict.fromkeys(s.claim.section for s in scored if s.claim.paper == paper):
+            own = [s for s in scored if (s.claim.paper, s.claim.section) == (paper, section)]
+            parts.append(f"### {paper} {section}\n\n{claims_block(own)}")
+    return "\n\n".join(parts)
+
+
+def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:
+    """Return in a few sentences how many entries there are and what became of them, and what is trained."""
+    counts = claims.summary(scored)
+    nothing = counts[claims.Verdict.NOT_A_CLAIM]
+    decided = [v for v in claims.Verdict if v not in (claims.Verdict.NOT_A_CLAIM, claims.Verdict.OPEN)]
+    words = ", ".join(f"{counts[v]} {claims.badge(v)}" for v in decided if counts[v])
+    trained = [
+        f"`{e.name}` ({e.replicas} networks x {len(store.finished(e)) - 1} pruned levels)" for e in store.experiments()
+    ]
+    return (
+        f"The ledger has {len(scored)} entries. {nothing} of them claim nothing (set-up, background). Of the other "
+        f"{len(scored) - nothing}: {words}; {counts[claims.Verdict.OPEN]} {claims.badge(claims.Verdict.OPEN)} until "
+        f"their chapter is written. Trained so far: {', '.join(trained) or 'nothing yet'}."
+    )
+
+
+def overlap_panel(
+    store: Store, panel: evidence.Panel, level: str, name: str, what: str, layers: str = "all", key: str = ""
+) -> None:
+    """Show the overlaps of an experiment's masks at one level, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    panel : evidence.Panel
+        Which experiment, and which pairs.
+    level : str
+        Name of the level.
+    name : str
+        By which the text refers to the figure.
+    what : str
+        Which figure of the paper this is, such as "the paper's Figure 8a".
+    layers : str
+        'all', or names with commas between.
+    key : str
+        Of the panel in `evidence.PANELS`, to draw what the paper's text says of each layer; '' for none.
+    """
+    pairs = "one initialisation" if panel.within else "different initialisations"
+    try:
+        measured = evidence.overlaps(store, panel.experiment, level, panel.within)
+    except evidence.Missing as missing:
+        markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        return
+    chosen = evidence.choose_layers(panel.experiment, layers)
+    measured = [layer for layer in measured if layer.layer in chosen]
+    ranges = evidence.paper_ranges(key) if key else {}
+    said = " Orange: what the paper's text says of the layer." if ranges else ""
+    spread = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in measured)
+    show(
+        figures.overlap_strips(measured, {y.layer: ranges[y.layer] for y in measured if y.layer in ranges}),
+        name,
+        f"Overlap of tickets of {pairs} at {level} % pruned; {what}. Each dot is one of {len(measured[0].values)} "
+        f"pairs; shade and height tell the initialisation. Grey: the hypergeometric distribution.{said} Means: "
+        f"{spread}. Experiment: `{panel.experiment}`.",
+        f"Dots over a grey chance distribution, one row a layer, overlap in percent of the mask. Means: {spread}.",
+    )
+
+
+def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
+    """Show the accuracies of an experiment by level, or what stands in the place of that figure.
+
+    Parameters are those of `overlap_panel`.
+    """
+    try:
+        accuracy = evidence.accuracies(store, experiment)
+    except evidence.Missing as missing:
+        markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        return
+    means = ", ".join(
+        f"{values.mean():.2f} % {'dense' if level == 'dense' else f'at {level} %'}" for level, values in accuracy.items()
+    )
+    show(
+        figures.accuracy_lines(accuracy),
+        name,
+        f"Test accuracy by level; {what}. One line a run, one shade an initialisation, black the mean of all "
+        f"{find(experiment).replicas} runs: {means}. Experiment: `{experiment}`.",
+        f"Lines of test accuracy over the fraction of pruned weights, one for each run. Means: {means}.",
+    )
+
+
+def missing_panel(title: str, experiments: str) -> str:
+    """Return what stands in the place of a panel whose tickets are not there.
+
+    Parameters
+    ----------
+    title : str
+        Of the panel, such as 'Figure 3b, CIFAR-10'.
+    experiments : str
+        What `lib.evidence.Missing` says: the experiment's name, perhaps with the level.
+    """
+    name = experiments.split(" at ")[0]
+    return (
+        f":::{{admonition}} {title}: not trained yet\n:class: note missing-panel\n"
+        f"This panel needs the tickets of `{experiments}`. {how_to_train(name)} It fills itself at the next "
+        f"`python -m lib build`.\n:::\n"
+    )
+
+
+def how_to_train(name: str) -> str:
+    """Return the sentence that says how an experiment is trained, or that it cannot be yet."""
+    if name in EXPERIMENTS:
+        return f"`python -m lib train {name}` trains them."
+    return f"`python -m lib train {name}` will train them; its specification is not in `lib.experiments` yet."
+
+
+def provenance(store: Store, names: Sequence[str]) -> str:
+    """Return where a chapter's numbers come from: ticket files, hashes, device, versions, data, command.
+
+    Parameters
+    ----------
+    store : Store
+    names : sequence of str
+        Of the experiments that the chapter uses; those that are not trained are named as such.
+    """
+    parts = []
+    for name in names:
+        levels = store.finished(find(name)) if name in EXPERIMENTS else []
+        if not levels:
+            parts.append(f"**`{name}`**: not trained. {how_to_train(name)}")
+            continue
+        experiment = find(name)
+        manifest = store.manifest(experiment)
+        entries = {level.name: manifest["levels"][level.name] for level in levels}
+        first = next(iter(entries.values()))
+        data, versions = first["data"], first["versions"]
+        seconds = sum(entry["wall seconds"] for entry in entries.values())
+        cost = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+        days = sorted({entry["finished"][:10] for entry in entries.values()})
+        lacking = [level.name for level in experiment.levels if level.name not in entries]
+        rows = "\n".join(
+            f"| {level if level == 'dense' else level + ' %'} | `{entry['file']}` | {entry['bytes']:,} | `{entry['sha256'][:16]}…` |"
+            for level, entry in entries.items()
+        )
+        parts.append(
+            f"**`{name}`**: {experiment.inits} initialisations x {experiment.runs} runs, fingerprint "
+            f"`{manifest['fingerprint']}`, trained on {' and '.join(dict.fromkeys((days[0], days[-1])))} in {cost} on "
+            f"{first['device']} ({first['processes']} process{'es' if first['processes'] > 1 else ''}), "
+            f"Python {versions['python']}, torch {versions['torch']}, NumPy {versions['numpy']}. Images: "
+            f"{data['name']} ({data['source']}; {data['training images']:,} for training, {data['test images']:,} for "
+            f"the test), SHA-256 `{data['sha256'][:16]}…`. "
+            + (f"Levels not trained yet: {', '.join(lacking)}. " if lacking else "")
+            + f"To train it again: `python -m lib train {name}`.\n\n"
+            f"| pruned | file in `data/tickets/{name}` | bytes | SHA-256 |\n| --- | --- | ---: | --- |\n{rows}"
+        )
+    return ":::{dropdown} Where these numbers come from\n" + "\n\n".join(parts) + "\n:::\n"

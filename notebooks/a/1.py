@@ -1,0 +1,72 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-1)=
+# # A 1 What the paper contributes
+#
+# **In brief.** The paper "How many winning tickets are there in one DNN?" {cite:p}`grosse2020` trains the same network
+# from the same initial weights again and again, prunes each result to a *ticket* (a mask that says which weights stay),
+# and asks whether the tickets are the same. It claims six things. This page lists them with their verdicts so far.
+
+# %% tags=["parameters"]
+levels: str = "0.5,0.6,0.8,0.9,0.95,0.98"  # fractions pruned at which the first two contributions are scored
+
+# %%
+from lib import evidence, pages
+from lib.claims import badge
+from lib.notebook import markdown, table
+from lib.tickets import Store
+
+store = Store()
+panels = evidence.panels_at("A-1", {f"level {part}": part for part in levels.split(",")})
+scored = evidence.score("A", "1", store, panels)
+
+# %% [markdown]
+# ## The question
+#
+# The lottery ticket hypothesis {cite:p}`frankle2019` says that a randomly initialised network holds a sub-network
+# which, trained alone from the *same* initial weights, reaches the accuracy of the whole. Pruning finds such a
+# sub-network: train, keep the weights that end largest, reset them to where they began, train again. What the
+# hypothesis leaves open is how many there are. The paper's way to ask is simple: leave the initial weights as they are,
+# let only the order of the batches differ, and see whether the same mask comes out.
+#
+# Its answer has six parts.
+
+# %%
+table(
+    ["contribution", "what the paper claims", "verdict so far", "decided in"],
+    [
+        [str(number), s.paper, badge(s.verdict), where]
+        for number, (s, where) in enumerate(
+            zip(
+                scored,
+                ["section 3.1", "sections 3.1, 3.2", "section 3.3", "section 3.4", "section 3.4", "section 4"],
+                strict=True,
+            ),
+            1,
+        )
+    ],
+    "tab-a-1-contributions",
+    "The six contributions of the paper {cite:p}`grosse2020` and what this book's measurements say of each so far.",
+)
+
+# %% [markdown]
+# The first two are about tickets whose batch order was free, and are scored here at every level that is trained. The
+# third needs the outputs of tickets (section 3.3 of the paper), the fourth and the fifth need tickets trained with part
+# of the randomness held fixed (section 3.4). They are decided in those chapters, as soon as these exist.
+#
+# ## Claims of this section
+
+# %%
+markdown(pages.claims_block(scored))
+
+# %%
+markdown(pages.provenance(store, [evidence.FASHION]))

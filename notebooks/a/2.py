@@ -1,0 +1,147 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-2)=
+# # A 2 Experimental set-up
+#
+# **In brief.** What was trained, how it was pruned, and what two masks would share by chance. The paper's Figure 1
+# shows the design and the accuracies, its Figure 2 checks the baseline: tickets of *different* initial weights should
+# overlap as two random masks do {cite:p}`grosse2020`.
+
+# %% tags=["parameters"]
+level: float = 0.5  # fraction pruned at which Figure 2 (a) is drawn and scored; the paper takes the first step, 0.5
+layers: str = "all"  # layers to draw in Figure 2, by name and separated by commas, such as conv1,output
+
+# %%
+from lib import evidence, figures, pages
+from lib.experiments import find
+from lib.notebook import markdown, show, table
+from lib.pruning import kept_counts
+from lib.tickets import Store
+
+store = Store()
+fashion = find(evidence.FASHION)
+panels = evidence.panels_at("A-F2-1", {"first step": level})
+
+# %% [markdown]
+# ## The design
+#
+# One initialisation gives one set of initial weights. Five runs start from it; they differ in nothing but the order of
+# their batches. Each run trains the dense network, prunes it, resets the survivors to their initial values, trains
+# again, and so on through six levels. Tickets are compared within an initialisation (A) and across initialisations (B).
+
+# %%
+show(
+    figures.setup_diagram(fashion),
+    "fig-a-1a",
+    "The design of the paper's Figure 1a, drawn from the specification of the experiment: "
+    f"{fashion.inits} initialisations, {fashion.runs} runs of each, {len(fashion.levels) - 1} pruned levels; comparisons "
+    f"within (A) and across (B) initialisations. Experiment: `{fashion.name}`.",
+    "Diagram: one network, several seeds of initial weights, several training runs of each, one ticket a run; arrows A "
+    "join tickets of one seed, arrow B tickets of different seeds.",
+)
+
+# %% [markdown]
+# ## The network and its layers
+#
+# Two convolutions with 6 and 16 filters of 5 x 5, each followed by max-pooling, then dense layers with 120, 84 and 10
+# units {cite:p}`grosse2020,lecun1998`. The paper does not say whether the convolutions are padded; here they are not.
+# Each layer is pruned by itself to the same fraction: the kept count is the exact product, truncated
+# ({numref}`tab-a-2-layers`). Biases are never pruned. The survivors are those whose *final* magnitude is largest
+# ("large final", {cite:t}`zhou2019`).
+
+# %%
+table(
+    ["layer", "weights", *(f"{v.name} %" for v in fashion.levels[1:])],
+    [
+        [y.name, f"{y.size:,}", *(f"{kept_counts(fashion.architecture, v)[y.name]:,}" for v in fashion.levels[1:])]
+        for y in fashion.architecture.layers
+    ],
+    "tab-a-2-layers",
+    f"Weights of each layer of `{fashion.architecture.name}`, and how many it keeps at each level (percent pruned).",
+)
+
+# %% [markdown]
+# ## What the paper leaves open
+#
+# The paper states the layers, the levels, 15 epochs a step, the criterion, and five times five runs. It does not state
+# the optimiser, its rate, the batch, the initial weights or the scaling of the pixels. {numref}`tab-a-2-settings` says
+# what stands here for each, and why.
+
+# %%
+table(
+    ["setting", "here", "why"],
+    [
+        ["optimiser", f"Adam, rate {fashion.learning_rate:g}", "the value of {cite:t}`frankle2019` for their LeNet; {cite:t}`kingma2015`"],
+        ["batch", f"{fashion.batch} images; a remainder is left out of its epoch", "{cite:t}`frankle2019`, {cite:t}`zhou2019`"],
+        ["initial weights", "Glorot normal, biases zero", "{cite:t}`zhou2019`, whose method the paper follows; {cite:t}`glorot2010`"],
+        ["pixels", "divided by 255", "{cite:t}`zhou2019`"],
+        ["augmentation, weight decay", "none", "{cite:t}`zhou2019`"],
+        ["padding", "none", "the layer sizes of the classic network {cite:p}`lecun1998`"],
+        ["batch order", "a new permutation for each epoch, level and run", "the paper's randomness is not fixed"],
+    ],
+    "tab-a-2-settings",
+    "Settings that the paper {cite:p}`grosse2020` does not state. Each is part of the experiment's fingerprint.",
+)
+
+# %% [markdown]
+# ## Accuracies by level
+#
+# The paper's Figure 1b shows accuracies without stating one in its text. It says of the small networks that they do
+# best in the first two pruning steps, and worse with every step after that.
+
+# %%
+pages.accuracy_panel(store, evidence.FASHION, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
+
+# %%
+pages.accuracy_panel(store, evidence.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle), CIFAR-10")
+
+# %%
+pages.accuracy_panel(store, evidence.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom), ResNet18 on CIFAR-10")
+
+# %% [markdown]
+# ## What chance gives
+#
+# Two masks of a layer with $mn$ weights keep $|t|$ each. If the second is drawn at random, the number $x$ of weights
+# that they share follows the hypergeometric distribution,
+#
+# $$
+# p(x) = \binom{|t|}{x} \binom{mn - |t|}{|t| - x} \Big/ \binom{mn}{|t|},
+# \qquad \mathbb{E}[x] = \frac{|t|^2}{mn} .
+# $$ (eq-a-1)
+#
+# This is the paper's equation 1. Masks from different initialisations (B in {numref}`fig-a-1a`) have no reason to share
+# more than that; the paper's Figure 2 shows three panels where they do not.
+
+# %%
+panel = panels["A-F2-1"]
+pages.overlap_panel(
+    store, panel, *panel.levels.values(), "fig-a-2-fashion", "the paper's Figure 2 (left), Fashion-MNIST", layers
+)
+
+# %%
+panel = panels["A-F2-2"]
+pages.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-cifar", "the paper's Figure 2 (middle), CIFAR-10")
+
+# %%
+panel = panels["A-F2-3"]
+pages.overlap_panel(
+    store, panel, *panel.levels.values(), "fig-a-2-resnet", "the paper's Figure 2 (right), ResNet18 on CIFAR-10"
+)
+
+# %% [markdown]
+# ## Claims of this section
+
+# %%
+markdown(pages.claims_block(evidence.score("A", "2", store, panels)))
+
+# %%
+markdown(pages.provenance(store, [evidence.FASHION, evidence.CIFAR, evidence.RESNET]))

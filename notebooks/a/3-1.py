@@ -1,0 +1,148 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-3-1)=
+# # A 3.1 Are winning tickets unique?
+#
+# **In brief.** Five training runs from the *same* initial weights, each with a batch order of its own, give five
+# masks. The paper compares them two by two and reports that they overlap no more than chance would have it
+# {cite:p}`grosse2020`. Here the same comparison is made with tickets that were trained for this book, at every reading
+# of the level that the paper allows.
+
+# %% tags=["parameters"]
+level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the caption of the paper's Figure 3a says 0.8
+implied_level: float = 0.9  # second reading of the level: the one whose expected overlap the paper's text gives
+layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+
+# %%
+from lib import evidence, pages
+from lib.experiments import find
+from lib.notebook import markdown, table
+from lib.tickets import Store
+
+store = Store()
+panels = evidence.panels_at("A-F3a", {"captioned level": level, "implied level": implied_level})
+
+# %% [markdown]
+# ## What is compared
+#
+# Let $M_1, M_2 \in \{0, 1\}^{n}$ be the masks of one layer with $n$ weights, both of which keep $|t|$ of them. Their
+# *overlap* is the share of a mask that the other has too,
+#
+# $$
+# o(M_1, M_2) = 100\,\% \cdot \frac{\langle M_1, M_2 \rangle}{|t|} .
+# $$
+#
+# Were both drawn at random, $\langle M_1, M_2 \rangle$ would follow the hypergeometric distribution of equation 1 of
+# the paper; in percent of the mask its mean is the kept fraction, $100\,\% \cdot |t| / n$. Five runs give 10 pairs for
+# each initialisation, five initialisations 50 pairs for each layer.
+#
+# ## Which level?
+#
+# The paper does not agree with itself here. The caption of its Figure 3a says that 80 % of the weights are pruned; the
+# expected overlap that its text gives for the same panel, 10 %, is that of 90 % pruned, because the expected overlap
+# *is* the kept fraction. The other two panels have the same trouble ({numref}`tab-a-3-1-levels`). So every claim is
+# scored at both levels, and the ledger says what each gives.
+
+# %%
+table(
+    ["panel", "data set", "captioned level", "its expected overlap", "expected overlap in the paper's text", "implied level"],
+    [
+        ["3a", "Fashion-MNIST", "80 %", "20 %", "10 %", "90 %"],
+        ["3b", "CIFAR-10", "90 %", "10 %", "5 %", "95 %"],
+        ["3c", "CIFAR-10, ResNet18", "90 %", "10 %", "2.5 %", "98 % (exactly: 2 %)"],
+    ],
+    "tab-a-3-1-levels",
+    "Captions and text of the paper's Figure 3 mean different levels {cite:p}`grosse2020`. Expected overlaps are kept fractions.",
+)
+
+# %% [markdown]
+# ## Panel (a): Fashion-MNIST
+
+# %%
+panel = panels["A-F3a"]
+captioned, implied = panel.levels.values()
+pages.overlap_panel(
+    store, panel, captioned, "fig-a-3a-captioned", "the paper's Figure 3a at its captioned level", layers, "A-F3a"
+)
+
+# %%
+pages.overlap_panel(
+    store, panel, implied, "fig-a-3a-implied", "the paper's Figure 3a at the level that its text implies", layers, "A-F3a"
+)
+
+# %% [markdown]
+# How far is this from chance? {numref}`tab-a-3-1-excess` holds the answer for every level. A pair of masks drawn at
+# random falls outside the central 95 % interval in at most 5 % of all cases.
+
+# %%
+rows = []
+for name in (level.name for level in store.finished(find(evidence.FASHION)) if level.name != "dense"):
+    for layer in evidence.overlaps(store, evidence.FASHION, name):
+        outside = 100 * ((layer.values < layer.low) | (layer.values > layer.high)).mean()
+        rows.append(
+            [
+                f"{name} %",
+                layer.layer,
+                f"{layer.kept:,} of {layer.weights:,}",
+                f"{layer.expected:.1f}",
+                f"{layer.low:.1f} to {layer.high:.1f}",
+                f"{layer.values.mean():.1f}",
+                f"{layer.values.min():.1f} to {layer.values.max():.1f}",
+                f"{outside:.0f} %",
+            ]
+        )
+if rows:
+    table(
+        ["pruned", "layer", "kept", "expected", "chance, 95 %", "mean", "smallest to largest", "outside chance"],
+        rows,
+        "tab-a-3-1-excess",
+        "Overlaps of the 50 pairs within an initialisation, in % of the mask, at every level that is trained. "
+        "Experiment: `a/fashion-lenet/free`.",
+    )
+else:
+    markdown(pages.missing_panel("Overlaps at every level", evidence.FASHION))
+
+# %% [markdown]
+# ## Panels (b) and (c): CIFAR-10, and the ResNet
+
+# %%
+pages.overlap_panel(
+    store, panels["A-F3b"], "90", "fig-a-3b-captioned", "the paper's Figure 3b at its captioned level, CIFAR-10", key="A-F3b"
+)
+
+# %%
+pages.overlap_panel(
+    store, panels["A-F3b"], "95", "fig-a-3b-implied", "the paper's Figure 3b at the level that its text implies, CIFAR-10", key="A-F3b"
+)
+
+# %%
+pages.overlap_panel(
+    store, panels["A-F3c"], "90", "fig-a-3c-captioned", "the paper's Figure 3c at its captioned level, ResNet18 on CIFAR-10"
+)
+
+# %%
+pages.overlap_panel(
+    store, panels["A-F3c"], "98", "fig-a-3c-implied", "the paper's Figure 3c at the level that its text implies, ResNet18 on CIFAR-10"
+)
+
+# %% [markdown]
+# ## Claims of this section
+
+# %%
+scored = evidence.score("A", "3.1", store, panels)
+markdown(pages.claims_block(scored))
+
+# %% [markdown]
+# How a measurement becomes a verdict is on the page [](../../rules.md).
+
+# %%
+markdown(pages.provenance(store, [evidence.FASHION, evidence.CIFAR, evidence.RESNET]))

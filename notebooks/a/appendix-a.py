@@ -1,0 +1,63 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-appendix-a)=
+# # A Appendix A: Uniqueness of larger tickets
+#
+# **In brief.** The comparison of {ref}`section 3.1 <a-3-1>` at the first pruning step, where a mask still holds half of
+# the weights. The paper finds overlaps around 50 %, as chance has it, with the first layer a little above
+# {cite:p}`grosse2020`.
+
+# %% tags=["parameters"]
+level: float = 0.5  # fraction pruned at which panel (a) is drawn and scored; the paper takes the first step, 0.5
+layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+
+# %%
+import dataclasses
+
+from lib import evidence, pages
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+panels = evidence.panels_at("A-F8a", {"first step": level})
+
+# %% [markdown]
+# At this level a mask holds half of the weights, so the expected overlap is 50 % in every layer. The spread that chance
+# allows depends on the layer's size alone: about 4 points either way in the first layer, a tenth of that in the largest.
+
+# %%
+panel = panels["A-F8a"]
+(name,) = panel.levels.values()
+pages.overlap_panel(store, panel, name, "fig-a-8a", "the paper's Figure 8a, Fashion-MNIST", layers, "A-F8a")
+
+# %%
+pages.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figure 8b, CIFAR-10", key="A-F8b")
+
+# %%
+pages.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c, ResNet18 on CIFAR-10")
+
+# %% [markdown]
+# The paper's conclusion also says that these overlaps are comparable to those of masks from different initialisations.
+# The next figure shows those, at the same level.
+
+# %%
+across = dataclasses.replace(panel, within=False)
+pages.overlap_panel(store, across, name, "fig-a-8a-across", "for comparison with the paper's Figure 8a", layers)
+
+# %% [markdown]
+# ## Claims of this appendix
+
+# %%
+markdown(pages.claims_block(evidence.score("A", "Appendix A", store, panels)))
+
+# %%
+markdown(pages.provenance(store, [evidence.FASHION, evidence.CIFAR, evidence.RESNET]))

@@ -1,0 +1,180 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-appendix-b)=
+# # A Appendix B: What five masks share by chance
+#
+# **In brief.** For two masks chance is the hypergeometric distribution. For five, the paper approximates
+# {cite:p}`grosse2020`. Here the exact distributions stand beside the printed formulas and a simulation with masks
+# that are really drawn. One printed formula is exact, the others are not, and one gives a negative number of weights.
+
+# %% tags=["parameters"]
+layer: str = "conv2"  # layer of the Fashion-MNIST network whose size is used: conv1, conv2, dense1, dense2 or output
+masks: int = 5  # number of independent masks
+repetitions: int = 1000  # how often the masks are drawn in the simulation
+seed: int = 0  # of the simulation
+
+# %%
+import numpy as np
+
+from lib import baselines, evidence, figures, pages
+from lib.experiments import find
+from lib.notebook import markdown, show, table
+from lib.pruning import kept_counts
+from lib.tickets import Store
+
+experiment = find(evidence.FASHION)
+(layer,) = evidence.choose_layers(evidence.FASHION, layer)
+names = [level.name for level in experiment.levels[1:]]
+n = next(y.size for y in experiment.architecture.layers if y.name == layer)
+kept = [kept_counts(experiment.architecture, level)[layer] for level in experiment.levels[1:]]
+drawn = [baselines.simulate(n, k, masks, repetitions, seed) for k in kept]
+
+# %% [markdown]
+# ## The exact answers
+#
+# Let a layer have $mn$ weights, let each of $k$ independent masks keep $|t|$ of them, and write $q = |t| / mn$ for the
+# kept fraction. A given weight lies in all $k$ masks with probability $q^k$ and in none with $(1 - q)^k$, so
+#
+# $$
+# \mathbb{E}[\text{in all}] = mn \, q^k ,
+# \qquad
+# \mathbb{E}[\text{in none}] = mn \, (1 - q)^k .
+# $$ (eq-a-b-means)
+#
+# Two different weights lie in all $k$ masks with probability $\bigl( q \, \tfrac{|t| - 1}{mn - 1} \bigr)^k$, which gives
+# the variance. The whole distribution comes mask by mask: of $s$ weights shared so far, the next mask takes a
+# hypergeometric number,
+#
+# $$
+# P_{i+1}(x) = \sum_{s} P_i(s) \, \binom{s}{x} \binom{mn - s}{|t| - x} \Big/ \binom{mn}{|t|} .
+# $$ (eq-a-b-mix)
+#
+# The weights in no mask are those shared by all complements, so the same recursion serves, with $mn - |t|$ in the place
+# of $|t|$.
+#
+# ## What is printed
+#
+# * Equation 2 calls $|t| q \tfrac{mn - |t|}{mn} \tfrac{mn - |t|}{mn - 1}$ a $\sigma$. It is the variance.
+# * Equation 3 adds $|t| \tfrac{mn - |t|}{mn} \tfrac{mn - |t|}{mn - 1}$ to a mean: the variance again, without the factor
+#   $q$, and in the place of a standard deviation.
+# * Equation 4, $\tau_i = |t| \, \tau_{i-1} / mn$, is exact: it is {eq}`eq-a-b-means` step by step.
+# * Equation 5 adds three times the term of equation 3 at every step. The result can exceed $|t|$, which no number of
+#   shared weights can.
+# * Equation 6, $\tau_i = |t| - |t| \, \tau_{i-1} / mn$, is meant as the weights that mask $i$ adds to those covered before.
+#   It holds $\tau_{i-1}$ where the sum of all earlier $\tau$ belongs, so it counts weights twice.
+# * Equation 7 is to equation 6 what equation 5 is to equation 4.
+#
+# ## Weights in all masks
+
+# %%
+def intervals(low_high, mean):
+    """Return low end, mean and high end at every level, in % of what is asked."""
+    return np.array([[*low_high(n, k, masks), mean(n, k, masks)] for k in kept])[:, [0, 2, 1]]
+
+
+share = 100 / np.array(kept)
+exact = intervals(baselines.shared_interval, baselines.shared_mean) * share[:, None]
+simulated = np.stack([d.shared for d in drawn]) * share[:, None]
+printed = np.array([baselines.printed_shared(n, k, masks)[-1] for k in kept]) * share
+printed_max = np.array([baselines.printed_shared_max(n, k, masks)[-1] for k in kept]) * share
+show(
+    figures.baseline_comparison(
+        names,
+        exact,
+        simulated,
+        {"printed mean (eq. 4)": printed, "printed upper end (eq. 5)": printed_max},
+        f"weights in all {masks} masks (% of a mask)",
+    ),
+    "fig-a-b-shared",
+    f"Weights of `{layer}` ({n:,} weights) that lie in all of {masks} random masks, in % of a mask: exact, simulated "
+    f"({repetitions:,} draws, seed {seed}) and as printed. Printed and exact mean agree; the printed upper end exceeds "
+    f"100 % at {(printed_max > 100).sum()} of {len(names)} levels.",
+    f"Exact means fall from {exact[0, 1]:.2f} to {exact[-1, 1]:.5f} percent of a mask; the upper end of equation 5 lies "
+    f"between {printed_max.min():.0f} and {printed_max.max():.0f} percent.",
+)
+
+# %% [markdown]
+# ## Weights in no mask
+
+# %%
+share = np.full(len(kept), 100 / n)
+exact_none = intervals(baselines.uncovered_interval, baselines.uncovered_mean) * share[:, None]
+simulated_none = np.stack([d.uncovered for d in drawn]) * share[:, None]
+printed_none = np.array([baselines.printed_uncovered(n, k, masks) for k in kept]) * share
+printed_least = 100 - np.array([baselines.printed_covered_max(n, k, masks) for k in kept]) * share
+show(
+    figures.baseline_comparison(
+        names,
+        exact_none,
+        simulated_none,
+        {"printed mean (eq. 6)": printed_none, "100 % less printed largest coverage (eq. 7)": printed_least},
+        "weights in no mask (% of the layer)",
+    ),
+    "fig-a-b-none",
+    f"Weights of `{layer}` that lie in none of {masks} random masks, in % of the layer: exact, simulated "
+    f"({repetitions:,} draws, seed {seed}) and as printed. Equation 6 gives {printed_none[0]:.0f} % at {names[0]} % pruned, "
+    f"where {exact_none[0, 1]:.1f} % is right.",
+    f"Exact means rise from {exact_none[0, 1]:.1f} to {exact_none[-1, 1]:.1f} percent; equation 6 gives values from "
+    f"{printed_none.min():.0f} to {printed_none.max():.0f} percent.",
+)
+
+# %% [markdown]
+# ## Side by side
+
+# %%
+table(
+    [
+        "pruned",
+        "in all: exact",
+        "in all: simulated",
+        "in all: eq. 4",
+        "in all: eq. 5",
+        "in none: exact",
+        "in none: simulated",
+        "in none: eq. 6",
+        "in none: eq. 7",
+    ],
+    [
+        [
+            f"{name} %",
+            f"{baselines.shared_mean(n, k, masks):.4g} ± {np.sqrt(baselines.shared_variance(n, k, masks)):.3g}",
+            f"{d.shared.mean():.4g} ± {d.shared.std(ddof=1):.3g}",
+            f"{baselines.printed_shared(n, k, masks)[-1]:.4g}",
+            f"{baselines.printed_shared_max(n, k, masks)[-1]:.4g}",
+            f"{baselines.uncovered_mean(n, k, masks):,.0f} ± {np.sqrt(baselines.uncovered_variance(n, k, masks)):.1f}",
+            f"{d.uncovered.mean():,.0f} ± {d.uncovered.std(ddof=1):.1f}",
+            f"{baselines.printed_uncovered(n, k, masks):,.0f}",
+            f"{n - baselines.printed_covered_max(n, k, masks):,.0f}",
+        ]
+        for name, k, d in zip(names, kept, drawn, strict=True)
+    ],
+    "tab-a-b-all",
+    f"Weights of `{layer}` ({n:,}) in all and in none of {masks} masks: mean ± standard deviation exactly and in "
+    f"{repetitions:,} simulated draws (seed {seed}), and the printed mean and extreme {{cite:p}}`grosse2020`.",
+)
+
+# %% [markdown]
+# The paper turns the distance between its two formulas into a variance, half of it, because 95 % of a normal
+# distribution lie within "2 x the variance". Two *standard deviations* are meant, as for the three-sigma rule that it
+# cites {cite:p}`pukelsheim1994`; in the next paragraph of the appendix the same distance is set to $2 \sigma$.
+#
+# Everywhere else in this book the exact distributions are used.
+#
+# ## Claims of this appendix
+#
+# A formula is checked at each level in all five layers of the network: it agrees if it is within 1 % of the exact value.
+
+# %%
+markdown(pages.claims_block(evidence.score("A", "Appendix B")))
+
+# %%
+markdown(pages.provenance(Store(), []))

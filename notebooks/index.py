@@ -1,0 +1,72 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (index)=
+# # The winning-tickets book
+#
+# Two papers ask what the *winning tickets* of a neural network have in common: sparse sub-networks that train as well as
+# the whole. **A**, "How many winning tickets are there in one DNN?" {cite:p}`grosse2020`, finds that the same initial
+# weights give a new ticket at every training run, and that these overlap as by chance. **B**, "Signs in the lottery"
+# {cite:p}`signs2022`, finds structure that winning tickets share all the same. This book repeats both with networks
+# trained for it, section by section. For every figure, table and claim it says what the paper says, what was measured, and
+# which verdict follows.
+
+# %% tags=["parameters"]
+paper: str = "A and B"  # whose part of the ledger is drawn: A, B, or A and B
+
+# %%
+from lib import claims, evidence, figures, pages
+from lib.errors import UserError
+from lib.notebook import markdown, show
+from lib.tickets import Store
+
+if paper not in ("A", "B", "A and B"):
+    raise UserError(f"paper is {paper!r}: it should be 'A', 'B' or 'A and B'")
+store = Store()
+scored = evidence.score_all(paper if paper in ("A", "B") else None, store=store)
+counts = claims.summary(scored)
+
+# %%
+markdown(pages.state_of_the_ledger(store, scored))
+
+# %% [markdown]
+# ## The state of the ledger
+
+# %%
+said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+show(
+    figures.verdict_bars(scored),
+    "fig-ledger",
+    f"Every entry of the ledger that can be decided, by section of the two papers. Of {len(scored)} entries: {said}. "
+    "*Open* means that no chapter has measured it yet; *not testable here* that its tickets are missing. All claims "
+    "stand in [the ledger](notebooks/claims).",
+    f"Stacked bars, one for each section of the papers, coloured by verdict: {said}.",
+)
+
+# %% [markdown]
+# ## How to read this book
+#
+# Each chapter repeats one section of a paper under the paper's own section number, and ends with that section's claims.
+# A claim earns its verdict by [a rule](rules.md) that was written down before anything was measured. Code is folded away;
+# every number comes from it, and every number can be traced to ticket files, their hashes and the command that trained
+# them. [How to re-run this book](re-run.md) says how to build it, to change a chapter's parameters and to train again.
+#
+# | chapter | what it shows |
+# | --- | --- |
+# | {ref}`A 1 <a-1>` | the paper's six contributions, with their verdicts so far |
+# | {ref}`A 2 <a-2>` | set-up, accuracies by level, the baseline |
+# | {ref}`A 3.1 <a-3-1>` | whether tickets of one initialisation are the same |
+# | {ref}`A Appendix A <a-appendix-a>` | the same at the first pruning step |
+# | {ref}`A Appendix B <a-appendix-b>` | what five masks share by chance: exact, printed, simulated |
+# | {ref}`Claims <claims>` | the whole ledger |
+
+# %%
+markdown(pages.provenance(store, [evidence.FASHION]))
