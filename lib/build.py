@@ -471,8 +471,9 @@ def _build_html(quiet: bool, root: Path) -> Path:
     command += ["-W", "--keep-going", "-n"]
     done = subprocess.run(command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode or not index.exists():
-        said = [y for y in done.stdout.splitlines() if re.search(r"WARNING|ERROR|Error|error:", y)]
-        raise UserError("Jupyter Book did not build the book without warnings:\n" + "\n".join(said or [done.stdout]))
+        told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).replace(str(root) + os.sep, "")
+        said = [y for y in told.splitlines() if re.search(r"WARNING|ERROR|Error|error:", y)]
+        raise UserError("Jupyter Book did not build the book without warnings:\n" + "\n".join(said or [told]))
     foreign = sorted(_foreign(index.parent))
     if foreign:
         raise UserError("the book would need other hosts: " + "; ".join(foreign))
