@@ -517,9 +517,7 @@ def _mix(
     return result / result.sum()
 
 
-def _hypergeometric(
-    n: int, kept: int, marked: NDArray[np.int64], counts: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _hypergeometric(n: int, kept: int, marked: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return how probable it is that a mask holds each of `counts` of the `marked` weights.
 
     Built from the ratios of neighbouring probabilities, which are exact to rounding; the difference of

@@ -969,7 +969,7 @@ def _plain(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return `text` for a cell of a Markdown table: every character with a meaning in Markdown or HTML is an entity."""
-    return re.sub(r"[^\w\s.,:;%/=+()–…-]|_", lambda found: f"&#{ord(found[0])};", _plain(text))  # noqa: RUF001
+    return re.sub(r"[^\w\s.,:;%/=+()–…-]|_", lambda found: f"&#{ord(found[0])};", _plain(text))
 
 
 def badge(verdict: Verdict) -> str:
@@ -1004,7 +1004,7 @@ def table(scored: Sequence[Scored]) -> str:
     for s in scored:
         name = html.escape(s.claim.id)
         anchor = f'<span id="claim-{name}">{name}</span>'
-        lines.append(f"| {anchor} | {_escaped(s.paper)} | {_escaped(s.measured) or '–'} | {badge(s.verdict)} |")  # noqa: RUF001
+        lines.append(f"| {anchor} | {_escaped(s.paper)} | {_escaped(s.measured) or '–'} | {badge(s.verdict)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -8,8 +8,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib.errors import UserError
+
+if TYPE_CHECKING:
+    from lib.tickets import Store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +96,9 @@ def _train(options: argparse.Namespace) -> int:
     try:
         from lib import training
     except ImportError as error:
-        raise UserError(f"training needs torch, which is not installed ({error}): pip install -r requirements.txt") from error
+        raise UserError(
+            f"training needs torch, which is not installed ({error}): pip install -r requirements.txt"
+        ) from error
     store = _store(options)
     for experiment in experiments:
         if len(store.finished(experiment)) == len(experiment.levels):
@@ -155,7 +161,7 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
-def _store(options: argparse.Namespace):  # noqa: ANN202 - imported late, so that --help is quick
-    from lib.tickets import DEFAULT_ROOT, Store
+def _store(options: argparse.Namespace) -> "Store":
+    from lib.tickets import DEFAULT_ROOT, Store  # late, so that --help is quick
 
     return Store(options.tickets or DEFAULT_ROOT)

@@ -87,7 +87,7 @@ class LayerOverlap:
     high: float
 
 
-class Missing(Exception):
+class Missing(Exception):  # noqa: N818 - it is no error: the book says what is missing
     """The tickets that a measurement needs are not trained; its text names them."""
 
 
@@ -127,12 +127,17 @@ def overlaps(store: Store, name: str, level: str, within: bool = True) -> list[L
     ------
     Missing
         If the level is not trained.
+    UserError
+        If there are no such pairs: one run an initialisation, or one initialisation.
     """
     masks = record(store, name, level).masks
     experiment = find(name)
     architecture = experiment.architecture
     choose = overlap.within_pairs if within else overlap.across_pairs
     i, j = choose(experiment.inits, experiment.runs)
+    if not len(i):
+        pairs = "one initialisation" if within else "different initialisations"
+        raise UserError(f"{name}: {experiment.inits} x {experiment.runs} runs have no pairs of {pairs}")
     measured = overlap.layer_overlaps(masks, architecture.weight_slices(), (i, j))
     counts = kept_counts(architecture, experiment.level(level))
     result = []
@@ -248,26 +253,36 @@ def score(
     list of Scored
         In the ledger's order.
     """
-    store = store or Store()
     ledger = [c for c in claims.load().values() if (c.paper, c.section) == (paper, section)]
     if not ledger:
         raise UserError(f"section is {section!r}: the ledger has no entry for it in paper {paper}")
+    return _score(ledger, store or Store(), panels or {})
+
+
+def _score(ledger: Sequence[Claim], store: Store, panels: Mapping[str, Panel]) -> list[Scored]:
+    """Score the claims of one section."""
+    paper, section = ledger[0].paper, ledger[0].section
     measure = _SECTIONS.get((paper, section))
-    measured = measure(store, ledger, {**PANELS, **(panels or {})}) if measure else {}
+    measured = measure(store, ledger, {**PANELS, **panels}) if measure else {}
     scored = [claims.judge(c, measured.get(c.id, [])) for c in ledger]
     return [
-        claims.figure_verdict(s.claim, scored) if measure and s.claim.check == "figure" and s.claim.id not in measured else s
+        claims.figure_verdict(s.claim, scored)
+        if measure and s.claim.check == "figure" and s.claim.id not in measured
+        else s
         for s in scored
     ]
 
 
 def score_all(paper: str | None = None, section: str | None = None, store: Store | None = None) -> list[Scored]:
     """Score the whole ledger, or one paper, or one section, in the ledger's order."""
-    sections = dict.fromkeys((c.paper, c.section) for c in claims.load().values())
-    wanted = [(p, s) for p, s in sections if paper in (None, p) and section in (None, s)]
+    sections: dict[tuple[str, str], list[Claim]] = {}
+    for claim in claims.load().values():
+        sections.setdefault((claim.paper, claim.section), []).append(claim)
+    wanted = [own for (p, s), own in sections.items() if paper in (None, p) and section in (None, s)]
     if not wanted:
         raise UserError(f"section is {section!r}: the ledger has {', '.join(sorted({s for _, s in sections}))}")
-    return [scored for p, s in wanted for scored in score(p, s, store)]
+    store = store or Store()
+    return [scored for own in wanted for scored in _score(own, store, {})]
 
 
 # --- how one claim is measured -------------------------------------------------------------------------------
@@ -310,9 +325,7 @@ def chance_group(layer: LayerOverlap, name: str = "") -> ChanceGroup:
     return ChanceGroup(name or layer.layer, layer.values, layer.expected, layer.low, layer.high)
 
 
-def _by_panel(
-    store: Store, ledger: Iterable[Claim], panels: Mapping[str, Panel]
-) -> dict[str, list[Measurement]]:
+def _by_panel(store: Store, ledger: Iterable[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
     """Measure every claim that belongs to a panel: its id is the panel's, or starts with it and a dash."""
     found = {}
     for claim in ledger:
@@ -357,10 +370,11 @@ def _a_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> 
         for level in levels:
             for layer in overlaps(store, FASHION, level):
                 match = claims.matches_chance(chance_group(layer))
-                checks[f"{layer.layer} at {level} %: overlaps as by chance (mean {layer.values.mean():.1f} %, expected {layer.expected:.1f} %)"] = match
+                checks[f"{layer.layer} at {level} % ({layer.values.mean():.1f}, chance {layer.expected:.1f})"] = match
         return Measurement(
             checks=checks,
-            note="overlaps only; shared weights and rank correlations are measured in sections 3.2.1 to 3.2.3",
+            note="whether the overlaps are as by chance, mean in brackets; shared weights and rank correlations are "
+            "measured in sections 3.2.1 to 3.2.3",
         )
 
     partial = [Measurement(missing=LADDER_PARTIAL)]
@@ -396,9 +410,9 @@ def _a_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> 
             == set(pruned[:best])
         }
         for before, after in zip(pruned[best - 1 :], pruned[best:], strict=False):
-            checks[f"from {before} to {after} % the mean accuracy falls ({mean[before]:.2f} to {mean[after]:.2f} %)"] = bool(
-                mean[after] < mean[before]
-            )
+            checks[
+                f"from {before} to {after} % the mean accuracy falls ({mean[before]:.2f} to {mean[after]:.2f} %)"
+            ] = bool(mean[after] < mean[before])
         return Measurement(checks=checks)
 
     def smallest(name: str) -> Measurement:
@@ -409,7 +423,7 @@ def _a_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> 
         # "Good for its size" has no number in the paper; fixed here as three quarters of the dense accuracy.
         return Measurement(
             checks={
-                f"at {last} % the mean accuracy is below the dense one ({mean[last]:.2f} and {mean['dense']:.2f} %)": bool(
+                f"at {last} % the mean accuracy ({mean[last]:.2f}) is below the dense one ({mean['dense']:.2f})": bool(
                     mean[last] < mean["dense"]
                 ),
                 f"at {last} % it is at least three quarters of the dense one": bool(mean[last] >= 0.75 * mean["dense"]),
@@ -418,7 +432,9 @@ def _a_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> 
 
     return {
         **_by_panel(store, ledger, panels),
-        "A-2-S1": setup(Fashion_MNIST_is_used=fashion.dataset == "fashion-mnist", CIFAR_10_is_used=CIFAR in EXPERIMENTS),
+        "A-2-S1": setup(
+            Fashion_MNIST_is_used=fashion.dataset == "fashion-mnist", CIFAR_10_is_used=CIFAR in EXPERIMENTS
+        ),
         "A-2-S2": setup(
             convolutions_of_6_and_16_filters_of_5_x_5=[y.shape[0] for y in layers[:2]] == [6, 16]
             and all(y.shape[2:] == (5, 5) for y in layers[:2]),
@@ -439,7 +455,14 @@ def _a_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> 
         "A-2-S12": setup(**{f"kept_{', '.join(f'{k:g}' for k in kept)}": kept == [0.5, 0.4, 0.2, 0.1, 0.05, 0.02]}),
         "A-2-S13": [Measurement(checks=_equation_1())],
         "A-F1a": setup(
-            **{f"{fashion.inits}_x_{fashion.runs}_runs_x_{len(percent)}_steps": (fashion.inits, fashion.runs, len(percent)) == (5, 5, 6)}
+            **{
+                f"{fashion.inits}_x_{fashion.runs}_runs_x_{len(percent)}_steps": (
+                    fashion.inits,
+                    fashion.runs,
+                    len(percent),
+                )
+                == (5, 5, 6)
+            }
         ),
         "A-F1b-1": [_attempt(name, (name,), functools.partial(shape, name)) for name in SMALL],
         "A-F1b-2": [_attempt("", (RESNET,), functools.partial(shape, RESNET))],
@@ -470,10 +493,14 @@ def _a_3_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -
         **_by_panel(store, ledger, panels),
         "A-3.1-S1": [
             Measurement(
-                checks={f"{p.experiment} is looked at at {', '.join(p.levels.values())} %": True for p in figure.values()}
+                checks={
+                    f"{p.experiment} is looked at at {', '.join(p.levels.values())} %": True for p in figure.values()
+                }
             )
         ],
-        "A-3.1-S2": [Measurement(checks={f"{per_init.max()} pairs of {fashion.runs} runs": bool((per_init == 10).all())})],
+        "A-3.1-S2": [
+            Measurement(checks={f"{per_init.max()} pairs of {fashion.runs} runs": bool((per_init == 10).all())})
+        ],
         "A-3.1-S3": [Measurement(checks={f"{len(first)} pairs in all": len(first) == 50})],
         "A-3.1-C": _chance_everywhere(store, (FASHION, CIFAR, RESNET), levels),
     }
@@ -502,14 +529,17 @@ def _a_appendix_b(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pa
     cases = formula_cases()
     levels = list(dict.fromkeys(level for level, *_ in cases))
 
-    def agree(what: str, printed: Callable[[int, int], float], exact: Callable[[int, int], float]) -> dict[str, bool]:
+    def agree(printed: Callable[[int, int], float], exact: Callable[[int, int], float]) -> dict[str, bool]:
         """Compare a printed formula with the exact value, to 1 % in every layer, level by level."""
         checks = {}
         for level in levels:
             ratios = [printed(n, k) / exact(n, k) for name, _, n, k in cases if name == level]
             worst = max(ratios, key=lambda r: abs(r - 1))
-            checks[f"{what} at {level} % (printed / exact up to {worst:.3g})"] = abs(worst - 1) <= 0.01
+            checks[f"{level} % ({f'{worst:,.0f}' if abs(worst) >= 100 else f'{worst:.3g}'})"] = abs(worst - 1) <= 0.01
         return checks
+
+    def by_level(what: str, checks: dict[str, bool]) -> list[Measurement]:
+        return [Measurement(checks=checks, note=f"by level, in brackets {what}, in the worst of the five layers")]
 
     def deviation(n: int, k: int) -> float:
         return float(np.sqrt(baselines.overlap_variance(n, k)))
@@ -520,88 +550,59 @@ def _a_appendix_b(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pa
     def covered_high(n: int, k: int) -> float:
         return n - baselines.uncovered_mean(n, k) + 3 * float(np.sqrt(baselines.uncovered_variance(n, k)))
 
-    def whole(*parts: dict[str, bool]) -> dict[str, bool]:
-        """Say of each part whether it holds at every level."""
-        return {next(iter(part)).split(" at ")[0] + " at every level": all(part.values()) for part in parts}
+    def everywhere(checks: dict[str, bool]) -> bool:
+        return all(checks.values())
 
-    mean = agree("the mean is exact", lambda n, k: k * k / n, baselines.overlap_mean)
+    mean = everywhere(agree(lambda n, k: baselines.printed_overlap(n, k)[0], baselines.overlap_mean))
+    # Equation 2's expression, written out as it is printed.
+    spread = functools.partial(agree, lambda n, k: k * (k / n) * ((n - k) / n) * ((n - k) / (n - 1)))
     return {
         "A-B-eq2": [
             Measurement(
-                checks=whole(
-                    mean,
-                    agree(
-                        "the expression called sigma is the standard deviation",
-                        baselines.overlap_variance,
-                        deviation,
-                    ),
-                    agree(
-                        "the expression called sigma is the variance",
-                        lambda n, k: k * (k / n) * ((n - k) / n) * ((n - k) / (n - 1)),
-                        baselines.overlap_variance,
-                    ),
-                )
+                checks={
+                    "the mean is exact": mean,
+                    "what is called sigma is the standard deviation": everywhere(spread(deviation)),
+                    "it is the variance": everywhere(spread(baselines.overlap_variance)),
+                },
+                note="at all levels, in all five layers",
             )
         ],
         "A-B-eq3": [
             Measurement(
-                checks=whole(
-                    agree("the mean is exact", lambda n, k: baselines.printed_overlap(n, k)[0], baselines.overlap_mean),
-                    agree(
-                        "the plus-minus is the standard deviation",
-                        lambda n, k: baselines.printed_overlap(n, k)[1],
-                        deviation,
+                checks={
+                    "the mean is exact": mean,
+                    "the plus-minus is the standard deviation": everywhere(
+                        agree(lambda n, k: baselines.printed_overlap(n, k)[1], deviation)
                     ),
-                )
+                },
+                note="at all levels, in all five layers",
             )
         ],
-        "A-B-eq4": [
-            Measurement(
-                checks=agree(
-                    "mean number of weights in all five masks",
-                    lambda n, k: float(baselines.printed_shared(n, k)[-1]),
-                    baselines.shared_mean,
-                )
-            )
-        ],
-        "A-B-eq5": [
-            Measurement(
-                checks=agree(
-                    "largest number of weights in all five masks against mean + 3 sd",
-                    lambda n, k: float(baselines.printed_shared_max(n, k)[-1]),
-                    shared_high,
-                )
-            )
-        ],
-        "A-B-sd": [
-            Measurement(
-                checks=agree(
-                    "half the difference against the exact standard deviation",
-                    lambda n, k: baselines.printed_spread(
-                        float(baselines.printed_shared(n, k)[-1]), float(baselines.printed_shared_max(n, k)[-1])
-                    ),
-                    lambda n, k: float(np.sqrt(baselines.shared_variance(n, k))),
-                )
-            )
-        ],
-        "A-B-eq6": [
-            Measurement(
-                checks=agree(
-                    "mean number of weights in no mask",
-                    lambda n, k: float(baselines.printed_uncovered(n, k)),
-                    baselines.uncovered_mean,
-                )
-            )
-        ],
-        "A-B-eq7": [
-            Measurement(
-                checks=agree(
-                    "largest number of covered weights against mean + 3 sd",
-                    lambda n, k: float(baselines.printed_covered_max(n, k)),
-                    covered_high,
-                )
-            )
-        ],
+        "A-B-eq4": by_level(
+            "printed over exact mean number of weights in all five masks",
+            agree(lambda n, k: float(baselines.printed_shared(n, k)[-1]), baselines.shared_mean),
+        ),
+        "A-B-eq5": by_level(
+            "printed upper end over exact mean + 3 standard deviations",
+            agree(lambda n, k: float(baselines.printed_shared_max(n, k)[-1]), shared_high),
+        ),
+        "A-B-sd": by_level(
+            "half the printed difference over the exact standard deviation",
+            agree(
+                lambda n, k: baselines.printed_spread(
+                    float(baselines.printed_shared(n, k)[-1]), float(baselines.printed_shared_max(n, k)[-1])
+                ),
+                lambda n, k: float(np.sqrt(baselines.shared_variance(n, k))),
+            ),
+        ),
+        "A-B-eq6": by_level(
+            "printed over exact mean number of weights in no mask",
+            agree(baselines.printed_uncovered, baselines.uncovered_mean),
+        ),
+        "A-B-eq7": by_level(
+            "printed largest coverage over exact mean + 3 standard deviations",
+            agree(baselines.printed_covered_max, covered_high),
+        ),
     }
 
 

@@ -1,6 +1,7 @@
 """One function per kind of plot: measured arrays in, a matplotlib figure out."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -88,9 +89,7 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
     return figure
 
 
-def overlap_strips(
-    layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[float, float]] | None = None
-) -> Figure:
+def overlap_strips(layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[float, float]] | None = None) -> Figure:
     """Draw the overlaps of all pairs of masks, one row a layer, over the distribution that chance gives.
 
     Pairs within an initialisation lie in one band for each initialisation, in its shade; pairs across
@@ -108,9 +107,7 @@ def overlap_strips(
     """
     _style()
     paper = paper or {}
-    figure, rows = plt.subplots(
-        len(layers), 1, figsize=(WIDTH, 1.05 * len(layers) + 0.75), sharex=True, squeeze=False
-    )
+    figure, rows = plt.subplots(len(layers), 1, figsize=(WIDTH, 1.05 * len(layers) + 0.75), sharex=True, squeeze=False)
     for axes, layer in zip(rows[:, 0], layers, strict=True):
         _overlap_row(axes, layer, paper.get(layer.layer))
     spread = np.concatenate([layer.values for layer in layers])
@@ -191,7 +188,7 @@ def baseline_comparison(
     _style()
     figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
     x = np.arange(len(names))
-    parts = axes.violinplot(list(simulated), x - 0.12, widths=0.22, showextrema=False, side="low")
+    parts: dict[str, Any] = axes.violinplot(list(simulated), x - 0.12, widths=0.22, showextrema=False, side="low")
     for body in parts["bodies"]:
         body.set(facecolor=shades(5)[1], alpha=0.7, linewidth=0)
     axes.errorbar(
@@ -269,9 +266,11 @@ def setup_diagram(experiment: Experiment) -> Figure:
     axes.set(xlim=(0, 10), ylim=(0, 5.1))
     axes.axis("off")
 
-    def box(x: float, y: float, width: float, height: float, text: str, colour: str, size: float = 8) -> None:
+    def box(x: float, y: float, width: float, height: float, text: str, colour: Any, size: float = 8) -> None:
         axes.add_patch(
-            FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc=colour, ec=INK, lw=0.8)
+            FancyBboxPatch(
+                (x, y), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc=colour, ec=INK, lw=0.8
+            )
         )
         axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size)
 
@@ -279,7 +278,14 @@ def setup_diagram(experiment: Experiment) -> Figure:
         options: dict = {"arrowstyle": "-|>", "mutation_scale": 9, "color": INK, "lw": 0.9} | style
         axes.add_patch(FancyArrowPatch(start, end, **options))
 
-    box(0.05, 1.85, 1.55, 1.3, f"{experiment.architecture.name}\n{experiment.architecture.weight_count:,} weights", "#f3f4f6")
+    box(
+        0.05,
+        1.85,
+        1.55,
+        1.3,
+        f"{experiment.architecture.name}\n{experiment.architecture.weight_count:,} weights",
+        "#f3f4f6",
+    )
     tickets = {}
     for row, (init, top) in enumerate((("1", 3.15), (str(experiment.inits), 0.35))):
         pale = tuple(0.55 + 0.45 * c for c in shades(experiment.inits)[0 if row == 0 else -1])
@@ -287,13 +293,36 @@ def setup_diagram(experiment: Experiment) -> Figure:
         arrow((1.62, 2.5), (2.17, top + 0.78))
         for column, (run, up) in enumerate((("1", 0.95), (str(experiment.runs), -0.05))):
             y = top + up
-            box(4.35, y, 3.1, 0.62, "train, prune, reset: " + ", ".join(v.name for v in experiment.levels[1:]) + " %", "#ffffff", 7)
+            box(
+                4.35,
+                y,
+                3.1,
+                0.62,
+                "train, prune, reset: " + ", ".join(v.name for v in experiment.levels[1:]) + " %",
+                "#ffffff",
+                7,
+            )
             box(8.05, y, 1.2, 0.62, f"ticket {run}", pale)
             arrow((3.78, top + 0.78), (4.32, y + 0.31))
             arrow((7.48, y + 0.31), (8.02, y + 0.31))
             tickets[row, column] = y + 0.31
-        axes.text(5.9, top + 0.755, f"… {experiment.runs} runs, each with its own batch order …", ha="center", va="center", fontsize=7.5, style="italic")
-        arrow((9.3, tickets[row, 0]), (9.3, tickets[row, 1]), arrowstyle="<|-|>", connectionstyle="arc3,rad=-0.45", color=PAPER, lw=1.4)
+        axes.text(
+            5.9,
+            top + 0.755,
+            f"… {experiment.runs} runs, each with its own batch order …",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            style="italic",
+        )
+        arrow(
+            (9.3, tickets[row, 0]),
+            (9.3, tickets[row, 1]),
+            arrowstyle="<|-|>",
+            connectionstyle="arc3,rad=-0.45",
+            color=PAPER,
+            lw=1.4,
+        )
         axes.text(9.66, top + 0.79, "A", color=PAPER, fontsize=11, weight="bold", ha="left", va="center")
     axes.text(2.98, 2.5, f"… {experiment.inits} seeds …", ha="center", va="center", fontsize=7.5, style="italic")
     arrow((8.65, tickets[0, 1] - 0.34), (8.65, tickets[1, 0] + 0.34), arrowstyle="<|-|>", color="#0e7490", lw=1.4)

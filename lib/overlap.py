@@ -85,9 +85,7 @@ def across_pairs(inits: int, runs: int) -> Pairs:
     return i[different], j[different]
 
 
-def layer_overlaps(
-    masks: NDArray[np.bool_], slices: dict[str, slice], pairs: Pairs
-) -> dict[str, NDArray[np.float64]]:
+def layer_overlaps(masks: NDArray[np.bool_], slices: dict[str, slice], pairs: Pairs) -> dict[str, NDArray[np.float64]]:
     """Return the overlaps of some pairs of masks, layer by layer.
 
     Parameters

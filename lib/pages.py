@@ -12,7 +12,7 @@ from lib.tickets import Store
 def claims_block(scored: Sequence[Scored]) -> str:
     """Return a section's claims with their verdicts, and the count of each verdict."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in claims.summary(scored).items() if count)
-    return f"{len(scored)} entries of the ledger: {counts}.\n\n{claims.table(scored)}"
+    return f"{len(scored)} entries of the ledger: {counts}.\n\n:::{{div}} full-width\n{claims.table(scored)}:::\n"
 
 
 def ledger(scored: Sequence[Scored]) -> str:
@@ -95,7 +95,8 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
     means = ", ".join(
-        f"{values.mean():.2f} % {'dense' if level == 'dense' else f'at {level} %'}" for level, values in accuracy.items()
+        f"{values.mean():.2f} % {'dense' if level == 'dense' else f'at {level} %'}"
+        for level, values in accuracy.items()
     )
     show(
         figures.accuracy_lines(accuracy),
@@ -156,7 +157,8 @@ def provenance(store: Store, names: Sequence[str]) -> str:
         days = sorted({entry["finished"][:10] for entry in entries.values()})
         lacking = [level.name for level in experiment.levels if level.name not in entries]
         rows = "\n".join(
-            f"| {level if level == 'dense' else level + ' %'} | `{entry['file']}` | {entry['bytes']:,} | `{entry['sha256'][:16]}…` |"
+            f"| {level}{'' if level == 'dense' else ' %'} | `{entry['file']}` | {entry['bytes']:,} "
+            f"| `{entry['sha256'][:16]}…` |"
             for level, entry in entries.items()
         )
         parts.append(

@@ -90,9 +90,7 @@ def normal_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def _ratio(
-    coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Evaluate numerator(x) / denominator(x) by Horner's rule."""
     parts = []
     for polynomial in coefficients:

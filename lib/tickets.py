@@ -123,9 +123,7 @@ class Store:
             result.append(level)
         return result
 
-    def write(
-        self, experiment: Experiment, level: Level, record: LevelRecord, provenance: dict[str, Any]
-    ) -> Path:
+    def write(self, experiment: Experiment, level: Level, record: LevelRecord, provenance: dict[str, Any]) -> Path:
         """Store one finished level and enter it in the manifest.
 
         Parameters
@@ -149,7 +147,9 @@ class Store:
         _check_record(experiment, level, record)
         content = _encode(record)
         if len(content) > MAX_BYTES:
-            raise UserError(f"{experiment.name} {level.name}: {len(content):,} bytes; at most {MAX_BYTES:,} may be stored")
+            raise UserError(
+                f"{experiment.name} {level.name}: {len(content):,} bytes; at most {MAX_BYTES:,} may be stored"
+            )
         manifest = self.manifest(experiment)
         path = self.folder(experiment) / f"{level.name}.npz"
         write_whole(path, content)
@@ -175,7 +175,8 @@ class Store:
         entry = self.manifest(experiment)["levels"].get(level.name)
         if entry is None:
             raise UserError(
-                f"{experiment.name}: level {level.name!r} is not trained; python -m lib train {experiment.name} trains it"
+                f"{experiment.name}: level {level.name!r} is not trained; "
+                f"python -m lib train {experiment.name} trains it"
             )
         path = self.folder(experiment) / f"{level.name}.npz"
         try:
@@ -218,9 +219,7 @@ class Store:
             problem("manifest", "the initial weights made now do not have the stored hash")
         for name in sorted(set(manifest["levels"]) - {level.name for level in experiment.levels}):
             problem(name, "the manifest names a level that the experiment does not have")
-        expected: NDArray[np.bool_] | None = np.ones(
-            (experiment.replicas, experiment.architecture.weight_count), bool
-        )
+        expected: NDArray[np.bool_] | None = np.ones((experiment.replicas, experiment.architecture.weight_count), bool)
         for level in experiment.levels:
             if level.name not in manifest["levels"]:
                 problem(level.name, "missing")

@@ -19,28 +19,22 @@
 # trained for it, section by section. For every figure, table and claim it says what the paper says, what was measured, and
 # which verdict follows.
 
-# %% tags=["parameters"]
-paper: str = "A and B"  # whose part of the ledger is drawn: A, B, or A and B
-
-# %%
+# %% tags=["remove-input"]
 from lib import claims, evidence, figures, pages
-from lib.errors import UserError
 from lib.notebook import markdown, show
 from lib.tickets import Store
 
-if paper not in ("A", "B", "A and B"):
-    raise UserError(f"paper is {paper!r}: it should be 'A', 'B' or 'A and B'")
 store = Store()
-scored = evidence.score_all(paper if paper in ("A", "B") else None, store=store)
+scored = evidence.score_all(store=store)
 counts = claims.summary(scored)
 
-# %%
+# %% tags=["remove-input"]
 markdown(pages.state_of_the_ledger(store, scored))
 
 # %% [markdown]
 # ## The state of the ledger
 
-# %%
+# %% tags=["remove-input"]
 said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 show(
     figures.verdict_bars(scored),
@@ -68,5 +62,5 @@ show(
 # | {ref}`A Appendix B <a-appendix-b>` | what five masks share by chance: exact, printed, simulated |
 # | {ref}`Claims <claims>` | the whole ledger |
 
-# %%
+# %% tags=["remove-input"]
 markdown(pages.provenance(store, [evidence.FASHION]))

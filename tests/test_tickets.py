@@ -121,7 +121,10 @@ def test_missing_levels_and_files_are_named(store):
     edit_manifest(store, lambda m: m["levels"].pop("80"))
     levels, problems = store.verify(EXPERIMENT)
     assert levels == ["dense"]
-    assert [(p.level, "cannot be read" in p.what or p.what == "missing") for p in problems] == [("50", True), ("80", True)]
+    assert [(p.level, "cannot be read" in p.what or p.what == "missing") for p in problems] == [
+        ("50", True),
+        ("80", True),
+    ]
     assert store.finished(EXPERIMENT) == [DENSE, HALF]
 
 

@@ -80,9 +80,21 @@ table(
 table(
     ["setting", "here", "why"],
     [
-        ["optimiser", f"Adam, rate {fashion.learning_rate:g}", "the value of {cite:t}`frankle2019` for their LeNet; {cite:t}`kingma2015`"],
-        ["batch", f"{fashion.batch} images; a remainder is left out of its epoch", "{cite:t}`frankle2019`, {cite:t}`zhou2019`"],
-        ["initial weights", "Glorot normal, biases zero", "{cite:t}`zhou2019`, whose method the paper follows; {cite:t}`glorot2010`"],
+        [
+            "optimiser",
+            f"Adam, rate {fashion.learning_rate:g}",
+            "the value of {cite:t}`frankle2019` for their LeNet; {cite:t}`kingma2015`",
+        ],
+        [
+            "batch",
+            f"{fashion.batch} images; a remainder is left out of its epoch",
+            "{cite:t}`frankle2019`, {cite:t}`zhou2019`",
+        ],
+        [
+            "initial weights",
+            "Glorot normal, biases zero",
+            "{cite:t}`zhou2019`, whose method the paper follows; {cite:t}`glorot2010`",
+        ],
         ["pixels", "divided by 255", "{cite:t}`zhou2019`"],
         ["augmentation, weight decay", "none", "{cite:t}`zhou2019`"],
         ["padding", "none", "the layer sizes of the classic network {cite:p}`lecun1998`"],

@@ -18,7 +18,9 @@
 # of the level that the paper allows.
 
 # %% tags=["parameters"]
-level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the caption of the paper's Figure 3a says 0.8
+level: float = (
+    0.8  # fraction pruned at which panel (a) is drawn and scored; the caption of the paper's Figure 3a says 0.8
+)
 implied_level: float = 0.9  # second reading of the level: the one whose expected overlap the paper's text gives
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
 
@@ -54,7 +56,14 @@ panels = evidence.panels_at("A-F3a", {"captioned level": level, "implied level":
 
 # %%
 table(
-    ["panel", "data set", "captioned level", "its expected overlap", "expected overlap in the paper's text", "implied level"],
+    [
+        "panel",
+        "data set",
+        "captioned level",
+        "its expected overlap",
+        "expected overlap in the paper's text",
+        "implied level",
+    ],
     [
         ["3a", "Fashion-MNIST", "80 %", "20 %", "10 %", "90 %"],
         ["3b", "CIFAR-10", "90 %", "10 %", "5 %", "95 %"],
@@ -76,11 +85,17 @@ pages.overlap_panel(
 
 # %%
 pages.overlap_panel(
-    store, panel, implied, "fig-a-3a-implied", "the paper's Figure 3a at the level that its text implies", layers, "A-F3a"
+    store,
+    panel,
+    implied,
+    "fig-a-3a-implied",
+    "the paper's Figure 3a at the level that its text implies",
+    layers,
+    "A-F3a",
 )
 
 # %% [markdown]
-# How far is this from chance? {numref}`tab-a-3-1-excess` holds the answer for every level. A pair of masks drawn at
+# How far is this from chance? The next table holds the answer for every level. A pair of masks drawn at
 # random falls outside the central 95 % interval in at most 5 % of all cases.
 
 # %%
@@ -116,22 +131,40 @@ else:
 
 # %%
 pages.overlap_panel(
-    store, panels["A-F3b"], "90", "fig-a-3b-captioned", "the paper's Figure 3b at its captioned level, CIFAR-10", key="A-F3b"
+    store,
+    panels["A-F3b"],
+    "90",
+    "fig-a-3b-captioned",
+    "the paper's Figure 3b at its captioned level, CIFAR-10",
+    key="A-F3b",
 )
 
 # %%
 pages.overlap_panel(
-    store, panels["A-F3b"], "95", "fig-a-3b-implied", "the paper's Figure 3b at the level that its text implies, CIFAR-10", key="A-F3b"
+    store,
+    panels["A-F3b"],
+    "95",
+    "fig-a-3b-implied",
+    "the paper's Figure 3b at the level that its text implies, CIFAR-10",
+    key="A-F3b",
 )
 
 # %%
 pages.overlap_panel(
-    store, panels["A-F3c"], "90", "fig-a-3c-captioned", "the paper's Figure 3c at its captioned level, ResNet18 on CIFAR-10"
+    store,
+    panels["A-F3c"],
+    "90",
+    "fig-a-3c-captioned",
+    "the paper's Figure 3c at its captioned level, ResNet18 on CIFAR-10",
 )
 
 # %%
 pages.overlap_panel(
-    store, panels["A-F3c"], "98", "fig-a-3c-implied", "the paper's Figure 3c at the level that its text implies, ResNet18 on CIFAR-10"
+    store,
+    panels["A-F3c"],
+    "98",
+    "fig-a-3c-implied",
+    "the paper's Figure 3c at the level that its text implies, ResNet18 on CIFAR-10",
 )
 
 # %% [markdown]
