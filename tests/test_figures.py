@@ -1,0 +1,222 @@
+"""Figures: what is drawn is what was given."""
+
+import dataclasses
+import itertools
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from made import TINY, made_store
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_hex
+
+from lib import claims, evidence, figures
+from lib.evidence import LayerOverlap
+from lib.experiments import EXPERIMENTS, find
+
+DESIGNS = [(5, 5), (2, 3), (1, 2)]
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def layer(name="conv1", inits=5, runs=5, across=False, low=7.0, high=33.0, seed=0):
+    i, j = np.triu_indices(inits * runs, 1)
+    chosen = (i // runs != j // runs) == across
+    i, j = i[chosen] // runs, j[chosen] // runs
+    values = np.random.default_rng(seed).uniform(low, high, len(i))
+    return LayerOverlap(name, 150, 30, values, i, j, 20.0, 6.67, 33.33)
+
+
+def dots(axes):
+    return [c for c in axes.collections if isinstance(c, PathCollection)]
+
+
+@pytest.mark.parametrize(
+    ("inits", "runs", "across"), [(5, 5, False), (5, 5, True), (2, 3, False), (2, 1, True), (1, 2, False)]
+)
+def test_every_pair_is_a_dot_at_its_overlap(inits, runs, across):
+    layers = [layer(name, inits, runs, across, seed=n) for n, name in enumerate(("conv1", "output"))]
+    figure = figures.overlap_strips(layers)
+    assert len(figure.axes) == 2
+    for axes, given in zip(figure.axes, layers, strict=True):
+        (points,) = dots(axes)
+        offsets = np.asarray(points.get_offsets())
+        np.testing.assert_array_equal(offsets[:, 0], given.values)
+        low, high = axes.get_ylim()
+        assert ((offsets[:, 1] > max(low, 0)) & (offsets[:, 1] < min(high, 1))).all()
+        assert len({(x, y) for x, y in offsets.tolist()}) == len(given.values)
+        # One shade an initialisation.
+        colours = [to_hex(c) for c in points.get_facecolors()]
+        assert len({(c, i) for c, i in zip(colours, given.first.tolist(), strict=True)}) == len(set(given.first))
+        assert len(set(colours)) == len(set(given.first.tolist()))
+
+
+def test_pairs_of_one_initialisation_lie_in_one_band():
+    given = layer()
+    (points,) = dots(figures.overlap_strips([given]).axes[0])
+    heights = np.asarray(points.get_offsets())[:, 1]
+    bands = [(heights[given.first == i].min(), heights[given.first == i].max()) for i in range(5)]
+    assert all(below[1] < above[0] for below, above in itertools.pairwise(bands))
+
+
+def lines(axes, colour):
+    return [y for y in axes.lines if to_hex(y.get_color()) == colour]
+
+
+def test_the_dashed_line_stands_at_the_expected_overlap_and_the_bar_where_the_paper_says():
+    given = [layer("conv1"), layer("conv2"), layer("dense1")]
+    figure = figures.overlap_strips(given, {"conv1": (5.0, 15.0), "conv2": (10.0, 10.0)})
+    for axes in figure.axes:
+        (expected,) = [y for y in lines(axes, figures.INK) if y.get_linestyle() != "-"]
+        assert list(expected.get_xdata()) == [20.0, 20.0]
+    (bar,) = lines(figure.axes[0], figures.PAPER)
+    assert list(bar.get_xdata()) == [5.0, 15.0]
+    value = lines(figure.axes[1], figures.PAPER)
+    assert {x for line in value for x in line.get_xdata()} == {10.0}
+    assert any(line.get_marker() not in ("", "None", None) for line in value)
+    assert lines(figure.axes[2], figures.PAPER) == []
+    assert "paper's text" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "paper's text" not in [t.get_text() for t in figures.overlap_strips(given).legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(("low", "high"), [(7, 33), (99.5, 100), (100, 100), (0, 0), (20, 20)])
+def test_nothing_measured_or_claimed_lies_outside_of_the_axis(low, high):
+    given = [layer(low=low, high=high)]
+    figure = figures.overlap_strips(given, {"conv1": (3.0, 60.0)})
+    left, right = figure.axes[0].get_xlim()
+    assert left <= min(low, 3.0) and right >= max(high, 60.0)
+    assert left <= given[0].expected <= right
+
+
+def test_the_grey_distribution_is_centred_on_the_expected_overlap():
+    (grey,) = [c for c in figures.overlap_strips([layer()]).axes[0].collections if isinstance(c, PolyCollection)]
+    x, y = grey.get_paths()[0].vertices.T
+    assert y.max() == pytest.approx(1)
+    assert abs(x[y.argmax()] - 20) <= 100 / 30  # the mode of 30 of 150: within one weight of the mean
+
+
+def test_overlaps_of_real_masks_can_be_drawn(tmp_path, monkeypatch):
+    small = dataclasses.replace(find(evidence.FASHION), name="test/one", architecture=TINY, inits=1, runs=2)
+    monkeypatch.setitem(EXPERIMENTS, small.name, small)
+    store = made_store(tmp_path, small)
+    figure = figures.overlap_strips(evidence.overlaps(store, small.name, "98"))
+    assert [len(dots(axes)[0].get_offsets()) for axes in figure.axes] == [1, 1, 1, 1]
+    figure = figures.accuracy_lines(evidence.accuracies(store, small.name))
+    assert len(drawn(figure)) == 3
+
+
+def drawn(figure):
+    return [line for line in figure.axes[0].lines if len(line.get_xdata())]
+
+
+@pytest.mark.parametrize(("inits", "runs"), DESIGNS)
+def test_one_line_a_run_and_the_mean(inits, runs):
+    rng = np.random.default_rng(0)
+    given = {name: rng.uniform(80, 90, (inits, runs)) for name in ("dense", "50", "99.9")}
+    figure = figures.accuracy_lines(given)
+    *single, mean = drawn(figure)
+    assert len(single) == inits * runs
+    found = sorted(tuple(line.get_ydata()) for line in single)
+    assert found == sorted(tuple(v[i, r] for v in given.values()) for i in range(inits) for r in range(runs))
+    by_hand = [sum(v.flat) / (inits * runs) for v in given.values()]
+    np.testing.assert_allclose(mean.get_ydata(), by_hand)
+    assert [t.get_text() for t in figure.axes[0].texts] == [f"{value:.1f}" for value in by_hand]
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["dense", "50 %", "99.9 %"]
+    assert len({to_hex(line.get_color()) for line in single}) == inits
+    labels = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
+    assert labels == [*(str(i + 1) for i in range(inits)), "mean"]
+
+
+def test_exact_simulated_and_printed_values_stand_where_they_were_given():
+    exact = np.array([[90.0, 100.0, 112.0], [5.0, 8.0, 12.0], [0.0, 0.2, 0.0]])
+    simulated = np.random.default_rng(0).normal([[100], [8], [0.2]], [[5], [2], [0.01]], (3, 200))
+    printed = {"equation 3": np.array([99.0, -7.0, 0.5]), "equation 5": np.array([1.0, 2.0, 3.0])}
+    figure = figures.baseline_comparison(["50", "90", "98"], exact, simulated, printed, "weights")
+    (axes,) = figure.axes
+    (bars,) = [c for c in axes.containers if hasattr(c, "has_yerr")]
+    data, _, (segments,) = bars.lines
+    np.testing.assert_array_equal(data.get_ydata(), exact[:, 1])
+    for (_, low), (_, high) in [segments.get_segments()[0], segments.get_segments()[1]]:
+        assert [low, high] in exact[:, [0, 2]].tolist()
+    # Where the mean lies above its interval the bar ends at the mean, it does not point upwards.
+    (_, low), (_, high) = segments.get_segments()[2]
+    assert (low, high) == (0.0, 0.2)
+    for label, values in printed.items():
+        (marks,) = [line for line in axes.lines if line.get_label() == label]
+        np.testing.assert_array_equal(marks.get_ydata(), values)
+        assert marks.get_linestyle() == "None"
+    bodies = [c for c in axes.collections if isinstance(c, PolyCollection)]
+    assert len(bodies) == 3
+    for body, values in zip(bodies, simulated, strict=True):
+        heights = body.get_paths()[0].vertices[:, 1]
+        assert (heights.min(), heights.max()) == pytest.approx((values.min(), values.max()))
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["50 %", "90 %", "98 %"]
+
+
+def test_a_simulation_that_never_varies_can_be_drawn():
+    figure = figures.baseline_comparison(["98"], np.zeros((1, 3)), np.zeros((1, 50)), {"printed": np.zeros(1)}, "y")
+    figure.canvas.draw()
+
+
+def made_scored():
+    ledger = [c for c in claims.load().values() if c.section in ("2", "3.1", "Appendix A") and c.paper == "A"]
+    verdicts = list(claims.Verdict)
+    return [claims.Scored(c, verdicts[n * n % len(verdicts)], "", "", "") for n, c in enumerate(ledger)]
+
+
+def test_bars_of_verdicts_add_up():
+    scored = made_scored()
+    figure = figures.verdict_bars(scored)
+    (axes,) = figure.axes
+    sections = [t.get_text() for t in axes.get_yticklabels()]
+    assert sections == ["A  2", "A  3.1", "A  Appendix A"]
+    found = {}
+    for container in axes.containers:
+        verdict = container.get_label().rsplit(" (", 1)[0]
+        for row, patch in enumerate(container.patches):
+            found[sections[row], verdict] = patch.get_width()
+        assert container.get_label() == f"{verdict} ({sum(p.get_width() for p in container.patches):.0f})"
+    for section in sections:
+        for verdict in claims.Verdict:
+            own = [s for s in scored if f"A  {s.claim.section}" == section and s.verdict == verdict]
+            assert found.get((section, str(verdict)), 0) == (0 if verdict == "not a claim" else len(own))
+    # Segments of a bar lie side by side, and every number stands in its own.
+    for row in range(len(sections)):
+        patches = [c.patches[row] for c in axes.containers]
+        ends = np.cumsum([0, *(p.get_width() for p in patches)])
+        np.testing.assert_allclose([p.get_x() for p in patches], ends[:-1])
+    numbers = sum(int(text.get_text()) for text in axes.texts)
+    assert numbers == sum(s.verdict != "not a claim" for s in scored)
+
+
+def test_every_verdict_has_a_colour():
+    assert set(figures.VERDICTS) == {str(v) for v in claims.Verdict}
+    assert len(set(figures.VERDICTS.values())) == len(figures.VERDICTS)
+
+
+@pytest.mark.parametrize(("inits", "runs"), DESIGNS)
+def test_the_diagram_says_the_design(inits, runs):
+    experiment = dataclasses.replace(find(evidence.FASHION), inits=inits, runs=runs)
+    texts = [t.get_text() for t in figures.setup_diagram(experiment).axes[0].texts]
+    assert sum(f"ticket {runs}" == t for t in texts) == 2
+    assert f"initial weights\nseed {inits}" in texts
+    assert any("50, 60, 80, 90, 95, 98 %" in t for t in texts)
+    assert any("44,190 weights" in t for t in texts)
+    assert any(f"{runs} runs" in t for t in texts)
+
+
+def test_figures_are_the_same_twice():
+    def drawing():
+        figure = figures.overlap_strips([layer()])
+        figure.canvas.draw()
+        return np.asarray(figure.canvas.buffer_rgba()).copy()
+
+    np.testing.assert_array_equal(drawing(), drawing())
