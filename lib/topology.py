@@ -1,0 +1,292 @@
+"""Distances between the connections of two sparse networks: NNSTD, and NNSTD with signs.
+
+The units of a layer (rows of a dense layer, filters of a convolution) are compared by their sets of incoming
+connections, matched one to one between the two networks at least total cost, and the match is carried to the
+inputs of the next layer.  A ticket is one flat vector over the weights of an architecture: a bool mask, which
+gives NNSTD, or the int8 signs -1, 0 (pruned) and 1 of its weights, which give NNSTD with signs.
+
+Every layer is matched, the output layer too, although its units are classes and so have an order: this is what
+the authors of NNSTD do, and what paper B's distances of an output layer are.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from tqdm.auto import tqdm
+
+from lib.errors import UserError
+from lib.models import Architecture
+from lib.overlap import Pairs
+
+# A float32 holds whole numbers up to 2^24 exactly: three digits to base 256, so three counts in one number.
+_DIGITS, _BITS = 3, 8
+# Inputs in one product of such numbers: the most that one digit can count.
+_INPUTS = 2**_BITS - 1
+
+Ticket = NDArray[np.bool_] | NDArray[np.int8]
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """How the units of one layer of two networks were matched.
+
+    Attributes
+    ----------
+    layer : str
+        The layer's name.
+    costs : float64 array, shape (units, units)
+        Distance of every unit of the first network (rows) from every unit of the second (columns).
+    partner : int array, shape (units,)
+        For each unit of the first network its partner in the second.
+    """
+
+    layer: str
+    costs: NDArray[np.float64]
+    partner: NDArray[np.int64]
+
+    @property
+    def distance(self) -> float:
+        """Mean distance of the matched units: the layer's distance."""
+        return float(self.costs[np.arange(len(self.partner)), self.partner].mean())
+
+
+def unit_distances(first: Ticket, second: Ticket) -> NDArray[np.float64]:
+    """Return the distance of every unit of one layer from every unit of another.
+
+    The distance of two masks is the normalised edit distance of the two sets of connections: the number in
+    one of them only over the number in either, which is the Jaccard distance; 0 if both are empty.  The
+    distance of two rows of signs is the mean of two such distances, one between the positive connections and
+    one between the negative ones.
+
+    Parameters
+    ----------
+    first : bool or int8 array, shape (units, inputs)
+        Masks, or signs in -1, 0, 1.
+    second : array of the same type, shape (other units, inputs)
+
+    Returns
+    -------
+    float64 array, shape (units, other units)
+        Between 0 and 1.
+
+    Raises
+    ------
+    UserError
+        If the arrays are not of that kind.
+
+    References
+    ----------
+    Liu et al. 2020, "Topological insights into sparse neural networks", arXiv:2006.14085, the normalised edit
+    distance; paper B, section 3, the equation of the distance with signs.
+    """
+    for name, units in (("first", first), ("second", second)):
+        _check(name, units, ("units", "inputs"))
+    if first.dtype != second.dtype or first.shape[1] != second.shape[1]:
+        raise UserError(
+            f"second is of type {second.dtype} with {second.shape[1]} inputs: it should be like first, "
+            f"{first.dtype} with {first.shape[1]} inputs"
+        )
+    return _unit_distances(first, second)
+
+
+def matching(architecture: Architecture, a: Ticket, b: Ticket, carry: bool = True) -> tuple[Match, ...]:
+    """Match the units of two networks, layer by layer from the input on.
+
+    When the match is carried, the inputs of a layer of `b` are put into the order of the units of `a` that
+    their sources were matched to.  Each unit feeds a block of consecutive inputs of the next layer: its kernels
+    in a convolution, its pixels after flattening, one weight in a dense layer behind another.  Of several
+    matches at the same least cost the one that the solver finds is carried.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    a, b : bool or int8 array, shape (architecture.weight_count,)
+        Two masks, or two vectors of signs in -1, 0, 1.
+    carry : bool
+        Whether the match of a layer is carried to the inputs of the next.  If not, the n-th input of one
+        network is compared with the n-th of the other.
+
+    Returns
+    -------
+    tuple of Match
+        One for each layer.
+
+    Raises
+    ------
+    UserError
+        If `a` or `b` is not of that kind, or a layer's inputs are not whole blocks of the units before it.
+
+    References
+    ----------
+    Liu et al. 2020, arXiv:2006.14085, algorithm of NNSTD; paper B, section 3.
+    """
+    for name, ticket in (("a", a), ("b", b)):
+        _check(name, ticket, (architecture.weight_count,))
+    if a.dtype != b.dtype:
+        raise UserError(f"b is of type {b.dtype}: it should be of the type of a, {a.dtype}")
+    _check_chain(architecture)
+    return _matching(architecture, a, b, carry)
+
+
+def layer_distances(architecture: Architecture, a: Ticket, b: Ticket, carry: bool = True) -> NDArray[np.float64]:
+    """Return the distance of two networks in every layer: the mean distance of the matched units.
+
+    Parameters and errors as for `matching`.
+
+    Returns
+    -------
+    float64 array, shape (layers,)
+        Between 0 and 1.
+
+    References
+    ----------
+    Paper B, figures A.1 to A.4, tables A.1 and A.2.
+    """
+    return np.array([match.distance for match in matching(architecture, a, b, carry)])
+
+
+def nnstd(architecture: Architecture, a: Ticket, b: Ticket, carry: bool = True) -> float:
+    """Return the distance of two networks: NNSTD of two masks, NNSTD with signs of two vectors of signs.
+
+    Parameters and errors as for `matching`.
+
+    Returns
+    -------
+    float
+        Plain mean over the layers, between 0 and 1.
+
+    References
+    ----------
+    Liu et al. 2020, arXiv:2006.14085; paper B, section 3, figure 1 and table 1.
+    """
+    return float(layer_distances(architecture, a, b, carry).mean())
+
+
+def distances(
+    architecture: Architecture, tickets: Ticket, pairs: Pairs, carry: bool = True, quiet: bool = False
+) -> NDArray[np.float64]:
+    """Return the layer distances of many pairs of networks.
+
+    The pairs are shared out among the processor's cores; the result does not depend on their number.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    tickets : bool or int8 array, shape (tickets, architecture.weight_count)
+        Masks, or signs in -1, 0, 1.
+    pairs : (int array, int array)
+        Rows of `tickets`, such as `overlap.within_pairs` returns.
+    carry : bool
+        As for `matching`.
+    quiet : bool
+        Whether to show no progress bar.
+
+    Returns
+    -------
+    float64 array, shape (pairs, layers)
+        The mean over the layers is the networks' distance.
+
+    Raises
+    ------
+    UserError
+        If an argument is not of that kind.
+    """
+    _check("tickets", tickets, ("tickets", architecture.weight_count))
+    _check_chain(architecture)
+    first, second = (np.asarray(rows) for rows in pairs)
+    for rows in (first, second):
+        if rows.shape != first.shape or rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+            raise UserError(
+                f"pairs holds arrays of shapes {first.shape} and {second.shape}, types {first.dtype} and "
+                f"{second.dtype}: it should hold two equally long arrays of whole numbers"
+            )
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(tickets):
+            raise UserError(f"pairs names rows {rows.min()} to {rows.max()}: tickets has rows 0 to {len(tickets) - 1}")
+
+    def one(i: int, j: int) -> list[float]:
+        return [match.distance for match in _matching(architecture, tickets[i], tickets[j], carry)]
+
+    result = np.empty((len(first), len(architecture.layers)))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = tqdm(pool.map(one, first, second), desc="comparing", unit="pair", total=len(first), disable=quiet)
+        for row, found in enumerate(done):
+            result[row] = found
+    return result
+
+
+def _matching(architecture: Architecture, a: Ticket, b: Ticket, carry: bool) -> tuple[Match, ...]:
+    matches: list[Match] = []
+    for layer, where in zip(architecture.layers, architecture.weight_slices().values(), strict=True):
+        units = layer.shape[0]
+        first, second = a[where].reshape(units, -1), b[where]
+        if carry and matches:
+            sources = matches[-1].partner
+            second = second.reshape(units, len(sources), -1)[:, sources]
+        costs = _unit_distances(first, second.reshape(units, -1))
+        matches.append(Match(layer.name, costs, linear_sum_assignment(costs)[1]))
+    return tuple(matches)
+
+
+def _unit_distances(first: Ticket, second: Ticket) -> NDArray[np.float64]:
+    if first.dtype == np.bool_:
+        return _jaccard(first, second)
+    return (_jaccard(first > 0, second > 0) + _jaccard(first < 0, second < 0)) / 2
+
+
+def _jaccard(first: Ticket, second: Ticket) -> NDArray[np.float64]:
+    """Return 1 - |intersection| / |union| of all pairs of rows: the only rounding is that of this quotient."""
+    both = _intersections(first, second)
+    either = first.sum(axis=1, dtype=np.int32)[:, None] + second.sum(axis=1, dtype=np.int32) - both
+    # Two empty rows: nothing in one of them only, so the distance is 0 whatever it is divided by.
+    return (either - both) / np.maximum(either, 1)
+
+
+def _intersections(first: Ticket, second: Ticket) -> NDArray[np.int32]:
+    """Return how many inputs every row of `first` shares with every row of `second`.
+
+    A matrix product of zeros and ones, of which the processor does three at once: three rows of `second` are
+    packed into the digits of one number, to base 256, and no digit overflows in a product over 255 inputs.
+    """
+    rows = -(-len(second) // _DIGITS)
+    padded = np.zeros((_DIGITS * rows, second.shape[1]), np.bool_)
+    padded[: len(second)] = second
+    digits = padded.reshape(_DIGITS, rows, -1)
+    # sums[0] may wrap around, being a sum of all three digits; what is left of it below cannot.
+    sums = np.zeros((_DIGITS, len(first), rows), np.int32)
+    for start in range(0, second.shape[1], _INPUTS):
+        inputs = slice(start, start + _INPUTS)
+        packed = digits[-1, :, inputs].astype(np.float32)
+        for digit in digits[-2::-1]:
+            packed *= 2**_BITS
+            packed += digit[:, inputs]
+        product = (first[:, inputs].astype(np.float32) @ packed.T).astype(np.int32)
+        for total in sums:
+            total += product
+            product >>= _BITS
+    sums[:-1] -= sums[1:] << _BITS
+    return sums.transpose(1, 0, 2).reshape(len(first), -1)[:, : len(second)]
+
+
+def _check(name: str, ticket: Ticket, axes: tuple[str | int, ...]) -> None:
+    if not isinstance(ticket, np.ndarray) or ticket.dtype not in (np.bool_, np.int8):
+        found = f"an array of {ticket.dtype}" if isinstance(ticket, np.ndarray) else f"of type {type(ticket).__name__}"
+        raise UserError(f"{name} is {found}: it should be a bool array (masks) or an int8 array (signs)")
+    if ticket.ndim != len(axes) or (isinstance(axes[-1], int) and ticket.shape[-1] != axes[-1]):
+        wanted = ", ".join(map(str, axes)) + ("," if len(axes) == 1 else "")
+        raise UserError(f"{name} has shape {ticket.shape}: it should be ({wanted})")
+    if ticket.dtype == np.int8 and ticket.size and not -1 <= ticket.min() <= ticket.max() <= 1:
+        raise UserError(f"{name} holds values from {ticket.min()} to {ticket.max()}: signs are -1, 0 and 1")
+
+
+def _check_chain(architecture: Architecture) -> None:
+    for before, layer in zip(architecture.layers, architecture.layers[1:], strict=False):
+        inputs = layer.size // layer.shape[0]
+        if inputs % before.shape[0]:
+            raise UserError(
+                f"architecture {architecture.name} is not a chain: the {inputs} inputs of a unit of {layer.name} "
+                f"are not whole blocks of the {before.shape[0]} units of {before.name}"
+            )
