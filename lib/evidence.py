@@ -160,6 +160,102 @@ def overlaps(store: Store, name: str, level: str, within: bool = True) -> list[L
     return result
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where the overlap of masks of one initialisation can come from, in one layer.
+
+    Attributes
+    ----------
+    layer : str
+    overlap : float
+        Mean of all pairs within an initialisation, in % of the mask.
+    chance : float
+        What independent masks would give.
+    from_initial : float
+        What masks would give that knew nothing but the rank of each initial magnitude.
+    updates_within, updates_across : float
+        Mean correlation of what two dense networks have learned (final less initial weights), of one
+        initialisation and of different ones.
+    """
+
+    layer: str
+    overlap: float
+    chance: float
+    from_initial: float
+    updates_within: float
+    updates_across: float
+
+
+def origins(store: Store, name: str, level: str) -> list[Origin]:
+    """Return, layer by layer, what explains the overlap of masks within an initialisation at one level.
+
+    Raises
+    ------
+    Missing
+        If the level, or the dense one, is not trained.
+    """
+    experiment = find(name)
+    masks = record(store, name, level).masks
+    initial = store.initial_weights(experiment)
+    updates = record(store, name, "dense").weights - np.repeat(initial, experiment.runs, axis=0)
+    within = overlap.within_pairs(experiment.inits, experiment.runs)
+    across = overlap.across_pairs(experiment.inits, experiment.runs)
+    result = []
+    for layer in overlaps(store, name, level):
+        where = experiment.architecture.weight_slices()[layer.layer]
+        bins = min(50, max(1, layer.weights // 3))
+        alone = overlap.overlap_from_initial_magnitude(
+            initial[:, where], masks[:, where], experiment.inits, experiment.runs, bins
+        )
+        correlation = np.corrcoef(updates[:, where])
+        result.append(
+            Origin(
+                layer.layer,
+                float(layer.values.mean()),
+                layer.expected,
+                float(alone.mean()),
+                float(correlation[within].mean()),
+                float(correlation[across].mean()),
+            )
+        )
+    return result
+
+
+def as_if_across(store: Store, key: str, panel: Panel, level: str) -> list[tuple[Scored, Scored]]:
+    """Score the claims of a panel on tickets of one initialisation, and as if they were about different ones.
+
+    Shows which of the two the paper's numbers fit. The second of each pair is no verdict of the ledger.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the panel in `PANELS`; its claims are those about the overlaps of one layer.
+    panel : Panel
+    level : str
+        Name of the level at which both are scored.
+
+    Returns
+    -------
+    list of (Scored, Scored)
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
+    """
+    record(store, panel.experiment, level)
+    both = [dataclasses.replace(panel, levels={"": level}, within=within) for within in (True, False)]
+    return [
+        (
+            claims.judge(c, _panel_measurements(store, c, both[0])),
+            claims.judge(c, _panel_measurements(store, c, both[1])),
+        )
+        for c in claims.load().values()
+        if c.id.startswith(key + "-") and _layer_number(c)
+    ]
+
+
 def panels_at(key: str, levels: Mapping[str, float | str]) -> dict[str, Panel]:
     """Return the panels of `PANELS` with one of them read at other levels.
 

@@ -149,6 +149,51 @@ def covered_by_none(masks: NDArray[np.bool_], inits: int, runs: int) -> NDArray[
     return (~_by_init(masks, inits, runs).any(axis=1)).sum(axis=1)
 
 
+def overlap_from_initial_magnitude(
+    initial: NDArray[np.floating], masks: NDArray[np.bool_], inits: int, runs: int, bins: int = 50
+) -> NDArray[np.float64]:
+    """Return the overlap that masks of an initialisation would have if only initial magnitudes told them apart.
+
+    Suppose that a weight is kept with a probability that depends on nothing but the rank of its initial magnitude
+    in its layer, and independently in every run. Then two runs of one initialisation share the weights of a rank
+    with the square of that probability. The probability is measured on the *other* initialisations, so that what
+    the masks of an initialisation share for another reason does not enter.
+
+    Parameters
+    ----------
+    initial : float array, shape (inits, n)
+        Initial weights of one layer.
+    masks : bool array, shape (inits * runs, n)
+        Masks that all keep the same number of weights.
+    inits, runs : int
+        At least two initialisations.
+    bins : int
+        Into how many groups of (nearly) equal size the ranks are divided; at most n.
+
+    Returns
+    -------
+    float64 array, shape (inits,)
+        In % of the mask. With kept probabilities that do not depend on the rank it is what chance gives.
+
+    Raises
+    ------
+    UserError
+        If an argument does not fit.
+    """
+    kept = _by_init(masks, inits, runs).mean(axis=1)
+    n = masks.shape[1]
+    if initial.shape != (inits, n):
+        raise UserError(f"initial has the shape {initial.shape}: it should be {(inits, n)}")
+    if inits < 2 or not 1 <= bins <= n:
+        raise UserError(f"inits is {inits} and bins is {bins}: they should be at least 2, and from 1 to {n}")
+    rank = np.argsort(np.argsort(np.abs(initial), axis=1, kind="stable"), axis=1, kind="stable")
+    group = rank * bins // n
+    sizes = np.bincount(group[0], minlength=bins)
+    share = np.stack([np.bincount(g, k, minlength=bins) for g, k in zip(group, kept, strict=True)]) / sizes
+    others = (share.sum(axis=0) - share) / (inits - 1)
+    return 100 * (sizes * others**2).sum(axis=1) / masks[0].sum()
+
+
 def _pairwise(masks: NDArray[np.bool_], what: str) -> NDArray[np.float64]:
     _check_masks(masks, what)
     kept = masks.sum(axis=1)

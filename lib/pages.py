@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lib import claims, evidence, figures
 from lib.claims import Scored
 from lib.experiments import EXPERIMENTS, find
-from lib.notebook import markdown, show
+from lib.notebook import markdown, show, table
 from lib.tickets import Store
 
 
@@ -81,6 +81,65 @@ def overlap_panel(
         f"pairs; shade and height tell the initialisation. Grey: the hypergeometric distribution.{said} Means: "
         f"{spread}. Experiment: `{panel.experiment}`.",
         f"Dots over a grey chance distribution, one row a layer, overlap in percent of the mask. Means: {spread}.",
+    )
+
+
+def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
+    """Show what explains the overlap of tickets of one initialisation, or what stands in the place of that table.
+
+    Parameters are those of `overlap_panel`.
+    """
+    try:
+        origins = evidence.origins(store, experiment, level)
+    except evidence.Missing as missing:
+        markdown(missing_panel("Where the overlap comes from", str(missing)))
+        return
+    table(
+        ["layer", "overlap", "chance", "initial magnitudes alone", "learned alike, same start", "other start"],
+        [
+            [
+                o.layer,
+                f"{o.overlap:.1f} %",
+                f"{o.chance:.1f} %",
+                f"{o.from_initial:.1f} %",
+                f"{o.updates_within:.2f}",
+                f"{o.updates_across:.2f}",
+            ]
+            for o in origins
+        ],
+        name,
+        f"Where the overlap within an initialisation comes from, at {level} % pruned. *Initial magnitudes alone*: the "
+        "overlap of masks that knew nothing but the rank of each initial magnitude. *Learned alike*: correlation of "
+        "what two dense networks learned (final less initial weights), from the same and from other initial weights. "
+        f"Experiment: `{experiment}`.",
+    )
+
+
+def rung_table(store: Store, key: str, panel: evidence.Panel, level: str, name: str) -> None:
+    """Show whether the paper's numbers fit tickets of one initialisation or of different ones.
+
+    Parameters are those of `overlap_panel`.
+    """
+    try:
+        scored = evidence.as_if_across(store, key, panel, level)
+    except evidence.Missing as missing:
+        markdown(missing_panel("Which tickets the paper's numbers fit", str(missing)))
+        return
+    table(
+        ["layer", "the paper says", "tickets of one initialisation", "tickets of different initialisations"],
+        [
+            [
+                within.claim.layer,
+                within.paper.split(": ", 1)[-1],
+                f"{within.measured} {claims.badge(within.verdict)}",
+                f"{across.measured} {claims.badge(across.verdict)}",
+            ]
+            for within, across in scored
+        ],
+        name,
+        f"What the paper's text says of its Figure {key.removeprefix('A-F')} {{cite:p}}`grosse2020`, held against "
+        f"tickets of one initialisation, which it is about, and against tickets of different ones, both at {level} % pruned. "
+        f"Experiment: `{panel.experiment}`.",
     )
 
 

@@ -18,10 +18,8 @@
 # of the level that the paper allows.
 
 # %% tags=["parameters"]
-level: float = (
-    0.8  # fraction pruned at which panel (a) is drawn and scored; the caption of the paper's Figure 3a says 0.8
-)
-implied_level: float = 0.9  # second reading of the level: the one whose expected overlap the paper's text gives
+level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the paper's caption says 0.8
+implied_level: float = 0.9  # a second reading of it: the level whose expected overlap the paper's text gives
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
 
 # %%
@@ -125,6 +123,32 @@ if rows:
     )
 else:
     markdown(pages.missing_panel("Overlaps at every level", evidence.FASHION))
+
+# %% [markdown]
+# ## Why they share more than chance
+#
+# Where tickets overlap more than random masks, something that the runs have in common must choose the same weights. Two
+# things can. A mask keeps large *final* weights, and a weight that starts large tends to end large: its initial magnitude
+# alone says something about its place in the mask. And two runs from the same start can *learn* the same thing in the same
+# place, although their batches come in another order. The next table measures both. If a weight's place in a mask hung on
+# the rank of its initial magnitude alone, tickets would overlap as in its third column of numbers; that rank is taken
+# from the other initialisations. Its last two columns hold the correlation of what was learned, the difference of final
+# and initial weights, between two runs.
+
+# %%
+pages.origin_table(store, evidence.FASHION, captioned, "tab-a-3-1-origin")
+
+# %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# The same claims, held against pairs of tickets that do *not* share their initial weights. This is no verdict of the
+# ledger: it asks which experiment the printed numbers look like.
+
+# %%
+pages.rung_table(store, "A-F3a", panel, captioned, "tab-a-3-1-rungs-captioned")
+
+# %%
+pages.rung_table(store, "A-F3a", panel, implied, "tab-a-3-1-rungs-implied")
 
 # %% [markdown]
 # ## Panels (b) and (c): CIFAR-10, and the ResNet

@@ -46,12 +46,27 @@ pages.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figur
 pages.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c, ResNet18 on CIFAR-10")
 
 # %% [markdown]
+# Where the overlap exceeds chance, {ref}`section 3.1 <a-3-1>` asks what it comes from. The answer at this level:
+
+# %%
+pages.origin_table(store, evidence.FASHION, name, "tab-a-appendix-a-origin")
+
+# %% [markdown]
 # The paper's conclusion also says that these overlaps are comparable to those of masks from different initialisations.
 # The next figure shows those, at the same level.
 
 # %%
 across = dataclasses.replace(panel, within=False)
 pages.overlap_panel(store, across, name, "fig-a-8a-across", "for comparison with the paper's Figure 8a", layers)
+
+# %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# The same claims, held against pairs of tickets that do *not* share their initial weights. This is no verdict of the
+# ledger: it asks which experiment the printed numbers look like.
+
+# %%
+pages.rung_table(store, "A-F8a", panel, name, "tab-a-appendix-a-rungs")
 
 # %% [markdown]
 # ## Claims of this appendix
