@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--paper", choices=("A", "B"))
     sub.add_argument("--section", metavar="S", help="such as 3.1 or 'Appendix A'")
     sub.add_argument("--format", choices=("text", "json"), default="text")
+    sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
 
     sub = command("run", _run, "execute one chapter with other parameters, into a folder of its own")
     sub.add_argument("chapter", metavar="CHAPTER", help="such as a/3.1")
@@ -67,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="may be repeated"
     )
     sub.add_argument("--out", type=Path, metavar="DIR", help="default: runs/CHAPTER with the parameters in its name")
+
+    command("readme", _readme, "write the state of the ledger and one figure into README.md")
 
     sub = command("build", _build, "execute the chapters whose inputs changed and build the HTML")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -135,7 +138,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _claims(options: argparse.Namespace) -> int:
     from lib import claims, evidence
 
-    scored = evidence.score_all(options.paper, options.section)
+    scored = evidence.score_all(options.paper, options.section, _store(options))
     if options.format == "json":
         print(json.dumps(claims.rows(scored), indent=1))
     else:
@@ -151,6 +154,16 @@ def _run(options: argparse.Namespace) -> int:
     name = "-".join([options.chapter.replace("/", "-"), *(f"{k}={v}" for k, v in values.items())])
     out = options.out or build.ROOT / "runs" / "".join(c if c.isalnum() or c in "-=._" else "_" for c in name)
     print(build.execute(options.chapter, values, out))
+    return 0
+
+
+def _readme(options: argparse.Namespace) -> int:
+    from lib import build, files, pages
+
+    readme = build.ROOT / "README.md"
+    text, figure = pages.readme(readme.read_text(encoding="utf-8"))
+    files.write_whole(build.ROOT / "book" / "readme.png", figure)
+    files.write_whole(readme, text.encode())
     return 0
 
 

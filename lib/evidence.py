@@ -282,7 +282,7 @@ def panels_at(key: str, levels: Mapping[str, float | str]) -> dict[str, Panel]:
             match = []
         if not match:
             listed = ", ".join(f"{pruned:g}" for pruned in known.values())
-            raise UserError(f"{words} is {fraction}: {experiment.name} has tickets at {listed} pruned")
+            raise UserError(f"level is {fraction} ({words}): {experiment.name} has levels at {listed} pruned")
         names[f"{words}, {match[0]} %"] = match[0]
     return {**PANELS, key: dataclasses.replace(panel, levels=names)}
 

@@ -40,24 +40,12 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
     _check(name, caption)
     if not alt.strip():
         raise UserError(f"figure {name!r}: alt is empty; it should say what the figure shows")
-    buffer = io.BytesIO()
-    # A white ground, which is what makes a figure readable on a dark page; no software version, so that
-    # the same figure has the same bytes.
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=_SCALE * figure.dpi,
-        facecolor="white",
-        bbox_inches="tight",
-        metadata={"Software": None},
-    )
-    pyplot.close(figure)
-    png = buffer.getvalue()
-    width, height = (n // _SCALE for n in struct.unpack(">II", png[16:24]))
+    content = png(figure)
+    width, height = (n // _SCALE for n in struct.unpack(">II", content[16:24]))
     alt = " ".join(alt.split())
     caption = " ".join(caption.split())
     display(
-        {"image/png": png, "text/plain": alt},
+        {"image/png": content, "text/plain": alt},
         metadata={"image/png": {"width": width, "height": height, "alt": alt}},
         raw=True,
     )
@@ -69,6 +57,25 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
         },
         raw=True,
     )
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG of twice its size, on white; close it.
+
+    White is what makes a figure readable on a dark page. The file names no software version, so that the same figure
+    has the same bytes.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=_SCALE * figure.dpi,
+        facecolor="white",
+        bbox_inches="tight",
+        metadata={"Software": None},
+    )
+    pyplot.close(figure)
+    return buffer.getvalue()
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], name: str, caption: str) -> None:

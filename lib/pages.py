@@ -1,11 +1,13 @@
 """Blocks that chapters share: panels of figures, claims, provenance, and what stands where tickets are missing."""
 
+import re
+import textwrap
 from collections.abc import Sequence
 
 from lib import claims, evidence, figures
 from lib.claims import Scored
 from lib.experiments import EXPERIMENTS, find
-from lib.notebook import markdown, show, table
+from lib.notebook import markdown, png, show, table
 from lib.tickets import Store
 
 
@@ -84,6 +86,27 @@ def overlap_panel(
     )
 
 
+def overlap_brief(store: Store, panel: evidence.Panel) -> None:
+    """Show in a sentence for each level how far the overlaps of a panel are from chance; nothing if not trained."""
+    pairs = "one initialisation" if panel.within else "different initialisations"
+    sentences = []
+    for level in dict.fromkeys(panel.levels.values()):
+        try:
+            layers = evidence.overlaps(store, panel.experiment, level, panel.within)
+        except evidence.Missing:
+            continue
+        fits = sum(claims.matches_chance(evidence.chance_group(layer)) for layer in layers)
+        most = max(layers, key=lambda layer: layer.values.mean() - layer.expected)
+        least = min(layers, key=lambda layer: layer.values.mean() - layer.expected)
+        sentences.append(
+            f"At {level} % pruned the overlaps of tickets of {pairs} are as by chance in {fits} of {len(layers)} "
+            f"layers; where chance gives {most.expected:.0f} %, they share between {least.values.mean():.1f} % "
+            f"(`{least.layer}`) and {most.values.mean():.1f} % (`{most.layer}`) of a mask on average."
+        )
+    if sentences:
+        markdown(f"**Measured here.** {' '.join(sentences)}")
+
+
 def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
     """Show what explains the overlap of tickets of one initialisation, or what stands in the place of that table.
 
@@ -138,7 +161,8 @@ def rung_table(store: Store, key: str, panel: evidence.Panel, level: str, name: 
         ],
         name,
         f"What the paper's text says of its Figure {key.removeprefix('A-F')} {{cite:p}}`grosse2020`, held against "
-        f"tickets of one initialisation, which it is about, and against tickets of different ones, both at {level} % pruned. "
+        "tickets of one initialisation, which it is about, and against tickets of different ones, both at "
+        f"{level} % pruned. "
         f"Experiment: `{panel.experiment}`.",
     )
 
@@ -232,3 +256,44 @@ def provenance(store: Store, names: Sequence[str]) -> str:
             f"| pruned | file in `data/tickets/{name}` | bytes | SHA-256 |\n| --- | --- | ---: | --- |\n{rows}"
         )
     return ":::{dropdown} Where these numbers come from\n" + "\n\n".join(parts) + "\n:::\n"
+
+
+_STATE = re.compile(r"(<!-- state:.*?-->\n).*?(<!-- end of state -->)", re.DOTALL)
+
+
+def readme(text: str, store: Store | None = None) -> tuple[str, bytes]:
+    """Return the README with the state of the ledger brought up to date, and its figure.
+
+    Parameters
+    ----------
+    text : str
+        The README as it is.
+    store : Store, optional
+        The project's own if not given.
+
+    Returns
+    -------
+    text : str
+    figure : bytes
+        A PNG file, for ``book/readme.png``.
+    """
+    store = store or Store()
+    panel, level = evidence.PANELS["A-F8a"], "50"
+    layers = evidence.overlaps(store, panel.experiment, level)
+    plain = re.sub(r"<[^>]*>", "", state_of_the_ledger(store, evidence.score_all(store=store)))
+    spread = ", ".join(f"{y.layer} {y.values.mean():.0f} %" for y in layers)
+    block = (
+        f"\n{textwrap.fill(plain, 120, break_on_hyphens=False)}\n\n"
+        "![Overlap of pairs of tickets by layer, over what chance gives](book/readme.png)\n\n"
+        + textwrap.fill(
+            f"*One figure of the book, the paper's Figure 8a: how much two tickets of the same initialisation share "
+            f"when {level} % of the weights are pruned (Fashion-MNIST, {len(layers[0].values)} pairs). Grey is what "
+            f"chance gives, orange what the paper says. Means: {spread}.*",
+            120,
+            break_on_hyphens=False,
+        )
+        + "\n\n"
+    )
+    return _STATE.sub(lambda m: m[1] + block + m[2], text), png(
+        figures.overlap_strips(layers, evidence.paper_ranges("A-F8a"))
+    )

@@ -31,6 +31,9 @@ store = Store()
 fashion = find(evidence.FASHION)
 panels = evidence.panels_at("A-F2-1", {"first step": level})
 
+# %%
+pages.overlap_brief(store, panels["A-F2-1"])
+
 # %% [markdown]
 # ## The design
 #

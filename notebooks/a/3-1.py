@@ -31,6 +31,9 @@ from lib.tickets import Store
 store = Store()
 panels = evidence.panels_at("A-F3a", {"captioned level": level, "implied level": implied_level})
 
+# %%
+pages.overlap_brief(store, panels["A-F3a"])
+
 # %% [markdown]
 # ## What is compared
 #

@@ -30,6 +30,9 @@ from lib.tickets import Store
 store = Store()
 panels = evidence.panels_at("A-F8a", {"first step": level})
 
+# %%
+pages.overlap_brief(store, panels["A-F8a"])
+
 # %% [markdown]
 # At this level a mask holds half of the weights, so the expected overlap is 50 % in every layer. The spread that chance
 # allows depends on the layer's size alone: about 4 points either way in the first layer, a tenth of that in the largest.
