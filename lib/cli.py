@@ -136,9 +136,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _claims(options: argparse.Namespace) -> int:
-    from lib import claims, evidence
+    from lib import claims, scoring
 
-    scored = evidence.score_all(options.paper, options.section, _store(options))
+    scored = scoring.score_all(options.paper, options.section, _store(options))
     if options.format == "json":
         print(json.dumps(claims.rows(scored), indent=1))
     else:

@@ -13,7 +13,6 @@ from lib.errors import UserError
 from lib.models import Architecture, lenet
 from lib.pruning import Level, percent_levels
 
-
 TRAINING_IMAGES = {"fashion-mnist": 60_000, "mnist": 60_000, "cifar10": 50_000}
 
 

@@ -1,5 +1,6 @@
 """One function per kind of plot: measured arrays in, a matplotlib figure out."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lib import baselines
 from lib.claims import Scored
-from lib.evidence import LayerOverlap
+from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare
 from lib.experiments import Experiment
 
 WIDTH = 7.2  # inches; the width of a page's column
@@ -105,60 +106,206 @@ def overlap_strips(layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[flo
     -------
     Figure
     """
-    _style()
     paper = paper or {}
-    figure, rows = plt.subplots(len(layers), 1, figsize=(WIDTH, 1.05 * len(layers) + 0.75), sharex=True, squeeze=False)
-    for axes, layer in zip(rows[:, 0], layers, strict=True):
-        _overlap_row(axes, layer, paper.get(layer.layer))
-    spread = np.concatenate([layer.values for layer in layers])
-    edges = [bound for layer in layers for bound in (layer.low, layer.high)]
-    edges += [bound for bounds in paper.values() for bound in bounds]
-    low, high = min(spread.min(), *edges), max(spread.max(), *edges)
+    rows = []
+    for layer in layers:
+        support, pmf = baselines.overlap_pmf(layer.weights, layer.kept)
+        inits = int(max(layer.first.max(), layer.second.max())) + 1
+        rows.append(
+            _Row(
+                f"{layer.layer}\n{layer.kept:,} of\n{layer.weights:,}",
+                layer.values,
+                layer.first * inits + layer.second,
+                layer.first,
+                100 * support / layer.kept,
+                pmf,
+                layer.expected,
+                (layer.low, layer.high),
+                paper.get(layer.layer),
+            )
+        )
+    return _strips(
+        rows, "overlap of two masks (% of the mask)", "pair of tickets", "chance (hypergeometric)", (0.0, 100.0)
+    )
+
+
+def correlation_strips(
+    layers: Sequence[LayerCorrelation], paper: Mapping[str, tuple[float, float]] | None = None
+) -> Figure:
+    """Draw the rank correlations of all tickets, one row a layer, over their distribution under no relationship.
+
+    Parameters
+    ----------
+    layers : sequence of LayerCorrelation
+    paper : mapping of str to (low, high), optional
+        What the paper says of a layer.
+
+    Returns
+    -------
+    Figure
+    """
+    paper = paper or {}
+    steps = np.linspace(-3.5, 3.5, 141)
+    rows = [
+        _Row(
+            f"{layer.layer}\n{layer.kept:,} of\n{layer.weights:,}",
+            layer.values,
+            layer.init,
+            layer.init,
+            steps * layer.null,
+            np.exp(-(steps**2) / 2),
+            0.0,
+            (-1.96 * layer.null, 1.96 * layer.null),
+            paper.get(layer.layer),
+        )
+        for layer in layers
+    ]
+    return _strips(
+        rows, "rank correlation of initial and final weights", "ticket", "no relationship (normal)", (-1.0, 1.0)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """One row of dots: values in bands, each in the shade of its initialisation, over a distribution."""
+
+    label: str
+    values: NDArray[np.float64]
+    band: NDArray[np.int64]
+    shade: NDArray[np.int64]
+    chance_x: NDArray[np.float64]
+    chance_y: NDArray[np.float64]
+    expected: float
+    interval: tuple[float, float]
+    paper: tuple[float, float] | None
+
+
+def _strips(rows: Sequence[_Row], xlabel: str, dot: str, chance: str, limits: tuple[float, float]) -> Figure:
+    _style()
+    figure, grid = plt.subplots(len(rows), 1, figsize=(WIDTH, 1.05 * len(rows) + 0.75), sharex=True, squeeze=False)
+    for axes, row in zip(grid[:, 0], rows, strict=True):
+        _draw_row(axes, row)
+    shown = [np.ravel(part) for row in rows for part in (row.values, row.interval, row.paper or ())]
+    low, high = np.concatenate(shown).min(), np.concatenate(shown).max()
     margin = 0.04 * (high - low)
-    rows[-1, 0].set_xlim(max(0.0, low - margin) - 0.01 * high, min(100.0, high + margin))
-    rows[-1, 0].set_xlabel("overlap of two masks (% of the mask)")
+    # Where all values are equal an axis still needs a width; a dot at a limit is not cut in half.
+    edge = 0.01 * (limits[1] - limits[0])
+    left, right = max(limits[0], low - margin) - edge, min(limits[1], high + margin) + edge
+    grid[-1, 0].set_xlim(left, right)
+    grid[-1, 0].set_xlabel(xlabel)
     handles = [
-        plt.Line2D([], [], color=shades(5)[2], marker="o", ls="", ms=4, label="pair of tickets"),
-        plt.Rectangle((0, 0), 1, 1, color=CHANCE, alpha=0.45, label="chance (hypergeometric)"),
+        plt.Line2D([], [], color=shades(5)[2], marker="o", ls="", ms=4, label=dot),
+        plt.Rectangle((0, 0), 1, 1, color=CHANCE, alpha=0.45, label=chance),
         plt.Line2D([], [], color=INK, lw=1, ls=(0, (2, 2)), label="expected by chance"),
     ]
-    if paper:
+    if any(row.paper is not None for row in rows):
         handles.append(plt.Line2D([], [], color=PAPER, lw=3, label="paper's text"))
     figure.legend(handles=handles, ncols=len(handles), loc="upper center", frameon=False, fontsize=8)
     sns.despine(figure, left=True)
-    for axes in rows[:-1, 0]:
+    for axes in grid[:-1, 0]:
         axes.spines["bottom"].set(linewidth=0.5, alpha=0.4)
         axes.tick_params(bottom=False)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()), h_pad=0.4)
     return figure
 
 
-def _overlap_row(axes: Axes, layer: LayerOverlap, paper: tuple[float, float] | None) -> None:
-    support, pmf = baselines.overlap_pmf(layer.weights, layer.kept)
-    seen = pmf > 1e-3 * pmf.max()
+def _draw_row(axes: Axes, row: _Row) -> None:
+    seen = row.chance_y > 1e-3 * row.chance_y.max()
     axes.fill_between(
-        100 * support[seen] / layer.kept, pmf[seen] / pmf.max(), color=CHANCE, alpha=0.45, lw=0, step="mid"
+        row.chance_x[seen], row.chance_y[seen] / row.chance_y.max(), color=CHANCE, alpha=0.45, lw=0, step="mid"
     )
-    axes.axvline(layer.expected, color=INK, lw=1, ls=(0, (2, 2)))
-    inits = int(max(layer.first.max(), layer.second.max())) + 1
-    bands = layer.first * inits + layer.second
-    names, band = np.unique(bands, return_inverse=True)
+    axes.axvline(row.expected, color=INK, lw=1, ls=(0, (2, 2)))
+    names, band = np.unique(row.band, return_inverse=True)
     # Within a band the points step through fixed heights, so that a page looks the same at every build.
     order = np.zeros(len(band))
     for b in range(len(names)):
         members = band == b
         order[members] = np.linspace(-0.3, 0.3, members.sum()) if members.sum() > 1 else 0
     height = 0.06 + 0.88 * (band + 0.5 + order) / len(names)
-    palette = np.array(shades(inits))
-    axes.scatter(layer.values, height, s=11, c=palette[layer.first], lw=0.3, edgecolors="white", zorder=3)
-    if paper is not None:
-        axes.plot(paper, (-0.12, -0.12), color=PAPER, lw=3, solid_capstyle="butt", clip_on=False, zorder=4)
-        if paper[0] == paper[1]:
-            axes.plot(paper[0], -0.12, color=PAPER, marker="^", ms=6, clip_on=False, zorder=4)
+    palette = np.array(shades(int(row.shade.max()) + 1))
+    axes.scatter(row.values, height, s=11, c=palette[row.shade], lw=0.3, edgecolors="white", zorder=3)
+    if row.paper is not None:
+        axes.plot(row.paper, (-0.12, -0.12), color=PAPER, lw=3, solid_capstyle="butt", clip_on=False, zorder=4)
+        if row.paper[0] == row.paper[1]:
+            axes.plot(row.paper[0], -0.12, color=PAPER, marker="^", ms=6, clip_on=False, zorder=4)
     axes.set(ylim=(-0.22, 1.06), yticks=[])
-    axes.set_ylabel(
-        f"{layer.layer}\n{layer.kept:,} of\n{layer.weights:,}", rotation=0, ha="right", va="center", labelpad=8
-    )
+    axes.set_ylabel(row.label, rotation=0, ha="right", va="center", labelpad=8)
+
+
+def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> Figure:
+    """Draw, level by level and layer by layer, a share of weights beside what chance gives.
+
+    Parameters
+    ----------
+    shares : mapping of str to sequence of LayerShare
+        By the name of the level, in order.
+    ylabel : str
+
+    Returns
+    -------
+    Figure
+        A bar of one standard deviation over the initialisations on each mean; grey, the central 95 % of chance.
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    layers = [share.layer for share in next(iter(shares.values()))]
+    palette = sns.color_palette("colorblind", len(layers))
+    for level, row in enumerate(shares.values()):
+        for number, share in enumerate(row):
+            x = level + 0.72 * ((number + 0.5) / len(layers) - 0.5)
+            axes.fill_between([x - 0.06, x + 0.06], share.low, share.high, color=CHANCE, alpha=0.45, lw=0)
+            axes.plot([x - 0.06, x + 0.06], [share.expected] * 2, color=INK, lw=1)
+            axes.errorbar(
+                x, share.values.mean(), share.values.std(ddof=1) if len(share.values) > 1 else 0, fmt="os^Dv"[number % 5],
+                ms=4.5, color=palette[number], capsize=2, lw=1.2, label=share.layer if level == 0 else None,
+            )  # fmt: skip
+    axes.fill_between([], [], color=CHANCE, alpha=0.45, lw=0, label="chance (95 %)")
+    axes.set_xticks(range(len(shares)), [f"{level} %" for level in shares])
+    axes.set(xlabel="weights pruned", ylabel=ylabel)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
+def similarity_violins(
+    within: Mapping[str, NDArray[np.float64]], across: Mapping[str, NDArray[np.float64]], ylabel: str
+) -> Figure:
+    """Draw a similarity of pairs of tickets by level: within an initialisation on the left, across on the right.
+
+    Parameters
+    ----------
+    within, across : mapping of str to float array, shape (pairs,)
+        By the name of the level, in order; the same names in both.
+    ylabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
+    x = np.arange(len(within))
+    for values, side, colour, label in (
+        (within, "low", shades(5)[2], "one initialisation"),
+        (across, "high", CHANCE, "different initialisations"),
+    ):
+        parts: dict[str, Any] = axes.violinplot(
+            list(values.values()), x, widths=0.8, showextrema=False, showmedians=True, side=side
+        )
+        for body in parts["bodies"]:
+            body.set(facecolor=colour, alpha=0.75, linewidth=0)
+        parts["cmedians"].set(color=INK, linewidth=1)
+        axes.bar(0, 0, color=colour, alpha=0.75, label=label)
+    low = min(v.min() for v in (*within.values(), *across.values()))
+    high = max(v.max() for v in (*within.values(), *across.values()))
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.12 * (high - low))
+    axes.set_xticks(x, [level if level == "dense" else f"{level} %" for level in within])
+    axes.set(xlabel="weights pruned", ylabel=ylabel)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="best")
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
 
 
 def baseline_comparison(

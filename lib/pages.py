@@ -2,10 +2,11 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from lib import claims, evidence, figures
+from lib import claims, evidence, figures, paper_a, scoring
 from lib.claims import Scored
+from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
 from lib.notebook import markdown, png, show, table
 from lib.tickets import Store
@@ -45,14 +46,14 @@ def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:
 
 
 def overlap_panel(
-    store: Store, panel: evidence.Panel, level: str, name: str, what: str, layers: str = "all", key: str = ""
+    store: Store, panel: paper_a.Panel, level: str, name: str, what: str, layers: str = "all", key: str = ""
 ) -> None:
     """Show the overlaps of an experiment's masks at one level, or what stands in the place of that figure.
 
     Parameters
     ----------
     store : Store
-    panel : evidence.Panel
+    panel : paper_a.Panel
         Which experiment, and which pairs.
     level : str
         Name of the level.
@@ -63,7 +64,7 @@ def overlap_panel(
     layers : str
         'all', or names with commas between.
     key : str
-        Of the panel in `evidence.PANELS`, to draw what the paper's text says of each layer; '' for none.
+        Of the panel in `paper_a.PANELS`, to draw what the paper's text says of each layer; '' for none.
     """
     pairs = "one initialisation" if panel.within else "different initialisations"
     try:
@@ -73,7 +74,7 @@ def overlap_panel(
         return
     chosen = evidence.choose_layers(panel.experiment, layers)
     measured = [layer for layer in measured if layer.layer in chosen]
-    ranges = evidence.paper_ranges(key) if key else {}
+    ranges = paper_a.paper_ranges(key) if key else {}
     said = " Orange: what the paper's text says of the layer." if ranges else ""
     spread = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in measured)
     show(
@@ -86,7 +87,7 @@ def overlap_panel(
     )
 
 
-def overlap_brief(store: Store, panel: evidence.Panel) -> None:
+def overlap_brief(store: Store, panel: paper_a.Panel) -> None:
     """Show in a sentence for each level how far the overlaps of a panel are from chance; nothing if not trained."""
     pairs = "one initialisation" if panel.within else "different initialisations"
     sentences = []
@@ -138,13 +139,13 @@ def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
     )
 
 
-def rung_table(store: Store, key: str, panel: evidence.Panel, level: str, name: str) -> None:
+def rung_table(store: Store, key: str, panel: paper_a.Panel, level: str, name: str) -> None:
     """Show whether the paper's numbers fit tickets of one initialisation or of different ones.
 
     Parameters are those of `overlap_panel`.
     """
     try:
-        scored = evidence.as_if_across(store, key, panel, level)
+        scored = scoring.as_if_across(store, key, panel, level)
     except evidence.Missing as missing:
         markdown(missing_panel("Which tickets the paper's numbers fit", str(missing)))
         return
@@ -188,6 +189,137 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
         f"{find(experiment).replicas} runs: {means}. Experiment: `{experiment}`.",
         f"Lines of test accuracy over the fraction of pruned weights, one for each run. Means: {means}.",
     )
+
+
+def share_panel(
+    store: Store,
+    experiment: str,
+    measure: Callable[[Store, str, str], list[evidence.LayerShare]],
+    name: str,
+    what: str,
+    ylabel: str,
+    layers: str = "all",
+) -> None:
+    """Show a share of weights by level and layer beside chance, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    experiment, name, what, layers : str
+        As for `overlap_panel`.
+    measure : callable
+        `evidence.shared` or `evidence.unused`.
+    ylabel : str
+    """
+    try:
+        evidence.accuracies(store, experiment)  # raises if nothing is trained
+        levels = [level.name for level in store.finished(find(experiment))][1:]
+        if not levels:
+            raise evidence.Missing(f"{experiment} at any pruned level")
+        chosen = evidence.choose_layers(experiment, layers)
+        shares = {level: [y for y in measure(store, experiment, level) if y.layer in chosen] for level in levels}
+    except evidence.Missing as missing:
+        markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        return
+    first, last = levels[0], levels[-1]
+    said = "; ".join(
+        f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %) at {first} % pruned, "
+        f"{z.values.mean():.1f} % ({z.expected:.1f} %) at {last} %"
+        for y, z in zip(shares[first], shares[last], strict=True)
+    )
+    show(
+        figures.share_by_level(shares, ylabel),
+        name,
+        f"{ylabel[0].upper()}{ylabel[1:]}; {what}. Mean and standard deviation over {find(experiment).inits} "
+        f"initialisations; grey is the central 95 % of chance. {said}. Experiment: `{experiment}`.",
+        f"Means by level and layer beside grey intervals of chance: {said}.",
+    )
+
+
+def correlation_panel(
+    store: Store,
+    key: str,
+    level: str,
+    name: str,
+    what: str,
+    layers: str = "all",
+    of: str = "signed",
+    over: str = "survivors",
+) -> None:
+    """Show the rank correlations of initial and final weights, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the panel in `paper_a.PANELS`.
+    level, name, what, layers : str
+        As for `overlap_panel`.
+    of, over : str
+        As `similarity.rank_correlations` has them.
+    """
+    experiment = paper_a.PANELS[key].experiment
+    try:
+        measured = evidence.rank_correlations(store, experiment, level, of, over)
+    except evidence.Missing as missing:
+        markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        return
+    chosen = evidence.choose_layers(experiment, layers)
+    measured = [layer for layer in measured if layer.layer in chosen]
+    ranges = {layer: said for layer, said in paper_a.paper_ranges(key).items() if layer in chosen}
+    spread = ", ".join(f"{y.layer} {y.values.min():.2f} to {y.values.max():.2f}" for y in measured)
+    show(
+        figures.correlation_strips(measured, ranges),
+        name,
+        f"Rank correlation of initial and final weights in each ticket at {level} % pruned; {what}. Each dot is one of "
+        f"{len(measured[0].values)} tickets. Ranked: {of}, {over}. Grey: no relationship. Orange: what the paper's text "
+        f"says. {spread}. Experiment: `{experiment}`.",
+        f"Dots over grey distributions around zero, one row a layer. Rank correlations: {spread}.",
+    )
+
+
+def similarity_panel(store: Store, experiment: str, measure: str, name: str, what: str) -> None:
+    """Show how alike the outputs of tickets are, by level, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    experiment, name, what : str
+        As for `overlap_panel`.
+    measure : str
+        'CKA' or 'L2'.
+    """
+    if measure not in ("CKA", "L2"):
+        raise UserError(f"measure is {measure!r}: it should be 'CKA' or 'L2'")
+    try:
+        levels = list(evidence.accuracies(store, experiment))
+        both = {level: evidence.output_similarities(store, experiment, level, measure) for level in levels}
+    except evidence.Missing as missing:
+        markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        return
+    label = "linear CKA of the logits" if measure == "CKA" else "L2 distance of softmax outputs"
+    said = ", ".join(
+        f"{level if level == 'dense' else level + ' %'}: {w.mean():.3f} and {a.mean():.3f}"
+        for level, (w, a) in both.items()
+    )
+    show(
+        figures.similarity_violins({k: w for k, (w, _) in both.items()}, {k: a for k, (_, a) in both.items()}, label),
+        name,
+        f"How alike the outputs of two tickets are, {label}, within an initialisation (left halves) and across (right "
+        f"halves); {what}. Means within and across: {said}. Experiment: `{experiment}`.",
+        f"Violins by level, within initialisations and across. Means within and across: {said}.",
+    )
+
+
+def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:
+    """Return a Markdown table of how many claims of each section have each verdict."""
+    shown = [v for v in claims.Verdict if any(claims.summary(scored)[v] for scored in parts.values())]
+    head = f"| section | {' | '.join(claims.badge(v) for v in shown)} |\n| --- |{' ---: |' * len(shown)}\n"
+    rows = (
+        f"| {section} | {' | '.join(str(claims.summary(scored)[v]) for v in shown)} |"
+        for section, scored in parts.items()
+    )
+    return head + "\n".join(rows) + "\n"
 
 
 def missing_panel(title: str, experiments: str) -> str:
@@ -278,9 +410,9 @@ def readme(text: str, store: Store | None = None) -> tuple[str, bytes]:
         A PNG file, for ``book/readme.png``.
     """
     store = store or Store()
-    panel, level = evidence.PANELS["A-F8a"], "50"
+    panel, level = paper_a.PANELS["A-F8a"], "50"
     layers = evidence.overlaps(store, panel.experiment, level)
-    plain = re.sub(r"<[^>]*>", "", state_of_the_ledger(store, evidence.score_all(store=store)))
+    plain = re.sub(r"<[^>]*>", "", state_of_the_ledger(store, scoring.score_all(store=store)))
     spread = ", ".join(f"{y.layer} {y.values.mean():.0f} %" for y in layers)
     block = (
         f"\n{textwrap.fill(plain, 120, break_on_hyphens=False)}\n\n"
@@ -295,5 +427,5 @@ def readme(text: str, store: Store | None = None) -> tuple[str, bytes]:
         + "\n\n"
     )
     return _STATE.sub(lambda m: m[1] + block + m[2], text), png(
-        figures.overlap_strips(layers, evidence.paper_ranges("A-F8a"))
+        figures.overlap_strips(layers, paper_a.paper_ranges("A-F8a"))
     )

@@ -20,13 +20,13 @@
 paper: str = "A and B"  # whose claims are listed: A, B, or A and B
 
 # %% tags=["remove-input"]
-from lib import evidence, pages
+from lib import pages, scoring
 from lib.errors import UserError
 from lib.notebook import markdown
 
 if paper not in ("A", "B", "A and B"):
     raise UserError(f"paper is {paper!r}: it should be 'A', 'B' or 'A and B'")
-scored = evidence.score_all(paper if paper in ("A", "B") else None)
+scored = scoring.score_all(paper if paper in ("A", "B") else None)
 
 # %% tags=["remove-input"]
 markdown(pages.ledger(scored))

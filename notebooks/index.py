@@ -20,12 +20,12 @@
 # which verdict follows.
 
 # %% tags=["remove-input"]
-from lib import claims, evidence, figures, pages
+from lib import claims, figures, pages, paper_a, scoring
 from lib.notebook import markdown, show
 from lib.tickets import Store
 
 store = Store()
-scored = evidence.score_all(store=store)
+scored = scoring.score_all(store=store)
 counts = claims.summary(scored)
 
 # %% tags=["remove-input"]
@@ -58,9 +58,12 @@ show(
 # | {ref}`A 1 <a-1>` | the paper's six contributions, with their verdicts so far |
 # | {ref}`A 2 <a-2>` | set-up, accuracies by level, the baseline |
 # | {ref}`A 3.1 <a-3-1>` | whether tickets of one initialisation are the same |
+# | {ref}`A 3.2.1 <a-3-2-1>`, {ref}`3.2.2 <a-3-2-2>` | weights that all runs share, and weights that none keeps |
+# | {ref}`A 3.2.3 <a-3-2-3>`, {ref}`3.2.4 <a-3-2-4>` | rank correlations of initial and final weights; what follows |
+# | {ref}`A 3.3 <a-3-3>`, {ref}`Appendix C <a-appendix-c>` | whether tickets are one network in disguise |
 # | {ref}`A Appendix A <a-appendix-a>` | the same at the first pruning step |
 # | {ref}`A Appendix B <a-appendix-b>` | what five masks share by chance: exact, printed, simulated |
 # | {ref}`Claims <claims>` | the whole ledger |
 
 # %% tags=["remove-input"]
-markdown(pages.provenance(store, [evidence.FASHION]))
+markdown(pages.provenance(store, [paper_a.FASHION]))

@@ -9,7 +9,7 @@ import pytest
 from made import CORRECT, PROVENANCE, TINY, made_store
 from scipy import stats
 
-from lib import claims, evidence, experiments
+from lib import claims, evidence, experiments, paper_a, scoring
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.evidence import CIFAR, FASHION, RESNET
@@ -48,7 +48,7 @@ def tiny(monkeypatch):
 
 
 def score(store, *sections):
-    return {s.claim.id: s for section in sections for s in evidence.score("A", section, store)}
+    return {s.claim.id: s for section in sections for s in scoring.score("A", section, store)}
 
 
 def verdict(store, name):
@@ -219,7 +219,7 @@ def test_equal_masks_at_one_level_are_named(tiny, tmp_path):
     masks, weights = record.masks.copy(), record.weights.copy()
     masks[3], weights[3] = masks[2], weights[2]
     made.write(tiny, tiny.levels[-1], dataclasses.replace(record, masks=masks, weights=weights), PROVENANCE)
-    found = evidence.score("A", "1", made)[0]
+    found = scoring.score("A", "1", made)[0]
     assert found.verdict == Verdict.PARTLY
     assert "98 %" in found.measured.split("fails:")[1]
     assert "5 of 6" in found.reason
@@ -254,9 +254,9 @@ def test_a_small_mask_that_is_no_longer_good(tiny, tmp_path):
 
 
 def test_nothing_measured_is_unknown_to_the_ledger(store):
-    for (paper, section), measure in evidence._SECTIONS.items():
+    for (paper, section), measure in paper_a.SECTIONS.items():
         own = [c for c in LEDGER.values() if (c.paper, c.section) == (paper, section)]
-        measured = measure(store, own, evidence.PANELS)
+        measured = measure(store, own, paper_a.PANELS)
         assert set(measured) <= {c.id for c in own}
         for name, found in measured.items():
             scored = claims.judge(LEDGER[name], found)  # raises where a measurement does not fit the kind
@@ -291,17 +291,17 @@ def test_sections_come_in_the_ledgers_order(scored):
 
 
 def test_all_sections_together_are_the_whole_ledger(tmp_path):
-    found = evidence.score_all(store=Store(tmp_path))
+    found = scoring.score_all(store=Store(tmp_path))
     assert sorted(s.claim.id for s in found) == sorted(LEDGER)
-    only = evidence.score_all("A", "3.1", Store(tmp_path))
+    only = scoring.score_all("A", "3.1", Store(tmp_path))
     assert [s.claim.id for s in only] == [c.id for c in LEDGER.values() if (c.paper, c.section) == ("A", "3.1")]
 
 
 def test_unknown_sections_are_a_sentence(store):
     with pytest.raises(UserError, match=r"^section is '3\.9': the ledger has no entry for it in paper A$"):
-        evidence.score("A", "3.9", store)
+        scoring.score("A", "3.9", store)
     with pytest.raises(UserError, match=r"^section is '3\.9': the ledger has .*3\.1.*") as error:
-        evidence.score_all(section="3.9", store=store)
+        scoring.score_all(section="3.9", store=store)
     assert "\n" not in str(error.value)
 
 
@@ -345,12 +345,12 @@ def test_an_experiment_without_a_specification_is_missing(store, tmp_path):
 
 
 def test_a_panel_read_at_other_levels(store):
-    panels = evidence.panels_at("A-F3a", {"captioned level": 0.9, "implied level": "0.95"})
+    panels = paper_a.panels_at("A-F3a", {"captioned level": 0.9, "implied level": "0.95"})
     assert panels["A-F3a"].levels == {"captioned level, 90 %": "90", "implied level, 95 %": "95"}
     assert {k: v for k, v in panels.items() if k != "A-F3a"} == {
-        k: v for k, v in evidence.PANELS.items() if k != "A-F3a"
+        k: v for k, v in paper_a.PANELS.items() if k != "A-F3a"
     }
-    readings = {s.claim.id: s for s in evidence.score("A", "3.1", store, panels)}["A-F3a-1"].readings
+    readings = {s.claim.id: s for s in scoring.score("A", "3.1", store, panels)}["A-F3a-1"].readings
     assert [(name, v) for name, v, _ in readings] == [
         ("captioned level, 90 %", Verdict.REPRODUCED),
         ("implied level, 95 %", Verdict.NOT_REPRODUCED),
@@ -361,7 +361,7 @@ def test_a_panel_read_at_other_levels(store):
 def test_a_level_that_does_not_exist_is_a_sentence_with_the_levels(fraction):
     words = f"captioned level is {fraction}: {FASHION} has tickets at 0.5, 0.6, 0.8, 0.9, 0.95, 0.98 pruned"
     with pytest.raises(UserError, match=f"^{re.escape(words)}$"):
-        evidence.panels_at("A-F3a", {"captioned level": fraction})
+        paper_a.panels_at("A-F3a", {"captioned level": fraction})
 
 
 def test_choosing_layers():
@@ -375,19 +375,19 @@ def test_choosing_layers():
 
 def test_the_papers_ranges_are_those_of_its_text():
     """Section 3.1 of paper A, first panel, read by a person."""
-    assert evidence.paper_ranges("A-F3a") == {
+    assert paper_a.paper_ranges("A-F3a") == {
         "conv1": (0, 20),
         "conv2": (5, 15),
         "dense1": (10, 10),
         "dense2": (10, 10),
         "output": (3, 20),
     }
-    assert evidence.paper_ranges("A-F8a")["conv1"] == (40, 65)
-    assert evidence.paper_ranges("A-F2-1") == {}
+    assert paper_a.paper_ranges("A-F8a")["conv1"] == (40, 65)
+    assert paper_a.paper_ranges("A-F2-1") == {}
 
 
 def test_levels_of_the_panels_exist():
-    for panel in evidence.PANELS.values():
+    for panel in paper_a.PANELS.values():
         names = panel.levels.values()
         if panel.experiment in experiments.EXPERIMENTS:
             assert set(names) <= {level.name for level in find(panel.experiment).levels[1:]}

@@ -14,7 +14,7 @@ from made import TINY, made_store
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 
-from lib import claims, evidence, figures
+from lib import claims, evidence, figures, paper_a
 from lib.evidence import LayerOverlap
 from lib.experiments import EXPERIMENTS, find
 
@@ -104,7 +104,7 @@ def test_the_grey_distribution_is_centred_on_the_expected_overlap():
 
 
 def test_overlaps_of_real_masks_can_be_drawn(tmp_path, monkeypatch):
-    small = dataclasses.replace(find(evidence.FASHION), name="test/one", architecture=TINY, inits=1, runs=2)
+    small = dataclasses.replace(find(paper_a.FASHION), name="test/one", architecture=TINY, inits=1, runs=2)
     monkeypatch.setitem(EXPERIMENTS, small.name, small)
     store = made_store(tmp_path, small)
     figure = figures.overlap_strips(evidence.overlaps(store, small.name, "98"))
@@ -204,7 +204,7 @@ def test_every_verdict_has_a_colour():
 
 @pytest.mark.parametrize(("inits", "runs"), DESIGNS)
 def test_the_diagram_says_the_design(inits, runs):
-    experiment = dataclasses.replace(find(evidence.FASHION), inits=inits, runs=runs)
+    experiment = dataclasses.replace(find(paper_a.FASHION), inits=inits, runs=runs)
     texts = [t.get_text() for t in figures.setup_diagram(experiment).axes[0].texts]
     assert sum(f"ticket {runs}" == t for t in texts) == 2
     assert f"initial weights\nseed {inits}" in texts

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made import CORRECT, PROVENANCE, made_store
 
-from lib import claims, evidence, pages
+from lib import claims, pages, paper_a, scoring
 from lib.errors import UserError
 from lib.evidence import CIFAR, FASHION
 from lib.experiments import find
@@ -39,7 +39,7 @@ def mean_overlap(store, level, layer, within=True):
 
 
 def test_an_overlap_panel_quotes_what_was_measured(store, shown):
-    pages.overlap_panel(store, evidence.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a", key="A-F3a")
+    pages.overlap_panel(store, paper_a.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a", key="A-F3a")
     ((figure, name, caption, alt),) = shown
     assert name == "fig-x"
     for layer in ("conv1", "conv2", "dense1", "dense2", "output"):
@@ -52,7 +52,7 @@ def test_an_overlap_panel_quotes_what_was_measured(store, shown):
 
 
 def test_an_overlap_panel_of_some_layers_across_initialisations(store, shown):
-    panel = evidence.PANELS["A-F2-1"]
+    panel = paper_a.PANELS["A-F2-1"]
     pages.overlap_panel(store, panel, "50", "fig-x", "the paper's Figure 2", "output,conv1")
     ((figure, _, caption, _),) = shown
     assert len(figure.axes) == 2
@@ -75,10 +75,10 @@ def test_an_accuracy_panel_quotes_the_means(store, shown):
 
 def test_panels_of_missing_tickets_name_the_experiment_and_the_command(tmp_path, shown):
     nothing = Store(tmp_path / "nothing")
-    pages.overlap_panel(nothing, evidence.PANELS["A-F3b"], "90", "fig-x", "the paper's Figure 3b")
+    pages.overlap_panel(nothing, paper_a.PANELS["A-F3b"], "90", "fig-x", "the paper's Figure 3b")
     pages.accuracy_panel(nothing, FASHION, "fig-x", "the paper's Figure 1b")
     part = made_store(tmp_path / "part", EXPERIMENT, levels=2)
-    pages.overlap_panel(part, evidence.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a")
+    pages.overlap_panel(part, paper_a.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a")
     assert len(shown) == 3 and all(isinstance(block, str) for block in shown)
     for block, title, needs in zip(
         shown,
@@ -129,7 +129,7 @@ def test_provenance_names_what_is_not_there(tmp_path):
 
 
 def test_the_claims_of_a_section_are_counted_and_all_there(store):
-    scored = evidence.score("A", "Appendix A", store)
+    scored = scoring.score("A", "Appendix A", store)
     block = pages.claims_block(scored)
     first, _, rest = block.partition(".\n\n")
     total, counts = re.fullmatch(r"(\d+) entries of the ledger: (.*)", first).groups()
@@ -143,7 +143,7 @@ def test_the_claims_of_a_section_are_counted_and_all_there(store):
 
 
 def test_the_ledger_has_a_heading_for_each_section_and_each_claim_once(tmp_path):
-    scored = evidence.score_all(store=Store(tmp_path))
+    scored = scoring.score_all(store=Store(tmp_path))
     page = pages.ledger(scored)
     sections = list(dict.fromkeys((c.paper, c.section) for c in claims.load().values()))
     assert re.findall(r"^### (\w) (.+)$", page, re.MULTILINE) == sections
@@ -152,7 +152,7 @@ def test_the_ledger_has_a_heading_for_each_section_and_each_claim_once(tmp_path)
 
 
 def test_the_state_of_the_ledger_adds_up(store):
-    scored = evidence.score_all(store=store)
+    scored = scoring.score_all(store=store)
     text = pages.state_of_the_ledger(store, scored)
     assert f"The ledger has {len(scored)} entries" in text
     nothing = int(re.search(r"(\d+) of them claim nothing", text)[1])
@@ -163,5 +163,5 @@ def test_the_state_of_the_ledger_adds_up(store):
 
 
 def test_the_state_of_an_empty_ledger(tmp_path):
-    text = pages.state_of_the_ledger(Store(tmp_path), evidence.score_all("A", "2", Store(tmp_path)))
+    text = pages.state_of_the_ledger(Store(tmp_path), scoring.score_all("A", "2", Store(tmp_path)))
     assert "Trained so far: nothing yet." in text

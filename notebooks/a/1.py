@@ -20,14 +20,14 @@
 levels: str = "0.5,0.6,0.8,0.9,0.95,0.98"  # fractions pruned at which the first two contributions are scored
 
 # %%
-from lib import evidence, pages
+from lib import pages, paper_a, scoring
 from lib.claims import badge
 from lib.notebook import markdown, table
 from lib.tickets import Store
 
 store = Store()
-panels = evidence.panels_at("A-1", {f"level {part}": part for part in levels.split(",")})
-scored = evidence.score("A", "1", store, panels)
+panels = paper_a.panels_at("A-1", {f"level {part}": part for part in levels.split(",")})
+scored = scoring.score("A", "1", store, panels)
 
 # %% [markdown]
 # ## The question
@@ -59,9 +59,11 @@ table(
 )
 
 # %% [markdown]
-# The first two are about tickets whose batch order was free, and are scored here at every level that is trained. The
-# third needs the outputs of tickets (section 3.3 of the paper), the fourth and the fifth need tickets trained with part
-# of the randomness held fixed (section 3.4). They are decided in those chapters, as soon as these exist.
+# The first three are about tickets whose batch order was free, and are scored here at every level that is trained: the
+# overlaps of {ref}`section 3.1 <a-3-1>`, the shared weights of {ref}`section 3.2.1 <a-3-2-1>` and the rank correlations of
+# {ref}`section 3.2.3 <a-3-2-3>` against chance, and the masks with their units matched of {ref}`section 3.3 <a-3-3>`. The
+# fourth and the fifth need tickets trained with part of the randomness held fixed (section 3.4 of the paper). They are
+# decided in that chapter, as soon as it exists.
 #
 # ## Claims of this section
 
@@ -69,4 +71,4 @@ table(
 markdown(pages.claims_block(scored))
 
 # %%
-markdown(pages.provenance(store, [evidence.FASHION]))
+markdown(pages.provenance(store, [paper_a.FASHION]))

@@ -21,15 +21,15 @@ level: float = 0.5  # fraction pruned at which Figure 2 (a) is drawn and scored;
 layers: str = "all"  # layers to draw in Figure 2, by name and separated by commas, such as conv1,output
 
 # %%
-from lib import evidence, figures, pages
+from lib import figures, pages, paper_a, scoring
 from lib.experiments import find
 from lib.notebook import markdown, show, table
 from lib.pruning import kept_counts
 from lib.tickets import Store
 
 store = Store()
-fashion = find(evidence.FASHION)
-panels = evidence.panels_at("A-F2-1", {"first step": level})
+fashion = find(paper_a.FASHION)
+panels = paper_a.panels_at("A-F2-1", {"first step": level})
 
 # %%
 pages.overlap_brief(store, panels["A-F2-1"])
@@ -114,13 +114,13 @@ table(
 # best in the first two pruning steps, and worse with every step after that.
 
 # %%
-pages.accuracy_panel(store, evidence.FASHION, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
+pages.accuracy_panel(store, paper_a.FASHION, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
 
 # %%
-pages.accuracy_panel(store, evidence.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle), CIFAR-10")
+pages.accuracy_panel(store, paper_a.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle), CIFAR-10")
 
 # %%
-pages.accuracy_panel(store, evidence.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom), ResNet18 on CIFAR-10")
+pages.accuracy_panel(store, paper_a.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom), ResNet18 on CIFAR-10")
 
 # %% [markdown]
 # ## What chance gives
@@ -156,7 +156,7 @@ pages.overlap_panel(
 # ## Claims of this section
 
 # %%
-markdown(pages.claims_block(evidence.score("A", "2", store, panels)))
+markdown(pages.claims_block(scoring.score("A", "2", store, panels)))
 
 # %%
-markdown(pages.provenance(store, [evidence.FASHION, evidence.CIFAR, evidence.RESNET]))
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))

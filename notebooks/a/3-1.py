@@ -23,13 +23,13 @@ implied_level: float = 0.9  # a second reading of it: the level whose expected o
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
 
 # %%
-from lib import evidence, pages
+from lib import evidence, pages, paper_a, scoring
 from lib.experiments import find
 from lib.notebook import markdown, table
 from lib.tickets import Store
 
 store = Store()
-panels = evidence.panels_at("A-F3a", {"captioned level": level, "implied level": implied_level})
+panels = paper_a.panels_at("A-F3a", {"captioned level": level, "implied level": implied_level})
 
 # %%
 pages.overlap_brief(store, panels["A-F3a"])
@@ -101,8 +101,8 @@ pages.overlap_panel(
 
 # %%
 rows = []
-for name in (level.name for level in store.finished(find(evidence.FASHION)) if level.name != "dense"):
-    for layer in evidence.overlaps(store, evidence.FASHION, name):
+for name in (level.name for level in store.finished(find(paper_a.FASHION)) if level.name != "dense"):
+    for layer in evidence.overlaps(store, paper_a.FASHION, name):
         outside = 100 * ((layer.values < layer.low) | (layer.values > layer.high)).mean()
         rows.append(
             [
@@ -125,7 +125,7 @@ if rows:
         "Experiment: `a/fashion-lenet/free`.",
     )
 else:
-    markdown(pages.missing_panel("Overlaps at every level", evidence.FASHION))
+    markdown(pages.missing_panel("Overlaps at every level", paper_a.FASHION))
 
 # %% [markdown]
 # ## Why they share more than chance
@@ -139,7 +139,7 @@ else:
 # and initial weights, between two runs.
 
 # %%
-pages.origin_table(store, evidence.FASHION, captioned, "tab-a-3-1-origin")
+pages.origin_table(store, paper_a.FASHION, captioned, "tab-a-3-1-origin")
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -198,11 +198,11 @@ pages.overlap_panel(
 # ## Claims of this section
 
 # %%
-scored = evidence.score("A", "3.1", store, panels)
+scored = scoring.score("A", "3.1", store, panels)
 markdown(pages.claims_block(scored))
 
 # %% [markdown]
 # How a measurement becomes a verdict is on the page [](../../rules.md).
 
 # %%
-markdown(pages.provenance(store, [evidence.FASHION, evidence.CIFAR, evidence.RESNET]))
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))

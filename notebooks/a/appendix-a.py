@@ -23,12 +23,12 @@ layers: str = "all"  # layers to draw, by name and separated by commas, such as 
 # %%
 import dataclasses
 
-from lib import evidence, pages
+from lib import pages, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
-panels = evidence.panels_at("A-F8a", {"first step": level})
+panels = paper_a.panels_at("A-F8a", {"first step": level})
 
 # %%
 pages.overlap_brief(store, panels["A-F8a"])
@@ -52,7 +52,7 @@ pages.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figur
 # Where the overlap exceeds chance, {ref}`section 3.1 <a-3-1>` asks what it comes from. The answer at this level:
 
 # %%
-pages.origin_table(store, evidence.FASHION, name, "tab-a-appendix-a-origin")
+pages.origin_table(store, paper_a.FASHION, name, "tab-a-appendix-a-origin")
 
 # %% [markdown]
 # The paper's conclusion also says that these overlaps are comparable to those of masks from different initialisations.
@@ -75,7 +75,7 @@ pages.rung_table(store, "A-F8a", panel, name, "tab-a-appendix-a-rungs")
 # ## Claims of this appendix
 
 # %%
-markdown(pages.claims_block(evidence.score("A", "Appendix A", store, panels)))
+markdown(pages.claims_block(scoring.score("A", "Appendix A", store, panels)))
 
 # %%
-markdown(pages.provenance(store, [evidence.FASHION, evidence.CIFAR, evidence.RESNET]))
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))

@@ -25,14 +25,14 @@ seed: int = 0  # of the simulation
 # %%
 import numpy as np
 
-from lib import baselines, evidence, figures, pages
+from lib import baselines, evidence, figures, pages, paper_a, scoring
 from lib.experiments import find
 from lib.notebook import markdown, show, table
 from lib.pruning import kept_counts
 from lib.tickets import Store
 
-experiment = find(evidence.FASHION)
-(layer,) = evidence.choose_layers(evidence.FASHION, layer)
+experiment = find(paper_a.FASHION)
+(layer,) = evidence.choose_layers(paper_a.FASHION, layer)
 names = [level.name for level in experiment.levels[1:]]
 n = next(y.size for y in experiment.architecture.layers if y.name == layer)
 kept = [kept_counts(experiment.architecture, level)[layer] for level in experiment.levels[1:]]
@@ -179,7 +179,7 @@ table(
 # A formula is checked at each level in all five layers of the network: it agrees if it is within 1 % of the exact value.
 
 # %%
-markdown(pages.claims_block(evidence.score("A", "Appendix B")))
+markdown(pages.claims_block(scoring.score("A", "Appendix B")))
 
 # %%
 markdown(pages.provenance(Store(), []))

@@ -1,0 +1,98 @@
+"""Scores the ledger: every claim with its measurements, and the verdict that they earn."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from lib import claims, evidence, paper_a
+from lib.claims import Claim, Scored
+from lib.errors import UserError
+from lib.paper_a import Panel
+from lib.tickets import Store
+
+
+def score(
+    paper: str, section: str, store: Store | None = None, panels: Mapping[str, Panel] | None = None
+) -> list[Scored]:
+    """Score every claim of one section.
+
+    Parameters
+    ----------
+    paper : str
+        'A' or 'B'.
+    section : str
+        As in the ledger, such as '3.1' or 'Appendix A'.
+    store : Store, optional
+        The project's own if not given.
+    panels : mapping, optional
+        Panels to use in place of those of `paper_a.PANELS`; for a chapter executed with other levels.
+
+    Returns
+    -------
+    list of Scored
+        In the ledger's order.
+    """
+    ledger = [c for c in claims.load().values() if (c.paper, c.section) == (paper, section)]
+    if not ledger:
+        raise UserError(f"section is {section!r}: the ledger has no entry for it in paper {paper}")
+    return _score(ledger, store or Store(), panels or {})
+
+
+def _score(ledger: Sequence[Claim], store: Store, panels: Mapping[str, Panel]) -> list[Scored]:
+    """Score the claims of one section."""
+    paper, section = ledger[0].paper, ledger[0].section
+    measure = paper_a.SECTIONS.get((paper, section))
+    measured = measure(store, ledger, {**paper_a.PANELS, **panels}) if measure else {}
+    scored = [claims.judge(c, measured.get(c.id, [])) for c in ledger]
+    return [
+        claims.figure_verdict(s.claim, scored)
+        if measure and s.claim.check == "figure" and s.claim.id not in measured
+        else s
+        for s in scored
+    ]
+
+
+def score_all(paper: str | None = None, section: str | None = None, store: Store | None = None) -> list[Scored]:
+    """Score the whole ledger, or one paper, or one section, in the ledger's order."""
+    sections: dict[tuple[str, str], list[Claim]] = {}
+    for claim in claims.load().values():
+        sections.setdefault((claim.paper, claim.section), []).append(claim)
+    wanted = [own for (p, s), own in sections.items() if paper in (None, p) and section in (None, s)]
+    if not wanted:
+        raise UserError(f"section is {section!r}: the ledger has {', '.join(sorted({s for _, s in sections}))}")
+    store = store or Store()
+    return [scored for own in wanted for scored in _score(own, store, {})]
+
+
+def as_if_across(store: Store, key: str, panel: Panel, level: str) -> list[tuple[Scored, Scored]]:
+    """Score the claims of a panel on tickets of one initialisation, and as if they were about different ones.
+
+    Shows which of the two the paper's numbers fit. The second of each pair is no verdict of the ledger.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the panel in `paper_a.PANELS`; its claims are those about the overlaps of one layer.
+    panel : Panel
+    level : str
+        Name of the level at which both are scored.
+
+    Returns
+    -------
+    list of (Scored, Scored)
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
+    """
+    evidence.record(store, panel.experiment, level)
+    both = [dataclasses.replace(panel, levels={"": level}, within=within) for within in (True, False)]
+    return [
+        (
+            claims.judge(c, paper_a.panel_measurements(store, c, both[0])),
+            claims.judge(c, paper_a.panel_measurements(store, c, both[1])),
+        )
+        for c in claims.load().values()
+        if c.id.startswith(key + "-") and paper_a.layer_number(c)
+    ]

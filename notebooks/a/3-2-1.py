@@ -1,0 +1,74 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-3-2-1)=
+# # A 3.2.1 How many weights are shared?
+#
+# **In brief.** Two masks may agree by accident; five agree on the same weight only rarely. The paper counts the weights
+# that lie in the masks of *all five* runs of an initialisation and finds few of them, as its baseline predicts
+# {cite:p}`grosse2020`.
+
+# %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/free"  # experiment whose masks Figure 4a is drawn from
+layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+
+# %%
+from lib import evidence, pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+
+# %% [markdown]
+# Of the weights of one mask, the share that lies in all $k$ masks of an initialisation is, for independent masks that
+# keep the fraction $q$, on average $q^{k-1}$: with five masks 6.25 % at half of the weights, 2.56 % at 60 % pruned, and
+# less than one in a thousand at 90 %. The paper's baseline for the spread is an approximation; here it is the exact
+# distribution, which stands in {ref}`appendix B <a-appendix-b>`.
+
+# %%
+pages.share_panel(
+    store,
+    experiment,
+    evidence.shared,
+    "fig-a-4a-fashion",
+    "the paper's Figure 4a",
+    "weights in the masks of all runs of an initialisation, in % of a mask",
+    layers,
+)
+
+# %%
+pages.share_panel(
+    store,
+    paper_a.CIFAR,
+    evidence.shared,
+    "fig-a-4a-cifar",
+    "the paper's Figure 4a, CIFAR-10",
+    "weights in all masks (%)",
+)
+
+# %%
+pages.share_panel(
+    store,
+    paper_a.RESNET,
+    evidence.shared,
+    "fig-a-4a-resnet",
+    "the paper's Figure 4a, ResNet18",
+    "weights in all masks (%)",
+)
+
+# %% [markdown]
+# ## Claims of this section, and of 3.2
+
+# %%
+markdown(pages.claims_block(scoring.score("A", "3.2", store) + scoring.score("A", "3.2.1", store)))
+
+# %%
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))

@@ -1,0 +1,80 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-3-2-2)=
+# # A 3.2.2 How many weights are left out?
+#
+# **In brief.** The counterpart of {ref}`section 3.2.1 <a-3-2-1>`: weights that no run of an initialisation ever keeps.
+# The paper finds as many as its baseline expects {cite:p}`grosse2020`.
+
+# %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/free"  # experiment whose masks Figure 4b is drawn from
+layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+
+# %%
+import functools
+
+from lib import evidence, pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+
+# %% [markdown]
+# Independent masks that keep the fraction $q$ leave $(1 - q)^5$ of a layer to no mask. When five masks together are smaller
+# than the layer, from 90 % pruned on, they cannot cover it; the paper then counts what is lacking to the largest coverage
+# that they could have, five times the size of a mask. Both normalisations are drawn at every level.
+
+# %%
+pages.share_panel(
+    store,
+    experiment,
+    evidence.unused,
+    "fig-a-4b-layer",
+    "the paper's Figure 4b, left half",
+    "weights in no mask of an initialisation, in % of the layer",
+    layers,
+)
+
+# %%
+pages.share_panel(
+    store,
+    experiment,
+    functools.partial(evidence.unused, of_coverage=True),
+    "fig-a-4b-coverage",
+    "the paper's Figure 4b, right half",
+    "lacking to the largest possible coverage, in % of it",
+    layers,
+)
+
+# %%
+pages.share_panel(
+    store, paper_a.CIFAR, evidence.unused, "fig-a-4b-cifar", "the paper's Figure 4b, CIFAR-10", "weights in no mask (%)"
+)
+
+# %%
+pages.share_panel(
+    store,
+    paper_a.RESNET,
+    evidence.unused,
+    "fig-a-4b-resnet",
+    "the paper's Figure 4b, ResNet18",
+    "weights in no mask (%)",
+)
+
+# %% [markdown]
+# ## Claims of this section
+
+# %%
+markdown(pages.claims_block(scoring.score("A", "3.2.2", store)))
+
+# %%
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))

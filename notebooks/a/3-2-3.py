@@ -1,0 +1,73 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-3-2-3)=
+# # A 3.2.3 How much do the initial weights impact winning tickets?
+#
+# **In brief.** If training left the order of the weights as it was, initial and final weights of a ticket would have a
+# rank correlation of one; if it shuffled them, of zero. The paper reports correlations scattered around zero
+# {cite:p}`grosse2020`.
+
+# %% tags=["parameters"]
+level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the paper's caption says 0.8
+implied_level: float = 0.9  # a second reading of it, as in section 3.1
+layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+of: str = "signed"  # what is ranked: signed weights, or their magnitude
+over: str = "survivors"  # which weights are ranked: the survivors of the ticket, or all (pruned ones count as zero)
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+panels = paper_a.panels_at("A-F5a", {"captioned level": level, "implied level": implied_level})
+
+# %% [markdown]
+# The paper does not say which rank correlation it takes, nor over which weights. Here it is Spearman's, of the signed
+# weights that survive in a ticket; two parameters of this chapter change that. Were there no relationship, the
+# correlation of $t$ weights would scatter around zero with a standard deviation of $1 / \sqrt{t - 1}$: grey in the
+# figures, narrow in large layers, wide in small ones.
+
+# %%
+captioned, implied = panels["A-F5a"].levels.values()
+pages.correlation_panel(
+    store, "A-F5a", captioned, "fig-a-5a-captioned", "the paper's Figure 5a at its captioned level", layers, of, over
+)
+
+# %%
+pages.correlation_panel(
+    store, "A-F5a", implied, "fig-a-5a-implied", "the paper's Figure 5a at the implied level", layers, of, over
+)
+
+# %% [markdown]
+# Large weights are what survives, and the sign of a large weight rarely changes in training: this alone makes the signed
+# correlation of survivors positive. The next figure ranks magnitudes instead, which leaves the signs out.
+
+# %%
+pages.correlation_panel(
+    store, "A-F5a", captioned, "fig-a-5a-magnitude", "magnitudes instead of signed weights", layers, "magnitude", over
+)
+
+# %%
+pages.correlation_panel(store, "A-F5b", "90", "fig-a-5b", "the paper's Figure 5b, CIFAR-10")
+
+# %%
+pages.correlation_panel(store, "A-F5c", "90", "fig-a-5c", "the paper's Figure 5c, ResNet18 on CIFAR-10")
+
+# %% [markdown]
+# ## Claims of this section
+
+# %%
+markdown(pages.claims_block(scoring.score("A", "3.2.3", store, panels)))
+
+# %%
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))

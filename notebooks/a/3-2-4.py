@@ -1,0 +1,36 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-3-2-4)=
+# # A 3.2.4 Conclusion on shared structure
+#
+# **In brief.** What the paper concludes from sections 3.2.1 to 3.2.3 {cite:p}`grosse2020`, held against the same
+# measurements.
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+
+# %%
+parts = {section: scoring.score("A", section, store) for section in ("3.2.1", "3.2.2", "3.2.3", "3.2.4")}
+markdown(pages.summary_table(parts))
+
+# %% [markdown]
+# ## Claims of this section
+
+# %%
+markdown(pages.claims_block(parts["3.2.4"]))
+
+# %%
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))

@@ -1,0 +1,66 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-3-3)=
+# # A 3.3 Are tickets variations of the same network?
+#
+# **In brief.** Permuting the hidden units of a network changes its masks but not what it computes. Different masks might be
+# one network in disguise. The paper compares *outputs*: if two tickets never agree, it says, they are not the same network
+# {cite:p}`grosse2020`. That does not follow, so the masks themselves are compared here too, with their units matched first.
+
+# %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/free"  # experiment whose tickets are compared
+measure: str = "L2"  # of outputs: L2, the mean distance of softmax outputs, or CKA of the logits
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.experiments import find
+from lib.notebook import markdown, table
+from lib.tickets import Store
+
+store = Store()
+
+# %% [markdown]
+# ## Outputs
+#
+# The outputs are those for the first 2,000 test images. The text of the paper speaks of an $L_2$ distance, the caption of
+# its Figure 6 of CKA, a similarity {cite:p}`kornblith2019`; {ref}`appendix C <a-appendix-c>` has both.
+
+# %%
+pages.similarity_panel(store, experiment, measure, "fig-a-6", "the paper's Figure 6")
+
+# %% [markdown]
+# ## Why a distance of outputs cannot settle it
+#
+# A ticket is retrained after it was found. Two tickets that are mirror images of each other would be retrained with
+# different batches and end with different outputs all the same. What cannot hide is the mask: if two tickets were equal up
+# to a permutation of their hidden units, some matching of units would make their masks equal. The NNSTD
+# {cite:p}`liu2020` finds, layer by layer, the matching of units with the least distance, carries it to the next layer, and
+# is zero when that happens.
+
+# %%
+levels = [level.name for level in store.finished(find(experiment))][1:]
+table(
+    ["pruned", "smallest NNSTD of any two masks"],
+    [[f"{level} %", f"{paper_a.smallest_nnstd(store, experiment, level):.3f}"] for level in levels],
+    "tab-a-3-3-nnstd",
+    "The smallest distance of any two masks with their units matched; 0 would be the same network up to a permutation of "
+    f"hidden units, 1 no shared connection at all. All pairs of tickets, experiment `{experiment}`.",
+)
+
+# %% [markdown]
+# ## Claims of this section
+
+# %%
+markdown(pages.claims_block(scoring.score("A", "3.3", store)))
+
+# %%
+markdown(pages.provenance(store, [experiment]))

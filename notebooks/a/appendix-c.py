@@ -1,0 +1,48 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-appendix-c)=
+# # A Appendix C: Output similarities between winning tickets
+#
+# **In brief.** {ref}`Section 3.3 <a-3-3>` with both measures and, as their tickets come, all three networks. The paper
+# finds outputs *more* alike across initialisations than within one {cite:p}`grosse2020`.
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+
+# %% [markdown]
+# Linear CKA {cite:p}`kornblith2019` compares two sets of outputs up to rotation and scale; one means that they are equal
+# so far. The $L_2$ distance compares the probabilities of the classes image by image; zero means that they are equal.
+
+# %%
+pages.similarity_panel(store, paper_a.FASHION, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST")
+
+# %%
+pages.similarity_panel(store, paper_a.FASHION, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST")
+
+# %%
+pages.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9, CIFAR-10")
+
+# %%
+pages.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9, ResNet18 on CIFAR-10")
+
+# %% [markdown]
+# ## Claims of this appendix
+
+# %%
+markdown(pages.claims_block(scoring.score("A", "Appendix C", store)))
+
+# %%
+markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))
