@@ -86,7 +86,7 @@ class Store:
         return self.root / experiment.name
 
     def manifest(self, experiment: Experiment) -> dict[str, Any]:
-        """Return the manifest of an experiment: an empty one if nothing is stored.
+        """Return the manifest of an experiment: one without levels and hash of initial weights if nothing is stored.
 
         Raises
         ------
@@ -102,6 +102,9 @@ class Store:
             raise UserError(f"{path}: is not readable JSON ({error})") from error
         if not isinstance(manifest, dict) or not isinstance(manifest.get("levels"), dict):
             raise UserError(f"{path}: is not a manifest, which is an object with 'levels'")
+        for name, entry in manifest["levels"].items():
+            if not isinstance(entry, dict):
+                raise UserError(f"{path}: level {name!r} is {entry!r}; it should be an object")
         if manifest.get("format") != FORMAT:
             raise UserError(f"{path}: has format {manifest.get('format')!r}; this library reads {FORMAT}")
         if manifest.get("experiment") != experiment.name:
@@ -111,6 +114,8 @@ class Store:
                 f"{path}: was made with fingerprint {manifest.get('fingerprint')!r}; the specification of "
                 f"{experiment.name} now has {experiment.fingerprint()!r}"
             )
+        if not isinstance(manifest.get("initial weights sha256"), str):
+            raise UserError(f"{path}: has no hash of the initial weights")
         return manifest
 
     def finished(self, experiment: Experiment) -> list[Level]:
@@ -160,6 +165,8 @@ class Store:
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **provenance,
         }
+        if "initial weights sha256" not in manifest:
+            manifest["initial weights sha256"] = initial_hash(experiment.architecture, experiment.inits)
         text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
         write_whole(self.folder(experiment) / "manifest.json", text.encode())
         return path
@@ -215,7 +222,8 @@ class Store:
         except UserError as error:
             problem("manifest", str(error))
             return whole, problems
-        if manifest["initial weights sha256"] != initial_hash(experiment.architecture, experiment.inits):
+        stored = manifest.get("initial weights sha256")
+        if stored is not None and stored != initial_hash(experiment.architecture, experiment.inits):
             problem("manifest", "the initial weights made now do not have the stored hash")
         for name in sorted(set(manifest["levels"]) - {level.name for level in experiment.levels}):
             problem(name, "the manifest names a level that the experiment does not have")
@@ -246,9 +254,8 @@ class Store:
 
     def initial_weights(self, experiment: Experiment) -> NDArray[np.float32]:
         """Return the initial weights, shape (inits, W), regenerated and checked against the stored hash."""
-        if self.manifest(experiment)["initial weights sha256"] != initial_hash(
-            experiment.architecture, experiment.inits
-        ):
+        stored = self.manifest(experiment).get("initial weights sha256")
+        if stored is not None and stored != initial_hash(experiment.architecture, experiment.inits):
             raise UserError(f"{experiment.name}: the initial weights made now do not have the stored hash")
         count = experiment.architecture.weight_count
         return np.stack([initial_parameters(experiment.architecture, i)[:count] for i in range(experiment.inits)])
@@ -260,7 +267,6 @@ def _empty_manifest(experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment.name,
         "fingerprint": experiment.fingerprint(),
         "specification": experiment.specification(),
-        "initial weights sha256": initial_hash(experiment.architecture, experiment.inits),
         "levels": {},
     }
 

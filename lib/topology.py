@@ -194,6 +194,12 @@ def distances(
     ------
     UserError
         If an argument is not of that kind.
+
+    Notes
+    -----
+    The pairs keep all cores busy, so the matrix products below NumPy should use one each: set
+    ``OMP_NUM_THREADS=1`` before Python starts, as the book's build does.  Otherwise threads wait for one
+    another, which on a busy machine takes many times as long.
     """
     _check("tickets", tickets, ("tickets", architecture.weight_count))
     _check_chain(architecture)
