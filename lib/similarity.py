@@ -41,8 +41,9 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     _check("logits", logits)
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise UserError(f"logits has the shape {logits.shape}: it should be (..., classes), with at least one class")
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    # Less the largest logit: exp of a large one would overflow.
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def cka(outputs: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -107,7 +108,7 @@ def l2(outputs: NDArray[np.floating]) -> NDArray[np.float64]:
     Returns
     -------
     float64 array, shape (R, R)
-        Symmetric; 0 between equal outputs, and only there.
+        Symmetric; exactly 0 between equal outputs.
 
     Raises
     ------
