@@ -16,7 +16,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from lib.errors import UserError
 from lib.models import Architecture

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 
 import numpy as np
 import pytest
@@ -359,9 +358,13 @@ def test_a_panel_read_at_other_levels(store):
 
 @pytest.mark.parametrize("fraction", [0.7, 0.0, 80, "", "half", "nan", -0.5])
 def test_a_level_that_does_not_exist_is_a_sentence_with_the_levels(fraction):
-    words = f"captioned level is {fraction}: {FASHION} has tickets at 0.5, 0.6, 0.8, 0.9, 0.95, 0.98 pruned"
-    with pytest.raises(UserError, match=f"^{re.escape(words)}$"):
+    with pytest.raises(UserError) as error:
         paper_a.panels_at("A-F3a", {"captioned level": fraction})
+    sentence = str(error.value)
+    assert all(
+        part in sentence for part in ("captioned level", str(fraction), FASHION, "0.5, 0.6, 0.8, 0.9, 0.95, 0.98")
+    )
+    assert "\n" not in sentence
 
 
 def test_choosing_layers():

@@ -40,7 +40,7 @@ pages.share_panel(
     evidence.shared,
     "fig-a-4a-fashion",
     "the paper's Figure 4a",
-    "weights in the masks of all runs of an initialisation, in % of a mask",
+    "weights in all masks (% of a mask)",
     layers,
 )
 
@@ -51,7 +51,7 @@ pages.share_panel(
     evidence.shared,
     "fig-a-4a-cifar",
     "the paper's Figure 4a, CIFAR-10",
-    "weights in all masks (%)",
+    "weights in all masks (% of a mask)",
 )
 
 # %%
@@ -61,7 +61,7 @@ pages.share_panel(
     evidence.shared,
     "fig-a-4a-resnet",
     "the paper's Figure 4a, ResNet18",
-    "weights in all masks (%)",
+    "weights in all masks (% of a mask)",
 )
 
 # %% [markdown]

@@ -40,7 +40,7 @@ pages.share_panel(
     evidence.unused,
     "fig-a-4b-layer",
     "the paper's Figure 4b, left half",
-    "weights in no mask of an initialisation, in % of the layer",
+    "weights in no mask (% of the layer)",
     layers,
 )
 
@@ -51,13 +51,18 @@ pages.share_panel(
     functools.partial(evidence.unused, of_coverage=True),
     "fig-a-4b-coverage",
     "the paper's Figure 4b, right half",
-    "lacking to the largest possible coverage, in % of it",
+    "lacking to the largest coverage (% of it)",
     layers,
 )
 
 # %%
 pages.share_panel(
-    store, paper_a.CIFAR, evidence.unused, "fig-a-4b-cifar", "the paper's Figure 4b, CIFAR-10", "weights in no mask (%)"
+    store,
+    paper_a.CIFAR,
+    evidence.unused,
+    "fig-a-4b-cifar",
+    "the paper's Figure 4b, CIFAR-10",
+    "weights in no mask (% of the layer)",
 )
 
 # %%
@@ -67,7 +72,7 @@ pages.share_panel(
     evidence.unused,
     "fig-a-4b-resnet",
     "the paper's Figure 4b, ResNet18",
-    "weights in no mask (%)",
+    "weights in no mask (% of the layer)",
 )
 
 # %% [markdown]

@@ -1,0 +1,258 @@
+"""Tests and intervals against scipy, hand-worked examples, enumeration and simulated clusters."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from lib import baselines, overlap, statistics
+from lib.errors import UserError
+
+NUMBERS = st.lists(st.integers(-1000, 1000).map(lambda k: k / 8), min_size=2, max_size=30)
+
+
+# SciPy warns where one group is constant.
+@pytest.mark.filterwarnings("ignore:Precision loss")
+@settings(max_examples=80, deadline=None)
+@given(NUMBERS, NUMBERS)
+def test_welch_is_scipys(a, b):
+    assume(len(set(a)) > 1 or len(set(b)) > 1)
+    expected = stats.ttest_ind(a, b, equal_var=False)
+    t, p = statistics.welch(a, b)
+    assert t == pytest.approx(expected.statistic, rel=1e-9, abs=1e-12)
+    assert p == pytest.approx(expected.pvalue, rel=1e-6)
+
+
+def test_cohen_d_by_hand():
+    # Means 4 and 7; squared deviations 4 + 0 + 4 = 8 and 1 + 1 = 2, so the pooled variance is 10 / 3.
+    assert statistics.cohen_d([2, 4, 6], [6, 8]) == pytest.approx(-3 / math.sqrt(10 / 3), rel=1e-12)
+    assert statistics.cohen_d([6, 8], [2, 4, 6]) == pytest.approx(3 / math.sqrt(10 / 3), rel=1e-12)
+
+
+def test_effect_words_are_paper_bs():
+    edges = {0.0: "negligible", 0.2: "small", 0.5: "medium", 0.8: "large", 1.2: "very large", 2.0: "huge"}
+    words = list(edges.values())
+    for index, (edge, word) in enumerate(edges.items()):
+        assert statistics.effect_word(edge) == statistics.effect_word(-edge) == word
+        if index:
+            assert statistics.effect_word(math.nextafter(edge, 0)) == words[index - 1]
+    assert statistics.effect_word(-math.inf) == "huge"
+
+
+def clusters(rng, inits, size, within=0.5):
+    return rng.normal(size=(inits, 1)) + within * rng.normal(size=(inits, size))
+
+
+def coverage(inits, trials, **options):
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(trials):
+        low, high = statistics.bootstrap_over_inits(clusters(rng, inits, 10), seed=trial, **options)
+        hits += low <= 0 <= high
+    return hits / trials
+
+
+def test_bootstrap_covers_the_mean_of_clusters():
+    # Three standard errors of 300 trials are 9 % at most, and 5 % near 0.9: the bounds fail a wrong interval.
+    assert 0.87 < coverage(20, 300, repetitions=200) < 0.97
+    assert 0.76 < coverage(5, 300, repetitions=200) < 0.90
+    assert 0.40 < coverage(20, 300, repetitions=200, probability=0.5) < 0.58
+
+
+def test_bootstrap_over_values_instead_of_clusters_would_not():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(100):
+        single = clusters(rng, 20, 10).reshape(-1, 1)
+        low, high = statistics.bootstrap_over_inits(single, repetitions=100, seed=trial)
+        hits += low <= 0 <= high
+    assert hits < 60
+
+
+def test_bootstrap_is_exact_for_two_initialisations():
+    # The means of two draws out of {0, 8} are 0, 4, 4, 8.
+    assert statistics.bootstrap_over_inits([[0, 0], [8]], lambda v: v.mean(), 4000, probability=0.9) == (0, 8)
+    low, high = statistics.bootstrap_over_inits([[0], [8]], repetitions=4000, probability=0.4)
+    assert (low, high) == (4, 4)
+
+
+def test_bootstrap_keeps_its_bits():
+    values = np.arange(12.0).reshape(4, 3) ** 2
+    assert statistics.bootstrap_over_inits(values, np.median, 100, seed=3) == pytest.approx(
+        statistics.bootstrap_over_inits(values.tolist(), np.median, 100, seed=3), abs=0
+    )
+    assert statistics.bootstrap_over_inits(values, repetitions=100, seed=1) != statistics.bootstrap_over_inits(
+        values, repetitions=100, seed=2
+    )
+
+
+def test_bootstrap_of_pairs_across_initialisations():
+    matrix = np.add.outer(np.arange(5.0), np.arange(5.0))
+
+    def across(drawn):
+        pairs = [(a, b) for a, b in itertools.combinations(drawn, 2) if a != b]
+        return np.mean([matrix[pair] for pair in pairs]) if pairs else np.nan
+
+    low, high = statistics.bootstrap_over_inits([[i] for i in range(5)], across, 1000)
+    assert 1 <= low < across(range(5)) < high <= 7
+    with pytest.raises(UserError, match="statistic is undefined on"):
+        statistics.bootstrap_over_inits([[0], [1]], across, 100)
+
+
+def distances(rng, groups, effect=0.0):
+    """Return distances of tickets that each have an own level, so that pairs depend on each other."""
+    labels = np.repeat(list(groups), list(groups.values()))
+    n = len(labels)
+    level = rng.normal(size=n)
+    noise = rng.normal(size=(n, n))
+    matrix = level[:, None] + level + 0.5 * (noise + noise.T)
+    return matrix - effect * (labels[:, None] == labels), list(labels)
+
+
+KINDS = [
+    ("within", "between"),
+    (("a", "a"), ("b", "b")),
+    (("a", "b"), ("b", "b")),
+    (("a", "c"), ("b", "b")),
+]
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=str)
+def test_p_is_uniform_when_labels_say_nothing(kinds):
+    rng = np.random.default_rng(1)
+    found = [
+        statistics.permutation_test_tickets(*distances(rng, {"a": 6, "b": 6, "c": 6}), *kinds, 99, seed)
+        for seed in range(400)
+    ]
+    # p is one of 0.01, 0.02, ..., 1: a uniform number in the step below makes it continuous.
+    smooth = np.array(found) - rng.random(len(found)) / 100
+    assert stats.kstest(smooth, "uniform").pvalue > 0.01
+
+
+def test_welch_over_dependent_pairs_is_not():
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(200):
+        matrix, _ = distances(rng, {"a": 6, "b": 6})
+        i, j = np.triu_indices(6, 1)
+        found.append(statistics.welch(matrix[i, j], matrix[i + 6, j + 6])[1])
+    assert np.mean(np.array(found) < 0.05) > 0.2
+
+
+def test_a_planted_effect_is_found():
+    rng = np.random.default_rng(2)
+    assert statistics.permutation_test_tickets(*distances(rng, {0: 8, 1: 8}, effect=3), repetitions=999) == 0.001
+
+
+@pytest.mark.parametrize("kinds", KINDS[:3], ids=str)
+@pytest.mark.parametrize("whole", [False, True])
+def test_p_is_what_all_assignments_give(kinds, whole):
+    # Whole numbers make many assignments as extreme as the one given.
+    matrix, labels = distances(np.random.default_rng(3), {"a": 3, "b": 4}, effect=1)
+    matrix = matrix.round() if whole else matrix
+
+    def statistic(names):
+        def mean(kind):
+            chosen = []
+            for i, j in itertools.combinations(range(len(names)), 2):
+                same = names[i] == names[j]
+                if (kind == "within" and same) or (kind == "between" and not same) or {*kind} == {names[i], names[j]}:
+                    chosen.append(Fraction(matrix[i, j]))
+            return sum(chosen) / len(chosen)
+
+        return abs(mean(kinds[0]) - mean(kinds[1]))
+
+    observed = statistic(labels)
+    assignments = set(itertools.permutations(labels))
+    exact = sum(statistic(names) >= observed for names in assignments) / len(assignments)
+    repetitions = 20_000
+    found = statistics.permutation_test_tickets(matrix, labels, *kinds, repetitions)
+    assert abs(found - exact) < 4 * math.sqrt(exact * (1 - exact) / repetitions) + 1 / repetitions
+
+
+def test_tickets_with_other_labels_are_left_out():
+    matrix, labels = distances(np.random.default_rng(4), {"a": 5, "b": 5, "c": 5})
+    kinds = (("a", "a"), ("b", "b"))
+    assert statistics.permutation_test_tickets(matrix, labels, *kinds, 99) == statistics.permutation_test_tickets(
+        matrix[:10, :10], labels[:10], *kinds, 99
+    )
+
+
+def test_p_does_not_hang_on_blocks(monkeypatch):
+    arguments = distances(np.random.default_rng(5), {"a": 4, "b": 6})
+    expected = statistics.permutation_test_tickets(*arguments, repetitions=500)
+    monkeypatch.setattr(statistics, "_BLOCK", 100)
+    assert statistics.permutation_test_tickets(*arguments, repetitions=500) == expected
+
+
+def test_equal_distances_are_no_evidence():
+    assert statistics.permutation_test_tickets(np.full((6, 6), 0.1), [0, 0, 0, 1, 1, 1], repetitions=99) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),
+    st.sampled_from([0.5, 0.95, 0.99]),
+)
+def test_false_positive_rate_by_counting_masks(layer, probability):
+    n, kept = layer
+    low, high = baselines.overlap_interval(n, kept, probability)
+    outside = sum(
+        math.comb(kept, x) * math.comb(n - kept, kept - x)
+        for x in range(max(0, 2 * kept - n), kept + 1)
+        if not low <= x <= high
+    )
+    rate = statistics.false_positive_rate(n, kept, probability)
+    assert rate == pytest.approx(outside / math.comb(n, kept), abs=1e-12)
+    assert rate <= 1 - probability + 1e-12
+
+
+def test_false_positive_rate_by_drawing_masks():
+    n, kept = 150, 30
+    low, high = baselines.overlap_interval(n, kept)
+    rate = statistics.false_positive_rate(n, kept)
+    drawn = baselines.simulate(n, kept, masks=2, repetitions=40_000).overlap
+    assert abs(((drawn < low) | (drawn > high)).mean() - rate) < 4 * math.sqrt(rate / drawn.size)
+    # Pairs that share masks: the rate is the same.
+    masks = np.argsort(np.random.default_rng(0).random((200, n)), axis=1) < kept
+    i, j = overlap.across_pairs(200, 1)
+    shared = overlap.pairwise(masks)[i, j] * kept / 100
+    shared = shared.round()
+    assert abs(((shared < low) | (shared > high)).mean() - rate) < 4 * math.sqrt(rate / shared.size)
+
+
+def test_no_false_positive_without_a_choice():
+    assert statistics.false_positive_rate(150, 150) == statistics.false_positive_rate(150, 0) == 0
+    # Three of 150: two masks mostly share nothing, and the interval cannot leave that out.
+    assert statistics.false_positive_rate(150, 3) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: statistics.welch([1.0], [1, 2]), r"a is \[1.0\]: it should be a list of at least two"),
+        (lambda: statistics.cohen_d([1, 2], [1, math.nan]), "b is"),
+        (lambda: statistics.welch([0.1] * 3, [0.2] * 3), "a and b hold nothing but 0.1 and 0.2"),
+        (lambda: statistics.effect_word(math.nan), "d is nan"),
+        (lambda: statistics.bootstrap_over_inits([[1]]), "values_by_init holds 1 init"),
+        (lambda: statistics.bootstrap_over_inits([[1], []]), r"values_by_init\[1\] is \[\]"),
+        (lambda: statistics.bootstrap_over_inits([[1], ["x"]]), r"values_by_init\[1\] is \['x'\]"),
+        (lambda: statistics.bootstrap_over_inits([[1], [2]], repetitions=0), "repetitions is 0"),
+        (lambda: statistics.bootstrap_over_inits([[1], [2]], seed=-1), "seed is -1"),
+        (lambda: statistics.bootstrap_over_inits([[1], [2]], probability=1), "probability is 1"),
+        (lambda: statistics.permutation_test_tickets(np.ones((2, 3)), [0, 1]), r"the shape \(2, 3\)"),
+        (lambda: statistics.permutation_test_tickets(np.eye(3, k=1), [0, 1, 1]), "not symmetric"),
+        (lambda: statistics.permutation_test_tickets(np.ones((3, 3)), [0, 1]), r"labels is \[0, 1\]"),
+        (lambda: statistics.permutation_test_tickets(np.ones((3, 3)), [0, 1, 2]), "first is 'within': there should"),
+        (lambda: statistics.permutation_test_tickets(np.ones((3, 3)), [0, 0, 1], "a"), "first is 'a': it should be"),
+        (lambda: statistics.false_positive_rate(10, 11), "kept is 11"),
+    ],
+)
+def test_input_that_cannot_be_used(call, message):
+    with pytest.raises(UserError, match=message):
+        call()
