@@ -272,8 +272,8 @@ def correlation_panel(
         figures.correlation_strips(measured, ranges),
         name,
         f"Rank correlation of initial and final weights in each ticket at {level} % pruned; {what}. Each dot is one of "
-        f"{len(measured[0].values)} tickets. Ranked: {of}, {over}. Grey: no relationship. Orange: what the paper's text "
-        f"says. {spread}. Experiment: `{experiment}`.",
+        f"{len(measured[0].values)} tickets. Ranked: {of}, {over}. Grey: no relationship. Orange: what the paper's "
+        f"text says. {spread}. Experiment: `{experiment}`.",
         f"Dots over grey distributions around zero, one row a layer. Rank correlations: {spread}.",
     )
 

@@ -11,8 +11,8 @@ from scipy import stats
 from lib import claims, evidence, experiments, paper_a, scoring
 from lib.claims import Verdict
 from lib.errors import UserError
-from lib.evidence import CIFAR, FASHION, RESNET
 from lib.experiments import EXPERIMENTS, find
+from lib.paper_a import CIFAR, FASHION, RESNET
 from lib.pruning import percent_levels
 from lib.tickets import Store
 

@@ -11,7 +11,7 @@ from made import CORRECT, PROVENANCE, made_store
 
 from lib import claims, pages, paper_a, scoring
 from lib.errors import UserError
-from lib.evidence import CIFAR, FASHION
+from lib.paper_a import CIFAR, FASHION
 from lib.experiments import find
 from lib.tickets import Store
 
