@@ -31,7 +31,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from lib.errors import UserError
 from lib.files import write_whole

@@ -80,12 +80,12 @@ def _experiments(options: argparse.Namespace) -> int:
     from lib.experiments import EXPERIMENTS
 
     store = _store(options)
-    print(f"{'experiment':24} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16}")
+    print(f"{'experiment':32} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16}")
     for experiment in EXPERIMENTS.values():
         done, all_levels = len(store.finished(experiment)), len(experiment.levels)
         state = "trained" if done == all_levels else "partly" if done else "missing"
         samples = experiment.samples() / 1e6
-        print(f"{experiment.name:24} {state:8} {done:>3} / {all_levels} {experiment.replicas:>9} {samples:>16.1f}")
+        print(f"{experiment.name:32} {state:8} {done:>3} / {all_levels} {experiment.replicas:>9} {samples:>16.1f}")
     return 0
 
 
@@ -120,18 +120,18 @@ def _verify(options: argparse.Namespace) -> int:
     experiments = [find(name) for name in options.names] or store.experiments()
     if not experiments:
         raise UserError(f"{store.root}: holds no experiment; python -m lib train NAME trains one")
-    print(f"{'experiment':24} {'tickets':>7} x {'levels':6}  {'level':>6}  {'bytes':>10}  sha256")
+    print(f"{'experiment':32} {'tickets':>7} x {'levels':6}  {'level':>6}  {'bytes':>10}  sha256")
     failed = False
     for experiment in experiments:
         whole, problems = store.verify(experiment)
         pruned = [name for name in whole if name != "dense"]
-        print(f"{experiment.name:24} {experiment.replicas:>7} x {len(pruned):<6}")
+        print(f"{experiment.name:32} {experiment.replicas:>7} x {len(pruned):<6}")
         for name in whole:
             entry = store.manifest(experiment)["levels"][name]
-            print(f"{'':42} {name:>6}  {entry['bytes']:>10,}  {entry['sha256'][:16]}  whole")
+            print(f"{'':50} {name:>6}  {entry['bytes']:>10,}  {entry['sha256'][:16]}  whole")
         for problem in problems:
             failed = True
-            print(f"{'':42} {problem.level:>6}  {'':>10}  {problem.what}")
+            print(f"{'':50} {problem.level:>6}  {'':>10}  {problem.what}")
     return 1 if failed else 0
 
 

@@ -239,7 +239,7 @@ def _download(dataset: str, place: Path) -> bool:
     """Let torchvision download and check a data set; say whether it is there now."""
     try:
         import torchvision.datasets
-    except ImportError:
+    except (ImportError, RuntimeError, OSError):  # the last two: a torchvision made for another torch
         return False
     try:
         getattr(torchvision.datasets, dataset)(place, train=True, download=True)

@@ -336,7 +336,7 @@ def origins(store: Store, name: str, level: str) -> list[Origin]:
         alone = overlap.overlap_from_initial_magnitude(
             initial[:, where], masks[:, where], experiment.inits, experiment.runs, bins
         )
-        correlation = np.corrcoef(updates[:, where])
+        correlation = np.asarray(np.corrcoef(updates[:, where]))
         result.append(
             Origin(
                 layer.layer,

@@ -3,17 +3,20 @@
 import dataclasses
 import hashlib
 import json
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lib import streams
+from lib.datasets import SETS
 from lib.errors import UserError
-from lib.models import Architecture, lenet
-from lib.pruning import Level, percent_levels
+from lib.models import Architecture, conv2, lenet, lenet_equal, resnet18
+from lib.pruning import Level, percent_levels, round_levels
 
-TRAINING_IMAGES = {"fashion-mnist": 60_000, "mnist": 60_000, "cifar10": 50_000}
+OPTIMISERS = ("Adam", "SGD")
+SCALINGS = ("unit", "standardised")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +40,11 @@ class Experiment:
         Epochs for every level; images in a batch. What an epoch leaves over after its last whole batch is
         not used in that epoch.
     learning_rate : float
-        Of Adam with betas (0.9, 0.999) and epsilon 1e-8.
+    optimiser : str
+        'Adam' with betas (0.9, 0.999) and epsilon 1e-8, or 'SGD' with momentum 0.9; no weight decay.
     scaling : str
-        'unit': pixels are divided by 255.
+        'unit': pixels are divided by 255; 'standardised': every channel of the training images has mean 0 and
+        standard deviation 1.
     shared_order : float
         Fraction of every level's steps whose batch order is shared by the runs of an initialisation.
     noise : float
@@ -55,9 +60,15 @@ class Experiment:
     epochs: int = 15
     batch: int = 60
     learning_rate: float = 1.2e-3
+    optimiser: str = "Adam"
     scaling: str = "unit"
     shared_order: float = 0.0
     noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field, known in (("optimiser", OPTIMISERS), ("scaling", SCALINGS)):
+            if getattr(self, field) not in known:
+                raise UserError(f"{field} is {getattr(self, field)!r}: it should be one of {', '.join(known)}")
 
     @property
     def replicas(self) -> int:
@@ -66,7 +77,7 @@ class Experiment:
 
     def samples(self) -> int:
         """Return how many images the training of all levels and replicas sees."""
-        images = TRAINING_IMAGES[self.dataset] // self.batch * self.batch
+        images = SETS[self.dataset].counts[0] // self.batch * self.batch
         return images * self.epochs * len(self.levels) * self.replicas
 
     def level(self, name: str) -> Level:
@@ -85,10 +96,14 @@ class Experiment:
             {f.name: getattr(y, f.name) for f in dataclasses.fields(y) if getattr(y, f.name) != f.default}
             for y in self.architecture.layers
         ]
-        spec["levels"] = {level.name: str(level.kept) for level in self.levels}
+        spec["levels"] = {
+            level.name: {"kept": str(level.kept), **{layer: str(kept) for layer, kept in level.exceptions}}
+            if level.exceptions
+            else str(level.kept)
+            for level in self.levels
+        }
         spec["criterion"] = "large final per layer, survivors reset, biases kept"
         spec["initial weights"] = "Glorot normal"
-        spec["optimiser"] = "Adam"
         return json.loads(json.dumps(spec))
 
     def fingerprint(self) -> str:
@@ -123,12 +138,52 @@ class Experiment:
 
 
 _SMALL_LEVELS = percent_levels("50", "60", "80", "90", "95", "98")
+_RESNET_LEVELS = percent_levels("50", "60", "90", "98", "99", "99.9")
+# The first steps of the same way, so that they compare with the experiment that goes on to 98 %.
+_FIRST_LEVELS = percent_levels("50", "60", "80")
+_ROUNDS = round_levels(11, Fraction("0.9"), dense1=Fraction("0.8"), dense2=Fraction("0.8"))
+
 _FASHION = lenet((1, 28, 28), "lenet-28x28x1")
+_CIFAR = lenet((3, 32, 32), "lenet-32x32x3")
+_EQUAL = lenet_equal()
+_RESNET = resnet18()
+_CONV2 = conv2()
+
+# Paper A's "partially fixed randomness": the same initial weights and the same batch order, and floating-point noise.
+_PARTIAL: dict[str, Any] = {"shared_order": 1.0, "noise": 2.0**-23}
+_PAPER_B: dict[str, Any] = {"inits": 20, "runs": 1, "epochs": 10, "learning_rate": 2e-4}
+
 
 EXPERIMENTS: dict[str, Experiment] = {
     e.name: e
     for e in (
         Experiment("a/fashion-lenet/free", _FASHION, "fashion-mnist", _SMALL_LEVELS),
+        Experiment("a/fashion-lenet/partial", _FASHION, "fashion-mnist", _SMALL_LEVELS, **_PARTIAL),
+        Experiment("a/fashion-lenet/fixed", _FASHION, "fashion-mnist", _SMALL_LEVELS, 1, 2, shared_order=1.0),
+        Experiment("a/fashion-lenet/shared-1", _FASHION, "fashion-mnist", _SMALL_LEVELS, shared_order=0.01),
+        Experiment("a/fashion-lenet/shared-10", _FASHION, "fashion-mnist", _SMALL_LEVELS, shared_order=0.1),
+        Experiment("a/fashion-lenet/shared-50", _FASHION, "fashion-mnist", _SMALL_LEVELS, shared_order=0.5),
+        Experiment("a/cifar-lenet/free", _CIFAR, "cifar10", _SMALL_LEVELS),
+        Experiment("a/cifar-lenet/partial", _CIFAR, "cifar10", _SMALL_LEVELS, **_PARTIAL),
+        Experiment("a/mnist-lenet/partial", _FASHION, "mnist", _SMALL_LEVELS, **_PARTIAL),
+        Experiment("a/fashion-equal/partial", _EQUAL, "fashion-mnist", _SMALL_LEVELS, **_PARTIAL),
+        Experiment("a/cifar-resnet18/free", _RESNET, "cifar10", _RESNET_LEVELS, batch=128),
+        Experiment("a/cifar-resnet18/partial", _RESNET, "cifar10", _RESNET_LEVELS, batch=128, **_PARTIAL),
+        # What hangs on settings that the paper does not give.
+        Experiment(
+            "a/fashion-lenet/sgd", _FASHION, "fashion-mnist", _FIRST_LEVELS, runs=2, optimiser="SGD", learning_rate=0.01
+        ),
+        Experiment("a/fashion-lenet/slow", _FASHION, "fashion-mnist", _FIRST_LEVELS, runs=2, learning_rate=1.2e-4),
+        Experiment("a/fashion-lenet/fast", _FASHION, "fashion-mnist", _FIRST_LEVELS, runs=2, learning_rate=3.6e-3),
+        Experiment(
+            "a/fashion-lenet/standardised", _FASHION, "fashion-mnist", _FIRST_LEVELS, runs=2, scaling="standardised"
+        ),
+        Experiment("b/conv2/cifar10", _CONV2, "cifar10", _ROUNDS, **_PAPER_B),
+        Experiment("b/conv2/svhn", _CONV2, "svhn", _ROUNDS, **_PAPER_B),
+        Experiment("b/conv2/cinic10", _CONV2, "cinic10", _ROUNDS, **_PAPER_B),
+        Experiment("b/conv2/cifar100-super10", _CONV2, "cifar100-super10", _ROUNDS, **_PAPER_B),
+        Experiment("b/conv2/mnist-photo", _CONV2, "mnist-photo", _ROUNDS, **_PAPER_B),
+        Experiment("b/conv2/cifar10-standardised", _CONV2, "cifar10", _ROUNDS, **_PAPER_B, scaling="standardised"),
     )
 }
 

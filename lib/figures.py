@@ -255,8 +255,9 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
             x = level + 0.72 * ((number + 0.5) / len(layers) - 0.5)
             axes.fill_between([x - 0.06, x + 0.06], share.low, share.high, color=CHANCE, alpha=0.45, lw=0)
             axes.plot([x - 0.06, x + 0.06], [share.expected] * 2, color=INK, lw=1)
+            spread = share.values.std(ddof=1) if len(share.values) > 1 else 0.0
             axes.errorbar(
-                x, share.values.mean(), share.values.std(ddof=1) if len(share.values) > 1 else 0, fmt="os^Dv"[number % 5],
+                x, share.values.mean(), spread, fmt="os^Dv"[number % 5],
                 ms=4.5, color=palette[number], capsize=2, lw=1.2, label=share.layer if level == 0 else None,
             )  # fmt: skip
     axes.fill_between([], [], color=CHANCE, alpha=0.45, lw=0, label="chance (95 %)")

@@ -1,7 +1,9 @@
 """Architectures as tables of layers, and their initial weights.
 
-All parameters of a network lie in one flat vector, first the weights of every layer, then the biases
-of every layer.  Masks cover the weights only: biases are never pruned.
+All parameters of a network lie in one flat vector: the weights of every layer, then the biases of every
+layer; then, of the layers with batch normalisation, the scales, the running means and the running variances.
+A normalised layer's bias is the offset of its normalisation.  Masks cover the weights only: all else is
+never pruned.
 """
 
 import dataclasses
@@ -18,6 +20,8 @@ from lib import streams
 class Layer:
     """One layer: a convolution (4-d shape) or a dense layer (2-d shape).
 
+    In this order: weights, normalisation or bias, pooling, sum with another layer's output, ReLU.
+
     Attributes
     ----------
     name : str
@@ -27,12 +31,30 @@ class Layer:
         Zeros around the input of a convolution, in pixels.
     pool : bool
         Whether a 2 x 2 max-pooling follows.
+    stride : int
+        Of a convolution, in pixels.
+    norm : bool
+        Whether batch normalisation follows, over the images of a batch and all pixels.
+    source : str
+        Name of the layer whose output it takes; empty for the layer before.
+    add : str
+        Name of the layer whose output is added to its own; empty for none.
+    linear : bool
+        Whether the ReLU is left out.
+    average : bool
+        Whether a dense layer takes the mean over all pixels of every channel, not every pixel.
     """
 
     name: str
     shape: tuple[int, ...]
     padding: int = 0
     pool: bool = False
+    stride: int = 1
+    norm: bool = False
+    source: str = ""
+    add: str = ""
+    linear: bool = False
+    average: bool = False
 
     @property
     def size(self) -> int:
@@ -42,7 +64,7 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A chain of layers with a ReLU after each but the last.
+    """Layers, each fed by the one before unless it says otherwise, with a ReLU after each but the last.
 
     Attributes
     ----------
@@ -62,9 +84,14 @@ class Architecture:
         return sum(layer.size for layer in self.layers)
 
     @property
+    def trained_count(self) -> int:
+        """Number of parameters that training changes by their gradient: weights, biases and scales."""
+        return self.weight_count + sum(layer.shape[0] * (2 if layer.norm else 1) for layer in self.layers)
+
+    @property
     def parameter_count(self) -> int:
-        """Number of weights and biases."""
-        return self.weight_count + sum(layer.shape[0] for layer in self.layers)
+        """Number of all parameters, running means and variances included."""
+        return self.trained_count + sum(2 * layer.shape[0] for layer in self.layers if layer.norm)
 
     def weight_slices(self) -> dict[str, slice]:
         """Return where each layer's weights lie in the flat vector, by layer name."""
@@ -73,6 +100,12 @@ class Architecture:
     def bias_slices(self) -> dict[str, slice]:
         """Return where each layer's biases lie in the flat vector, by layer name."""
         return _slices({layer.name: layer.shape[0] for layer in self.layers}, self.weight_count)
+
+    def norm_slices(self) -> tuple[dict[str, slice], dict[str, slice], dict[str, slice]]:
+        """Return where scales, running means and running variances lie, by name of the normalised layer."""
+        sizes = {layer.name: layer.shape[0] for layer in self.layers if layer.norm}
+        start, total = self.trained_count, sum(sizes.values())
+        return _slices(sizes, start - total), _slices(sizes, start), _slices(sizes, start + total)
 
 
 def _slices(sizes: dict[str, int], start: int) -> dict[str, slice]:
@@ -83,29 +116,111 @@ def _slices(sizes: dict[str, int], start: int) -> dict[str, slice]:
     return result
 
 
-def lenet(input_shape: tuple[int, int, int], name: str) -> Architecture:
+def lenet(
+    input_shape: tuple[int, int, int],
+    name: str,
+    widths: tuple[int, int, int, int] = (6, 16, 120, 84),
+    stride: int = 1,
+) -> Architecture:
     """Return paper A's small network for images of `input_shape`.
 
-    Two convolutions of 6 and 16 filters of 5 x 5 without padding, each with max-pooling, then dense
-    layers of 120, 84 and 10 units (paper A, section 2).
+    Two convolutions of 5 x 5 without padding, each with max-pooling, then three dense layers, the last of
+    10 units (paper A, section 2).
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+    name : str
+    widths : tuple of int
+        Filters of the two convolutions and units of the two hidden dense layers.
+    stride : int
+        Of the second convolution.
     """
     channels, height, width = input_shape
-    flat = 16 * (((height - 4) // 2 - 4) // 2) * (((width - 4) // 2 - 4) // 2)
+    first, second, third, fourth = widths
+    pixels = math.prod((((side - 4) // 2 - 5) // stride + 1) // 2 for side in (height, width))
     return Architecture(
         name,
         input_shape,
         (
-            Layer("conv1", (6, channels, 5, 5), pool=True),
-            Layer("conv2", (16, 6, 5, 5), pool=True),
-            Layer("dense1", (120, flat)),
-            Layer("dense2", (84, 120)),
-            Layer("output", (10, 84)),
+            Layer("conv1", (first, channels, 5, 5), pool=True),
+            Layer("conv2", (second, first, 5, 5), pool=True, stride=stride),
+            Layer("dense1", (third, second * pixels)),
+            Layer("dense2", (fourth, third)),
+            Layer("output", (10, fourth)),
         ),
+    )
+
+
+def lenet_equal() -> Architecture:
+    """Return paper A's network for Fashion-MNIST whose inner layers have nearly the same size.
+
+    400, 2,400, 2,400, 2,500 and 250 weights (paper A, section 3.4 and appendix D.5: "2400 or 2500 weights, first
+    layer 400, last layer 250").  These sizes leave 24 inputs of the first dense layer, so that 6 channels of
+    2 x 2 pixels enter it; the paper does not say how it gets there, here the second convolution has stride 2.
+    """
+    return lenet((1, 28, 28), "lenet-equal", (16, 6, 100, 25), stride=2)
+
+
+def conv2() -> Architecture:
+    """Return paper B's network, the Conv-2 of Frankle and Carbin (2019): 4,300,992 weights in five layers."""
+    return Architecture(
+        "conv2",
+        (3, 32, 32),
+        (
+            Layer("conv1", (64, 3, 3, 3), padding=1),
+            Layer("conv2", (64, 64, 3, 3), padding=1, pool=True),
+            Layer("dense1", (256, 64 * 16 * 16)),
+            Layer("dense2", (256, 256)),
+            Layer("output", (10, 256)),
+        ),
+    )
+
+
+def resnet18() -> Architecture:
+    """Return the small ResNet18 that Frankle and Carbin (2019) train on CIFAR-10: 270,896 weights.
+
+    The numbers of the convolutions leave the two 1 x 1 projections out: conv1 to conv19.
+    """
+    return Architecture(
+        "resnet18-small",
+        (3, 32, 32),
+        (
+            Layer("conv1", (16, 3, 3, 3), padding=1, norm=True),
+            *_block(2, 16, 16),
+            *_block(4, 16, 16),
+            *_block(6, 16, 16),
+            *_block(8, 16, 32),
+            *_block(10, 32, 32),
+            *_block(12, 32, 32),
+            *_block(14, 32, 64),
+            *_block(16, 64, 64),
+            *_block(18, 64, 64),
+            Layer("output", (10, 64), average=True),
+        ),
+    )
+
+
+def _block(number: int, channels: int, width: int) -> tuple[Layer, ...]:
+    """Return a residual block of two convolutions, the first of which is convolution `number`."""
+    before, first, second = (f"conv{k}" for k in (number - 1, number, number + 1))
+    if channels == width:
+        return (
+            Layer(first, (width, width, 3, 3), padding=1, norm=True),
+            Layer(second, (width, width, 3, 3), padding=1, norm=True, add=before),
+        )
+    projection = f"projection{number}"
+    return (
+        Layer(first, (width, channels, 3, 3), padding=1, norm=True, stride=2),
+        Layer(projection, (width, channels, 1, 1), norm=True, stride=2, source=before, linear=True),
+        Layer(second, (width, width, 3, 3), padding=1, norm=True, source=first, add=projection),
     )
 
 
 def initial_parameters(architecture: Architecture, init: int) -> NDArray[np.float32]:
     """Return the initial parameters of one network: Glorot-normal weights, zero biases.
+
+    Scales and running variances are one, running means zero.
 
     A layer's weights depend on nothing but `init`, the layer's name and its shape, so that networks for
     different data sets start from the same weights wherever their layers have the same shape.
@@ -131,6 +246,9 @@ def initial_parameters(architecture: Architecture, init: int) -> NDArray[np.floa
         deviation = math.sqrt(2.0 / ((layer.shape[0] + layer.shape[1]) * receptive))
         numbers = streams.normal(f"initial weights/{init}/{layer.name}", layer.size)
         flat[slices[layer.name]] = numbers * deviation
+    scales, _, variances = architecture.norm_slices()
+    for where in (*scales.values(), *variances.values()):
+        flat[where] = 1
     return flat
 
 

@@ -222,6 +222,7 @@ def _section_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
     layers = fashion.architecture.layers
     percent = [100 * level.pruned for level in fashion.levels[1:]]
     kept = [float(level.kept) for level in fashion.levels[1:]]
+    resnet = [level.name for level in find(RESNET).levels[1:]]
 
     def setup(**checks: bool) -> list[Measurement]:
         return [Measurement(experiments=(FASHION,), checks={k.replace("_", " "): v for k, v in checks.items()})]
@@ -279,7 +280,9 @@ def _section_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
         "A-2-S7": setup(**{f"{fashion.runs}_runs_from_each": fashion.runs == 5}),
         "A-2-S8": setup(**{f"{len(percent)}_steps": len(percent) == 6}),
         "A-2-S9": setup(**{f"levels_{', '.join(f'{p:g}' for p in percent)}_%": percent == [50, 60, 80, 90, 95, 98]}),
-        "A-2-S10": [Measurement(missing=RESNET)],
+        "A-2-S10": [
+            Measurement(checks={"levels 50, 60, 90, 98, 99, 99.9 %": resnet == ["50", "60", "90", "98", "99", "99.9"]})
+        ],
         "A-2-S11": setup(
             **{f"{100 * (1 - kept[1] / kept[0]):.0f}_%_of_the_kept_weights": abs(1 - kept[1] / kept[0] - 0.2) < 1e-12}
         ),

@@ -17,24 +17,52 @@ class Level:
     Attributes
     ----------
     name : str
-        'dense', or the percentage of the original weights that is pruned, such as '50' or '99.9'.
+        'dense'; the percentage of the original weights that is pruned, such as '50' or '99.9'; or 'round-1'.
     kept : Fraction
         Fraction of every layer's original weights that is kept; exact, so that counts are too.
+    exceptions : tuple of (str, Fraction)
+        Layers of which another fraction is kept, by name.
     """
 
     name: str
     kept: Fraction
+    exceptions: tuple[tuple[str, Fraction], ...] = ()
 
     @property
     def pruned(self) -> float:
-        """Fraction of the original weights that is pruned."""
+        """Fraction of the original weights that is pruned in the layers that are no exceptions."""
         return float(1 - self.kept)
+
+    def kept_of(self, layer: str) -> Fraction:
+        """Return the fraction of the original weights that the layer of this name keeps."""
+        return dict(self.exceptions).get(layer, self.kept)
+
+
+DENSE = Level("dense", Fraction(1))
 
 
 def percent_levels(*percent: str) -> tuple[Level, ...]:
     """Return the dense level and one level for each percentage pruned, such as ``'50', '99.9'``."""
-    return (Level("dense", Fraction(1)),) + tuple(
-        Level(p, 1 - Fraction(p) / 100) for p in percent
+    return (DENSE, *(Level(p, 1 - Fraction(p) / 100) for p in percent))
+
+
+def round_levels(rounds: int, kept: Fraction, **exceptions: Fraction) -> tuple[Level, ...]:
+    """Return the dense level and one for each round, where a layer keeps the same fraction in every round.
+
+    Parameters
+    ----------
+    rounds : int
+    kept : Fraction
+        What a round keeps of the weights that are left.
+    **exceptions : Fraction
+        The same for the layers of these names.
+    """
+    return (
+        DENSE,
+        *(
+            Level(f"round-{n}", kept**n, tuple((layer, each**n) for layer, each in exceptions.items()))
+            for n in range(1, rounds + 1)
+        ),
     )
 
 
@@ -45,12 +73,10 @@ def kept_counts(architecture: Architecture, level: Level) -> dict[str, int]:
     ----------
     Zhou et al. 2019 (reference code): the kept count is truncated to an integer, layer by layer.
     """
-    return {layer.name: int(layer.size * level.kept) for layer in architecture.layers}
+    return {layer.name: int(layer.size * level.kept_of(layer.name)) for layer in architecture.layers}
 
 
-def large_final(
-    weights: NDArray[np.floating], masks: NDArray[np.bool_], count: int
-) -> NDArray[np.bool_]:
+def large_final(weights: NDArray[np.floating], masks: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     """Return the masks that keep the `count` survivors of largest final magnitude.
 
     Of equal magnitudes the one that comes first is kept.

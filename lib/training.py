@@ -18,18 +18,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
+from torch.nn import functional
+from tqdm import tqdm
 
-from lib.datasets import Images
+from lib.datasets import Images, channel_statistics
 from lib.errors import UserError
 from lib.experiments import Experiment
 from lib.models import Architecture, initial_parameters
 from lib.pruning import prune
 from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
+MOMENTUM = 0.9  # of SGD
+NORM_MOMENTUM, NORM_EPSILON = 0.1, 1e-5  # of batch normalisation, torch's values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +53,9 @@ class Trained:
 
 
 class _MaxPool(torch.autograd.Function):
-    """2 x 2 max-pooling in elementwise maxima: faster on a CPU than ``F.max_pool2d``, which branches.
+    """2 x 2 max-pooling in elementwise maxima: faster on a CPU than ``functional.max_pool2d``, which branches.
 
-    Of equal values one gets the whole gradient, as in ``F.max_pool2d``.
+    Of equal values one gets the whole gradient, as in ``functional.max_pool2d``.
     """
 
     @staticmethod
@@ -68,7 +70,7 @@ class _MaxPool(torch.autograd.Function):
         return torch.maximum(left, right).view(n, c, height // 2, width // 2)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         upper, left = ctx.saved_tensors
         n, c, height, width = ctx.shape
         even = (height // 2 * 2, width // 2 * 2)
@@ -77,7 +79,7 @@ class _MaxPool(torch.autograd.Function):
         torch.mul(columns, upper, out=rows[:, 0])
         torch.sub(columns, rows[:, 0], out=rows[:, 1])
         result = rows.view(n, c, *even)
-        return F.pad(result, (0, width - even[1], 0, height - even[0])) if even != (height, width) else result
+        return functional.pad(result, (0, width - even[1], 0, height - even[0])) if even != (height, width) else result
 
 
 def _route(gradient: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
@@ -103,6 +105,16 @@ class Stack:
     seed : int
         Of that noise.
     device : torch.device
+    optimiser : str
+        'Adam' or 'SGD'.
+    channels : pair of float arrays, shape (channels,), optional
+        Mean and standard deviation of every channel, to standardise the pixels; they are divided by 255 if not given.
+
+    Notes
+    -----
+    Batch normalisation is each replica's own.  In training it normalises by the statistics of the batch, in
+    evaluation by their running averages (momentum 0.1, as in ``torch.nn.BatchNorm2d``), which lie at the end of
+    the parameters so that a stored network can be evaluated.
     """
 
     def __init__(
@@ -114,35 +126,57 @@ class Stack:
         noise: float = 0.0,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        optimiser: str = "Adam",
+        channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> None:
         self.architecture = architecture
         self.device = torch.device(device)
         self.replicas = parameters.shape[0]
-        self.learning_rate, self.noise = learning_rate, noise
-        self.mask = torch.ones(parameters.shape, device=self.device)
+        self.learning_rate, self.noise, self.optimiser = learning_rate, noise, optimiser
+        trained = parameters[:, : architecture.trained_count]
+        self.mask = torch.ones(trained.shape, device=self.device)
         self.mask[:, : architecture.weight_count] = torch.from_numpy(masks.astype(np.float32)).to(self.device)
-        self.flat = torch.from_numpy(parameters).to(self.device) * self.mask
+        self.flat = torch.from_numpy(trained).to(self.device) * self.mask
         self.first_moment = torch.zeros_like(self.flat)
         self.second_moment = torch.zeros_like(self.flat)
         self.time = torch.zeros((), dtype=torch.float64, device=self.device)
         self.loss_sum = torch.zeros(self.replicas, device=self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.channels = None
+        if channels is not None:
+            # One value for each channel of each replica, as the channels of all replicas lie side by side.
+            self.channels = [
+                torch.from_numpy(np.tile(c, self.replicas).astype(np.float32)).to(self.device).view(1, -1, 1, 1)
+                for c in channels
+            ]
         # Leaves that share their memory with `flat`, so that autograd sees one tensor a layer.
         weights, biases = architecture.weight_slices(), architecture.bias_slices()
+        scales, means, variances = architecture.norm_slices()
         self.weights = [
             self.flat[:, weights[y.name]].view(self.replicas, *y.shape).detach().requires_grad_()
             for y in architecture.layers
         ]
-        self.biases = [
-            self.flat[:, biases[y.name]].detach().requires_grad_() for y in architecture.layers
-        ]
+        self.biases = [self.flat[:, biases[y.name]].detach().requires_grad_() for y in architecture.layers]
+        self.scales = {name: self.flat[:, where].detach().requires_grad_() for name, where in scales.items()}
+        self.means, self.variances = (
+            {name: torch.from_numpy(parameters[:, where].flatten()).to(self.device) for name, where in slices.items()}
+            for slices in (means, variances)
+        )
+        self._used_later = {name for y in architecture.layers for name in (y.source, y.add) if name}
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def parameters(self) -> NDArray[np.float32]:
+        """Return all parameters as they are now, shape (replicas, parameter_count)."""
+        running = [r.view(self.replicas, -1) for r in (*self.means.values(), *self.variances.values())]
+        return torch.cat([self.flat, *running], dim=1).cpu().numpy()
+
+    def forward(self, images: torch.Tensor, training: bool = False) -> torch.Tensor:
         """Return the logits of each replica for its own images.
 
         Parameters
         ----------
         images : uint8 tensor, shape (replicas, batch, channels, height, width)
+        training : bool
+            Whether batch normalisation uses, and gathers, the statistics of the batch.
 
         Returns
         -------
@@ -150,35 +184,58 @@ class Stack:
         """
         replicas, batch = images.shape[:2]
         # Grouped convolutions want the replicas among the channels, dense layers want them in front.
-        x = images.transpose(0, 1).reshape(batch, -1, *images.shape[3:]).float() * (1 / 255)
-        stacked_channels = True
+        x = images.transpose(0, 1).reshape(batch, -1, *images.shape[3:]).float()
+        if self.channels is None:
+            x = x * (1 / 255)
+        else:
+            means, deviations = self.channels
+            x = (x - means) / deviations
+        outputs: dict[str, torch.Tensor] = {}
         last = len(self.weights) - 1
         for number, (layer, w, b) in enumerate(zip(self.architecture.layers, self.weights, self.biases, strict=True)):
+            if layer.source:
+                x = outputs[layer.source]
             if len(layer.shape) == 4:
-                x = F.conv2d(x, w.flatten(0, 1), b.reshape(-1), padding=layer.padding, groups=replicas)
-                if layer.pool:
-                    x = _MaxPool.apply(x) if x.device.type == "cpu" else F.max_pool2d(x, 2)
+                bias = None if layer.norm else b.reshape(-1)
+                x = functional.conv2d(x, w.flatten(0, 1), bias, layer.stride, layer.padding, groups=replicas)
             else:
-                if stacked_channels:
-                    x = x.view(batch, replicas, -1).transpose(0, 1)
-                    stacked_channels = False
+                if x.dim() == 4:
+                    x = x.mean(dim=(2, 3)) if layer.average else x
+                    x = x.reshape(batch, replicas, -1).transpose(0, 1)
                 x = torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2))
-            if number < last:
-                x = F.relu(x)
+            if layer.norm:
+                x = functional.batch_norm(
+                    x,
+                    self.means[layer.name],
+                    self.variances[layer.name],
+                    self.scales[layer.name].reshape(-1),
+                    b.reshape(-1),
+                    training,
+                    NORM_MOMENTUM,
+                    NORM_EPSILON,
+                )
+            if layer.pool:
+                x = _MaxPool.apply(x) if x.device.type == "cpu" else functional.max_pool2d(x, 2)
+            if layer.add:
+                x = x + outputs[layer.add]
+            if number < last and not layer.linear:
+                x = functional.relu(x)
+            if layer.name in self._used_later:
+                outputs[layer.name] = x
         return x
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Do one step of Adam on the mean cross-entropy of every replica's own batch.
+        """Do one step of the optimiser on the mean cross-entropy of every replica's own batch.
 
         Parameters
         ----------
         images : uint8 tensor, shape (replicas, batch, channels, height, width)
         labels : int64 tensor, shape (replicas, batch)
         """
-        logits = self.forward(images)
-        losses = F.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
+        logits = self.forward(images, training=True)
+        losses = functional.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
         losses = losses.view(self.replicas, -1).mean(dim=1)
-        gradients = torch.autograd.grad(losses.sum(), [*self.weights, *self.biases])
+        gradients = torch.autograd.grad(losses.sum(), [*self.weights, *self.biases, *self.scales.values()])
         with torch.no_grad():
             self.loss_sum += losses.detach()
             gradient = torch.cat([g.reshape(self.replicas, -1) for g in gradients], dim=1)
@@ -187,12 +244,19 @@ class Stack:
             if self.noise:
                 shake = torch.rand(gradient.shape, generator=self.generator, device=self.device)
                 gradient *= 1 + self.noise * (2 * shake - 1)
-            self.time += 1
-            self.first_moment.lerp_(gradient, 1 - BETAS[0])
-            self.second_moment.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-            spread = (self.second_moment / (1 - BETAS[1] ** self.time)).sqrt_().add_(EPSILON)
-            rate = self.learning_rate / (1 - BETAS[0] ** self.time)
-            self.flat -= rate * (self.first_moment / spread)
+            if self.optimiser == "SGD":
+                self.first_moment.mul_(MOMENTUM).add_(gradient)
+                self.flat -= self.learning_rate * self.first_moment
+            else:
+                self._adam(gradient)
+
+    def _adam(self, gradient: torch.Tensor) -> None:
+        self.time += 1
+        self.first_moment.lerp_(gradient, 1 - BETAS[0])
+        self.second_moment.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        spread = (self.second_moment / (1 - BETAS[1] ** self.time)).sqrt_().add_(EPSILON)
+        rate = self.learning_rate / (1 - BETAS[0] ** self.time)
+        self.flat -= rate * (self.first_moment / spread)
 
     def train_epoch(self, images: torch.Tensor, labels: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """Train one epoch; return each replica's mean loss, shape (replicas,).
@@ -218,6 +282,7 @@ class Stack:
             self._order = order.clone()
             self._position = torch.zeros(1, dtype=torch.int64, device=self.device)
             state = [self.flat, self.first_moment, self.second_moment, self.time, self.loss_sum]
+            state += [*self.means.values(), *self.variances.values()]
             saved = [tensor.clone() for tensor in state]
             generator_state = self.generator.get_state()
 
@@ -299,7 +364,17 @@ def train_stack(
     start = np.stack([initial_parameters(architecture, int(r) // experiment.runs) for r in replicas])
     label = f"noise/{experiment.name}/{level}/{','.join(str(r) for r in replicas)}"
     seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
-    stack = Stack(architecture, start, masks, experiment.learning_rate, experiment.noise, seed, device)
+    stack = Stack(
+        architecture,
+        start,
+        masks,
+        experiment.learning_rate,
+        experiment.noise,
+        seed,
+        device,
+        experiment.optimiser,
+        channel_statistics(images.train) if experiment.scaling == "standardised" else None,
+    )
 
     def on_device(array: NDArray[np.uint8]) -> torch.Tensor:
         return torch.from_numpy(np.array(array)).to(stack.device)
@@ -312,7 +387,7 @@ def train_stack(
         if on_epoch is not None:
             on_epoch()
     logits, correct = stack.evaluate(on_device(images.test), on_device(images.test_labels).long())
-    return Trained(stack.flat.cpu().numpy(), logits, correct, np.stack(losses, axis=1))
+    return Trained(stack.parameters(), logits, correct, np.stack(losses, axis=1))
 
 
 def train(
@@ -448,10 +523,7 @@ def _train_on_cpu(
             raise
         results = [job.result() for job in jobs]
     return Trained(
-        *(
-            np.concatenate([getattr(result, field.name) for result in results])
-            for field in dataclasses.fields(Trained)
-        )
+        *(np.concatenate([getattr(result, field.name) for result in results]) for field in dataclasses.fields(Trained))
     )
 
 

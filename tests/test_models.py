@@ -3,7 +3,7 @@ import pytest
 from made import TINY
 
 from lib.experiments import EXPERIMENTS
-from lib.models import initial_hash, initial_parameters, lenet
+from lib.models import conv2, initial_hash, initial_parameters, lenet, lenet_equal, resnet18
 
 
 def test_lenet_has_the_sizes_that_its_layers_imply():
@@ -12,12 +12,45 @@ def test_lenet_has_the_sizes_that_its_layers_imply():
     assert [layer.size for layer in lenet((3, 32, 32), "x").layers] == [450, 2400, 48_000, 10_080, 840]
 
 
-def test_slices_tile_the_flat_vector():
-    covered = np.zeros(TINY.parameter_count, int)
-    for where in [*TINY.weight_slices().values(), *TINY.bias_slices().values()]:
-        covered[where] += 1
+def test_the_sizes_that_the_papers_print():
+    assert [layer.size for layer in lenet_equal().layers] == [400, 2400, 2400, 2500, 250]
+    assert conv2().weight_count == 4_300_992
+    assert [layer.size for layer in conv2().layers] == [1728, 36_864, 4_194_304, 65_536, 2560]
+
+
+def test_the_small_resnet18_has_eighteen_convolutions_in_blocks_and_270_thousand_weights():
+    layers = resnet18().layers
+    convolutions = [layer for layer in layers if layer.name.startswith("conv")]
+    assert [layer.name for layer in convolutions] == [f"conv{k}" for k in range(1, 20)]
+    assert [layer.shape[0] for layer in convolutions] == [16] * 7 + [32] * 6 + [64] * 6
+    assert [layer.stride for layer in convolutions] == [1] * 7 + [2] + [1] * 5 + [2] + [1] * 5
+    # 16 x 3 x 9, 6 x 16 x 16 x 9, 32 x 16 x 9, 5 x 32 x 32 x 9, 64 x 32 x 9, 5 x 64 x 64 x 9; 1 x 1 projections.
+    assert sum(layer.size for layer in layers if len(layer.shape) == 4) == 267_696 + 2_560
+    assert resnet18().weight_count == 270_256 + 640
+    normalised = 16 * 7 + 32 * 7 + 64 * 7
+    assert resnet18().trained_count == 270_896 + 10 + 2 * normalised
+    assert resnet18().parameter_count == resnet18().trained_count + 2 * normalised
+
+
+@pytest.mark.parametrize("architecture", [TINY, resnet18()], ids=lambda a: a.name)
+def test_slices_tile_the_flat_vector(architecture):
+    covered = np.zeros(architecture.parameter_count, int)
+    weights, biases = architecture.weight_slices(), architecture.bias_slices()
+    for slices in (weights, biases, *architecture.norm_slices()):
+        for where in slices.values():
+            covered[where] += 1
     assert (covered == 1).all()
-    assert max(s.stop for s in TINY.weight_slices().values()) == TINY.weight_count
+    assert max(s.stop for s in weights.values()) == architecture.weight_count
+
+
+def test_normalisation_starts_at_the_identity():
+    architecture = resnet18()
+    flat = initial_parameters(architecture, 0)
+    scales, means, variances = architecture.norm_slices()
+    assert len(scales) == 21
+    for name in scales:
+        assert (flat[scales[name]] == 1).all() and (flat[means[name]] == 0).all() and (flat[variances[name]] == 1).all()
+    assert (flat[architecture.weight_count : min(s.start for s in scales.values())] == 0).all()
 
 
 def test_initial_weights_are_glorot_normal_and_biases_zero():

@@ -11,8 +11,8 @@ from made import CORRECT, PROVENANCE, made_store
 
 from lib import claims, pages, paper_a, scoring
 from lib.errors import UserError
-from lib.paper_a import CIFAR, FASHION
 from lib.experiments import find
+from lib.paper_a import CIFAR, FASHION
 from lib.tickets import Store
 
 EXPERIMENT = find(FASHION)

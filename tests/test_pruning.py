@@ -11,7 +11,7 @@ from made import TINY
 
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS
-from lib.pruning import Level, kept_counts, large_final, percent_levels, prune
+from lib.pruning import Level, kept_counts, large_final, percent_levels, prune, round_levels
 
 
 def test_counts_are_exact_products_truncated():
@@ -30,7 +30,27 @@ def test_counts_are_exact_products_truncated():
 
 def test_the_counts_of_iterated_rounds_are_exact_too():
     # Paper B's first layer keeps 542 of 1,728 weights after eleven rounds of nine tenths.
-    assert int(1728 * Fraction(9, 10) ** 11) == 542
+    experiment = EXPERIMENTS["b/conv2/cifar10"]
+    assert [level.name for level in experiment.levels] == ["dense", *(f"round-{n}" for n in range(1, 12))]
+    last = kept_counts(experiment.architecture, experiment.levels[-1])
+    assert last["conv1"] == 542
+    # In integers: the layer's size times 9^11 (or 8^11) over 10^11, cut off.
+    sizes = {"conv1": 1728, "conv2": 36_864, "dense1": 4_194_304, "dense2": 65_536, "output": 2560}
+    assert last == {n: s * (8 if n.startswith("dense") else 9) ** 11 // 10**11 for n, s in sizes.items()}
+    # The paper's total pruning rate of 91.2 %.
+    assert 1 - sum(last.values()) / 4_300_992 == pytest.approx(0.912, abs=5e-4)
+    first = kept_counts(experiment.architecture, experiment.levels[1])
+    assert first == {"conv1": 1555, "conv2": 33_177, "dense1": 3_355_443, "dense2": 52_428, "output": 2304}
+    assert kept_counts(experiment.architecture, experiment.levels[0]) == sizes
+
+
+def test_a_layer_may_be_an_exception():
+    level = round_levels(2, Fraction(1, 2), dense1=Fraction(1, 4))[2]
+    assert level.kept_of("conv1") == Fraction(1, 4) and level.kept_of("dense1") == Fraction(1, 16)
+    parameters = np.random.default_rng(0).normal(size=(2, TINY.parameter_count)).astype(np.float32)
+    masks = prune(TINY, parameters, np.ones((2, TINY.weight_count), bool), level)
+    assert (masks[:, TINY.weight_slices()["conv2"]].sum(axis=1) == 108 // 4).all()
+    assert (masks[:, TINY.weight_slices()["dense1"]].sum(axis=1) == 768 // 16).all()
 
 
 @given(

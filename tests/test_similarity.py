@@ -35,7 +35,7 @@ def cka_by_hsic(x, y):
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 5), st.integers(2, 40), st.integers(1, 6))
+@given(SEEDS, st.integers(1, 5), st.integers(8, 40), st.integers(1, 6))
 def test_cka_is_normalised_hsic(seed, replicas, samples, classes):
     x = outputs(seed, replicas, samples, classes)
     found = similarity.cka(x)
@@ -44,13 +44,20 @@ def test_cka_is_normalised_hsic(seed, replicas, samples, classes):
     assert (np.diag(found) == 1).all() and found.min() >= 0 and found.max() <= 1
 
 
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(1, 6))
+def test_cka_of_two_samples_is_one(seed, classes):
+    # Centred, two samples are opposite: every output then has the same kernel, but for its scale.
+    np.testing.assert_allclose(similarity.cka(outputs(seed, 3, 2, classes)), 1, rtol=0, atol=1e-9)
+
+
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.floats(1e-6, 1e6))
 def test_cka_ignores_rotation_shift_and_scale(seed, scale):
     x = outputs(seed)
     rotation = stats.ortho_group.rvs(5, random_state=seed)
     moved = x.copy()
-    moved[1] = scale * x[1] @ rotation + np.arange(5)
+    moved[1] = scale * (x[1] @ rotation + np.arange(5))
     np.testing.assert_allclose(similarity.cka(moved), similarity.cka(x), rtol=0, atol=1e-9)
     assert similarity.cka(np.stack([x[1], moved[1]]))[0, 1] == pytest.approx(1, abs=1e-9)
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from made import TINY, made_images, tiny_experiment
 
 from lib import training
 from lib.errors import UserError
-from lib.models import initial_parameters, lenet
+from lib.models import Architecture, Layer, initial_parameters, lenet, resnet18
+from lib.pruning import Level, kept_counts, prune
 from lib.tickets import Store
 
 torch.set_num_threads(1)
@@ -18,13 +20,14 @@ def random_masks(architecture, replicas, seed=0):
     return np.random.default_rng(seed).random((replicas, architecture.weight_count)) < 0.5
 
 
-def reference(architecture, flat, mask, images, labels, order, rate):
-    """One network of torch.nn, trained step by step with torch.optim.Adam; its losses and parameters."""
+def chain(architecture):
+    """The same network of torch.nn, and its trained modules in the order of the layers."""
     nn = torch.nn
     modules: list = []
     for number, layer in enumerate(architecture.layers):
         if len(layer.shape) == 4:
-            modules.append(nn.Conv2d(layer.shape[1], layer.shape[0], layer.shape[2], padding=layer.padding))
+            filters, channels, size, _ = layer.shape
+            modules.append(nn.Conv2d(channels, filters, size, layer.stride, layer.padding))
         else:
             if not any(isinstance(m, nn.Flatten) for m in modules):
                 modules.append(nn.Flatten())
@@ -33,51 +36,194 @@ def reference(architecture, flat, mask, images, labels, order, rate):
             modules.append(nn.ReLU())
         if layer.pool:
             modules.append(nn.MaxPool2d(2))
-    network = nn.Sequential(*modules)
-    trained = [m for m in network if isinstance(m, nn.Conv2d | nn.Linear)]
+    return nn.Sequential(*modules), [m for m in modules if isinstance(m, nn.Conv2d | nn.Linear)], []
+
+
+class Block(torch.nn.Module):
+    """The basic block of a residual network."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        nn = torch.nn
+        self.first = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(width)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(width)
+        self.shortcut = nn.Sequential()
+        if stride != 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        inner = torch.relu(self.first_norm(self.first(x)))
+        return torch.relu(self.second_norm(self.second(inner)) + self.shortcut(x))
+
+
+def residual(architecture):
+    """The small ResNet18 of torch.nn, written from Frankle and Carbin's description, not from our table."""
+    nn = torch.nn
+    stem, norm = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+    widths = [(16, 16), (16, 16), (16, 16), (16, 32), (32, 32), (32, 32), (32, 64), (64, 64), (64, 64)]
+    blocks = [Block(a, b, b // a) for a, b in widths]
+    dense = nn.Linear(64, 10)
+    network = nn.Sequential(stem, norm, nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), dense)
+    trained, norms = [stem], [norm]
+    for block in blocks:
+        trained += [block.first, *([block.shortcut[0]] if len(block.shortcut) else []), block.second]
+        norms += [block.first_norm, *([block.shortcut[1]] if len(block.shortcut) else []), block.second_norm]
+    return network, [*trained, dense], norms
+
+
+def reference(architecture, make, flat, mask, images, labels, order, optimiser):
+    """One network of torch.nn, trained by torch.optim; losses, parameters in our order, logits in evaluation."""
+    network, trained, norms = make(architecture)
     masks = []
     for module, where in zip(trained, architecture.weight_slices().values(), strict=True):
         masks.append(torch.from_numpy(mask[where]).view(module.weight.shape))
         module.weight.data = torch.from_numpy(flat[where]).view(module.weight.shape) * masks[-1]
-        module.bias.data.zero_()
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
+        if module.bias is not None:
+            module.bias.data.zero_()
+    optimiser = optimiser(network.parameters())
     losses = []
     for chosen in order:
-        loss = nn.functional.cross_entropy(network(images[chosen].float() / 255), labels[chosen])
+        loss = torch.nn.functional.cross_entropy(network(images[chosen].float() / 255), labels[chosen])
         optimiser.zero_grad()
         loss.backward()
         for module, m in zip(trained, masks, strict=True):
             module.weight.grad *= m
         optimiser.step()
         losses.append(loss.item())
-    parameters = [m.weight.detach().flatten() for m in trained] + [m.bias.detach() for m in trained]
-    return losses, torch.cat(parameters).numpy()
+    weights = [m.weight.flatten() for m in trained]
+    biases = [m.bias for m in (norms or trained)] + [trained[-1].bias] * bool(norms)
+    running = [m.running_mean for m in norms] + [m.running_var for m in norms]
+    parameters = torch.cat([*weights, *biases, *(m.weight for m in norms), *running]).detach().numpy()
+    network.eval()
+    return losses, parameters, network(images[:50].float() / 255).detach().numpy()
 
 
-@pytest.mark.parametrize("architecture", [TINY, lenet((1, 12 + 4, 12 + 4), "small lenet")], ids=lambda a: a.name)
-def test_a_stack_trains_as_single_torch_networks_do(architecture):
+@pytest.fixture
+def double(monkeypatch):
+    """Everything in double precision, so that two ways to compute the same differ by hardly anything."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+ADAM = ("Adam", lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+SGD = ("SGD", lambda parameters: torch.optim.SGD(parameters, lr=1e-3, momentum=0.9))
+SAME = Architecture(  # Conv-2, but small
+    "small conv2",
+    (3, 8, 8),
+    (
+        Layer("conv1", (6, 3, 3, 3), padding=1),
+        Layer("conv2", (6, 6, 3, 3), padding=1, pool=True),
+        Layer("dense1", (20, 96)),
+        Layer("dense2", (20, 20)),
+        Layer("output", (10, 20)),
+    ),
+)
+SMALL = resnet18()
+
+
+@pytest.mark.parametrize(
+    "architecture, make, steps, optimiser",
+    [
+        (TINY, chain, 12, ADAM),
+        (TINY, chain, 12, SGD),
+        (lenet((1, 16, 16), "small lenet"), chain, 12, ADAM),
+        (lenet((1, 28, 28), "with a stride", (4, 3, 8, 6), 2), chain, 12, ADAM),
+        (SAME, chain, 12, ADAM),
+        (SMALL, residual, 4, SGD),
+        (SMALL, residual, 3, ADAM),
+    ],
+    ids=lambda a: getattr(a, "name", None) or (a[0] if isinstance(a, tuple) else None),
+)
+def test_a_stack_trains_as_single_torch_networks_do(architecture, make, steps, optimiser, double):
     rng = np.random.default_rng(1)
     images = torch.from_numpy(rng.integers(0, 256, (300, *architecture.input_shape)).astype(np.uint8))
     labels = torch.from_numpy(rng.integers(0, 10, 300))
-    start = np.stack([initial_parameters(architecture, init) for init in range(3)])
-    masks = random_masks(architecture, 3)
-    order = torch.from_numpy(np.stack([rng.permutation(300)[:240].reshape(12, 20) for _ in range(3)]))
-    stack = training.Stack(architecture, start, masks, 1e-3)
+    replicas = 3 if make is chain else 2
+    start = np.stack([initial_parameters(architecture, init) for init in range(replicas)]).astype(np.float64)
+    masks = random_masks(architecture, replicas)
+    order = torch.from_numpy(np.stack([rng.permutation(300)[: steps * 20].reshape(steps, 20) for _ in range(replicas)]))
+    stack = training.Stack(architecture, start, masks, 1e-3, optimiser=optimiser[0])
     losses = []
-    for step in range(12):
+    for step in range(steps):
         before = stack.loss_sum.clone()
         stack.step(images[order[:, step]], labels[order[:, step]])
         losses.append((stack.loss_sum - before).numpy())
-    for r in range(3):
-        expected, parameters = reference(architecture, start[r], masks[r], images, labels, order[r], 1e-3)
-        np.testing.assert_allclose(np.array(losses)[:, r], expected, rtol=1e-4)
-        # Adam divides a gradient by its own size: one near zero can turn rounding into a fraction of the rate.
-        difference = np.abs(stack.flat[r].numpy() - parameters)
-        assert np.median(difference) < 1e-6 and difference.max() < 1e-3
-        moved = np.abs(parameters - start[r]).max()
-        assert moved > 5e-3
-        weights = stack.flat[r, : architecture.weight_count].numpy()
+    found = stack.parameters()
+    logits, _ = stack.evaluate(images[:50], labels[:50])
+    for r in range(replicas):
+        expected, parameters, evaluated = reference(
+            architecture, make, start[r], masks[r], images, labels, order[r], optimiser[1]
+        )
+        np.testing.assert_allclose(np.array(losses)[:, r], expected, rtol=1e-7)
+        np.testing.assert_allclose(found[r], parameters, atol=1e-7)  # the running statistics too
+        np.testing.assert_allclose(logits[r], evaluated, atol=1e-5)
+        trained = slice(0, architecture.trained_count)
+        assert np.abs(parameters[trained] - start[r][trained]).max() > 1e-3
+        weights = found[r, : architecture.weight_count]
         assert (weights[~masks[r]] == 0).all()
+
+
+def test_evaluation_of_a_normalised_network_does_not_hang_on_the_other_images_nor_change_it():
+    stack = training.Stack(SMALL, initial_parameters(SMALL, 0)[None], random_masks(SMALL, 1), 1e-2)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 3, 32, 32)).astype(np.uint8))
+    labels = torch.arange(30) % 10
+    stack.step(images[None, :20], labels[None, :20])
+    before = stack.parameters()
+    whole, _ = stack.evaluate(images, labels)
+    parts, _ = stack.evaluate(images, labels, chunk=7)
+    np.testing.assert_allclose(whole, parts, atol=1e-5)
+    np.testing.assert_array_equal(stack.parameters(), before)
+    assert not np.array_equal(before, initial_parameters(SMALL, 0)[None])
+
+
+def test_standardised_pixels_against_standardising_them_by_hand():
+    """Training on pixels that are standardised inside equals a network whose input is standardised outside."""
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 200, (60, *SAME.input_shape)).astype(np.uint8)
+    images[:, 1] //= 2
+    means, deviations = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
+    start = np.stack([initial_parameters(SAME, init) for init in range(2)])
+    stack = training.Stack(SAME, start, np.ones((2, SAME.weight_count), bool), 1e-3, channels=(means, deviations))
+    found = stack.forward(torch.from_numpy(np.stack([images, images])))
+    outside = (images - means[:, None, None]) / deviations[:, None, None]
+    assert abs(outside.mean()) < 1e-9 and outside.std() == pytest.approx(1)
+    for r in range(2):
+        network, trained, _ = chain(SAME)
+        for module, where in zip(trained, SAME.weight_slices().values(), strict=True):
+            module.weight.data = torch.from_numpy(start[r][where]).view(module.weight.shape)
+            module.bias.data.zero_()
+        expected = network(torch.from_numpy(outside.astype(np.float32)))
+        torch.testing.assert_close(found[r], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_scaling_and_optimiser_of_an_experiment_reach_the_training():
+    images, masks = made_images(), np.ones((1, TINY.weight_count), bool)
+    trained = [
+        training.train_stack(tiny_experiment(epochs=1, **change), images, 0, masks, np.array([0])).parameters
+        for change in ({}, {"scaling": "standardised"}, {"optimiser": "SGD"})
+    ]
+    assert not np.array_equal(trained[0], trained[1]) and not np.array_equal(trained[0], trained[2])
+
+
+@pytest.mark.parametrize("architecture", [TINY, SMALL], ids=lambda a: a.name)
+def test_layers_that_keep_no_weight_train_on(architecture):
+    level = Level("99.9", 1 - Fraction("99.9") / 100)
+    assert 0 in kept_counts(architecture, level).values()
+    start = np.stack([initial_parameters(architecture, init) for init in range(2)])
+    masks = prune(architecture, start, np.ones((2, architecture.weight_count), bool), level)
+    stack = training.Stack(architecture, start, masks, 1e-3)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        images = torch.from_numpy(rng.integers(0, 256, (2, 20, *architecture.input_shape)).astype(np.uint8))
+        stack.step(images, torch.from_numpy(rng.integers(0, 10, (2, 20))))
+    assert np.isfinite(stack.parameters()).all()
+    assert (stack.parameters()[:, : architecture.weight_count][~masks] == 0).all()
+    none = Level("all", Fraction(0))
+    assert not prune(architecture, stack.parameters(), masks, none).any()
 
 
 def test_a_replica_does_not_feel_the_others():
