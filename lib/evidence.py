@@ -156,7 +156,7 @@ def shared(store: Store, name: str, level: str) -> list[LayerShare]:
     for layer, where in experiment.architecture.weight_slices().items():
         n, kept = where.stop - where.start, counts[layer]
         low, high = baselines.shared_interval(n, kept, experiment.runs)
-        values = overlap.shared_by_all(masks[:, where], experiment.inits, experiment.runs)
+        values = overlap.shared_by_all(masks[:, where], experiment.inits, experiment.runs).astype(np.float64)
         expected = baselines.shared_mean(n, kept, experiment.runs)
         share = 100 / kept
         result.append(LayerShare(layer, share * values, share * expected, share * low, share * high))
@@ -227,6 +227,8 @@ def rank_correlations(
 ) -> list[LayerCorrelation]:
     """Return the Spearman correlations of initial and final weights of every ticket, by layer.
 
+    Layers that keep fewer than three weights are left out.
+
     Parameters
     ----------
     store : Store
@@ -250,6 +252,8 @@ def rank_correlations(
     result = []
     for layer, where in experiment.architecture.weight_slices().items():
         n, kept = where.stop - where.start, counts[layer]
+        if kept < 3:
+            continue  # two weights have no rank correlation worth the name
         values = similarity.rank_correlations(
             initial[:, where], stored.weights[:, where], stored.masks[:, where], of, over
         )
@@ -268,7 +272,8 @@ def output_similarities(
     store : Store
     name, level : str
     measure : str
-        'CKA' of the logits, or 'L2', the mean distance of two softmax outputs for the same image.
+        'CKA' of the logits, without tickets whose output is the same for every image; or 'L2', the mean distance of
+        two softmax outputs for the same image.
 
     Returns
     -------
@@ -284,9 +289,20 @@ def output_similarities(
     Paper A, section 3.3, appendix C, figures 6 and 9.
     """
     logits, experiment = record(store, name, level).logits, find(name)
-    matrix = similarity.cka(logits) if measure == "CKA" else similarity.l2(similarity.softmax(logits))
     design = (experiment.inits, experiment.runs)
-    return matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
+    if measure == "L2":
+        matrix = similarity.l2(similarity.softmax(logits))
+        return matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
+    # A ticket too small to let anything through has the same output for every image, and no CKA.
+    alive = np.flatnonzero((logits != logits[:, :1]).any(axis=(1, 2)))
+    matrix = np.full((len(logits), len(logits)), np.nan)
+    if len(alive):
+        matrix[np.ix_(alive, alive)] = similarity.cka(logits[alive])
+    within, across = matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
+    within, across = within[~np.isnan(within)], across[~np.isnan(across)]
+    if not (len(within) and len(across)):
+        raise Missing(f"{name} at {level} % whose outputs depend on the image")
+    return within, across
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -287,10 +287,11 @@ def similarity_violins(
     _style()
     figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
     x = np.arange(len(within))
-    for values, side, colour, label in (
+    halves: tuple[tuple[Mapping[str, NDArray[np.float64]], Literal["low", "high"], Any, str], ...] = (
         (within, "low", shades(5)[2], "one initialisation"),
         (across, "high", CHANCE, "different initialisations"),
-    ):
+    )
+    for values, side, colour, label in halves:
         parts: dict[str, Any] = axes.violinplot(
             list(values.values()), x, widths=0.8, showextrema=False, showmedians=True, side=side
         )

@@ -4,8 +4,6 @@ Outputs have the shape (R, samples, classes), one block for each of R replicas; 
 once.
 """
 
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -17,8 +15,8 @@ _BLOCK = 2**22
 # With two weights a rank correlation is 1 or -1, whatever they are.
 _LEAST = 3
 
-Of = Literal["signed", "magnitude"]
-Over = Literal["survivors", "all"]
+_OF = ("signed", "magnitude")
+_OVER = ("survivors", "all")
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -134,8 +132,8 @@ def rank_correlations(
     initial: NDArray[np.floating],
     final: NDArray[np.floating],
     masks: NDArray[np.bool_],
-    of: Of = "signed",
-    over: Over = "survivors",
+    of: str = "signed",
+    over: str = "survivors",
 ) -> NDArray[np.float64]:
     """Return Spearman's correlation of the initial and the final weights of one layer, for every replica.
 
@@ -171,7 +169,7 @@ def rank_correlations(
     Paper A, section 3.2.3, figures 5 and 12.
     """
     _check_layer(initial, final, masks)
-    for name, value, known in (("of", of, get_args(Of)), ("over", over, get_args(Over))):
+    for name, value, known in (("of", of, _OF), ("over", over, _OVER)):
         if value not in known:
             raise UserError(f"{name} is {value!r}: it should be {' or '.join(map(repr, known))}")
     if over == "survivors":
@@ -221,7 +219,7 @@ def null_deviation(t: int) -> float:
     return float(1 / np.sqrt(t - 1))
 
 
-def _centred_ranks(weights: NDArray[np.floating], of: Of) -> NDArray[np.float64]:
+def _centred_ranks(weights: NDArray[np.floating], of: str) -> NDArray[np.float64]:
     ranks = rankdata(np.abs(weights) if of == "magnitude" else weights, axis=1)
     return ranks - (weights.shape[1] + 1) / 2
 

@@ -75,7 +75,7 @@ def made_store(
             masks=masks,
             weights=parameters[:, : architecture.weight_count],
             biases=parameters[:, architecture.weight_count :],
-            logits=np.zeros((replicas, TEST_LOGITS, architecture.layers[-1].shape[0]), np.float32),
+            logits=rng.normal(size=(replicas, TEST_LOGITS, architecture.layers[-1].shape[0])).astype(np.float32),
             correct=(correct or CORRECT).get(level.name, 5000) + np.arange(replicas),
             losses=np.ones((replicas, experiment.epochs), np.float32),
             next_masks=following,

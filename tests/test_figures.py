@@ -220,3 +220,41 @@ def test_figures_are_the_same_twice():
         return np.asarray(figure.canvas.buffer_rgba()).copy()
 
     np.testing.assert_array_equal(drawing(), drawing())
+
+
+def test_every_ticket_is_a_dot_at_its_correlation():
+    rng = np.random.default_rng(0)
+    rows = [
+        evidence.LayerCorrelation(name, 150, 30, rng.uniform(-0.5, 0.9, 25), np.arange(25) // 5, 1 / np.sqrt(29))
+        for name in ("conv1", "output")
+    ]
+    figure = figures.correlation_strips(rows, {"conv1": (-0.4, 0.2)})
+    for axes, row in zip(figure.axes, rows, strict=True):
+        (points,) = dots(axes)
+        np.testing.assert_array_equal(np.asarray(points.get_offsets())[:, 0], row.values)
+        low, high = axes.get_xlim()
+        assert low < row.values.min() and row.values.max() < high
+    (bar,) = [line for line in figure.axes[0].lines if list(line.get_xdata()) == [-0.4, 0.2]]
+    assert to_hex(bar.get_color()) == figures.PAPER
+
+
+def test_shares_stand_at_their_means_over_what_chance_gives():
+    rows = {
+        level: [evidence.LayerShare(name, np.array([a, a + 2.0]), 5.0, 3.0, 8.0) for a, name in ((10, "x"), (20, "y"))]
+        for level in ("50", "60")
+    }
+    axes = figures.share_by_level(rows, "share (%)").axes[0]
+    means = [float(np.ravel(bar.lines[0].get_ydata())[0]) for bar in axes.containers]
+    assert means == [11.0, 21.0, 11.0, 21.0]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["50 %", "60 %"]
+
+
+def test_violins_have_their_medians():
+    rng = np.random.default_rng(0)
+    within, across = ({level: rng.uniform(0.8, 1, n) for level in ("dense", "50")} for n in (50, 250))
+    axes = figures.similarity_violins(within, across, "CKA").axes[0]
+    drawn = sorted(
+        float(path[0, 1]) for c in axes.collections if hasattr(c, "get_segments") for path in c.get_segments()
+    )
+    expected = sorted(float(np.median(v)) for v in (*within.values(), *across.values()))
+    np.testing.assert_allclose(drawn, expected)

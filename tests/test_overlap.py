@@ -120,3 +120,49 @@ def test_bad_input_is_named(call, words):
     with pytest.raises(UserError) as error:
         call()
     assert words in str(error.value)
+
+
+def test_masks_made_of_initial_magnitudes_are_explained_by_them():
+    initial = np.random.default_rng(0).normal(size=(3, 200))
+    largest = np.abs(initial) >= np.sort(np.abs(initial), axis=1)[:, -50, None]
+    masks = largest.repeat(2, axis=0)
+    found = overlap.overlap_from_initial_magnitude(initial, masks, 3, 2, bins=200)
+    np.testing.assert_allclose(found, 100)
+
+
+def test_random_masks_share_what_chance_gives_whatever_their_initial_magnitudes():
+    rng = np.random.default_rng(1)
+    masks = np.zeros((20, 4000), bool)
+    for mask in masks:
+        mask[rng.choice(4000, 1000, replace=False)] = True
+    found = overlap.overlap_from_initial_magnitude(rng.normal(size=(4, 4000)), masks, 4, 5, bins=10)
+    np.testing.assert_allclose(found, 25, atol=0.5)
+
+
+def test_a_kept_share_by_rank_gives_its_square():
+    """Large halves kept with 0.8, small ones with 0.2: two runs share 0.5 (0.8^2 + 0.2^2) of all, 68 % of a mask."""
+    rng = np.random.default_rng(2)
+    initial = rng.normal(size=(4, 4000))
+    masks = np.zeros((20, 4000), bool)
+    for r, mask in enumerate(masks):
+        order = np.argsort(np.abs(initial[r // 5]))
+        mask[rng.choice(order[:2000], 400, replace=False)] = True
+        mask[rng.choice(order[2000:], 1600, replace=False)] = True
+    found = overlap.overlap_from_initial_magnitude(initial, masks, 4, 5, bins=2)
+    np.testing.assert_allclose(found, 68)
+
+
+@pytest.mark.parametrize(
+    ("shape", "inits", "bins", "words"),
+    [
+        ((2, 9), 2, 3, r"\(2, 9\)"),
+        ((1, 10), 1, 3, "inits is 1"),
+        ((2, 10), 2, 11, "bins is 11"),
+        ((2, 10), 2, 0, "bins is 0"),
+    ],
+)
+def test_initial_magnitudes_that_do_not_fit_are_named(shape, inits, bins, words):
+    masks = np.zeros((2 * inits, 10), bool)
+    masks[:, :5] = True
+    with pytest.raises(UserError, match=words):
+        overlap.overlap_from_initial_magnitude(np.ones(shape), masks, inits, 2, bins)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made import CORRECT, PROVENANCE, made_store
 
-from lib import claims, pages, paper_a, scoring
+from lib import build, claims, pages, paper_a, scoring
 from lib.errors import UserError
 from lib.experiments import find
 from lib.paper_a import CIFAR, FASHION
@@ -165,3 +165,8 @@ def test_the_state_of_the_ledger_adds_up(store):
 def test_the_state_of_an_empty_ledger(tmp_path):
     text = pages.state_of_the_ledger(Store(tmp_path), scoring.score_all("A", "2", Store(tmp_path)))
     assert "Trained so far: nothing yet." in text
+
+
+def test_the_readme_says_the_state_of_the_ledger():
+    text = (build.ROOT / "README.md").read_text(encoding="utf-8")
+    assert pages.readme(text)[0] == text, "python -m lib readme brings it up to date"
