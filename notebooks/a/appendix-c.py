@@ -15,6 +15,9 @@
 # **In brief.** {ref}`Section 3.3 <a-3-3>` with both measures and, as their tickets come, all three networks. The paper
 # finds outputs *more* alike across initialisations than within one {cite:p}`grosse2020`.
 
+# %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/free"  # experiment whose tickets the first two figures compare
+
 # %%
 from lib import pages, paper_a, scoring
 from lib.notebook import markdown
@@ -27,10 +30,10 @@ store = Store()
 # so far. The $L_2$ distance compares the probabilities of the classes image by image; zero means that they are equal.
 
 # %%
-pages.similarity_panel(store, paper_a.FASHION, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST")
+pages.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST")
 
 # %%
-pages.similarity_panel(store, paper_a.FASHION, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST")
+pages.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST")
 
 # %%
 pages.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9, CIFAR-10")
