@@ -13,7 +13,7 @@ from lib.tickets import Store
 
 
 def claims_block(scored: Sequence[Scored]) -> str:
-    """Return a section's claims with their verdicts, and the count of each verdict."""
+    """Return a section's claims with their verdicts, and the count of each verdict, over the width of the page."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in claims.summary(scored).items() if count)
     return f"{len(scored)} entries of the ledger: {counts}.\n\n:::{{div}} full-width\n{claims.table(scored)}:::\n"
 
@@ -25,7 +25,7 @@ def ledger(scored: Sequence[Scored]) -> str:
         parts.append(f"## Paper {paper}")
         for section in dict.fromkeys(s.claim.section for s in scored if s.claim.paper == paper):
             own = [s for s in scored if (s.claim.paper, s.claim.section) == (paper, section)]
-            parts.append(f"### {paper} {section}\n\n{claims_block(own)}")
+            parts.append(f"### {paper} {section}\n\n{claims.table(own)}")
     return "\n\n".join(parts)
 
 

@@ -31,6 +31,12 @@ counts = claims.summary(scored)
 # %% tags=["remove-input"]
 markdown(pages.state_of_the_ledger(store, scored))
 
+# %% tags=["remove-input"]
+pages.overlap_brief(store, paper_a.PANELS["A-F8a"])
+
+# %% tags=["remove-input"]
+pages.overlap_brief(store, paper_a.PANELS["A-F2-1"])
+
 # %% [markdown]
 # ## The state of the ledger
 

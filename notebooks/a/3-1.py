@@ -108,17 +108,14 @@ for name in (level.name for level in store.finished(find(paper_a.FASHION)) if le
             [
                 f"{name} %",
                 layer.layer,
-                f"{layer.kept:,} of {layer.weights:,}",
-                f"{layer.expected:.1f}",
-                f"{layer.low:.1f} to {layer.high:.1f}",
-                f"{layer.values.mean():.1f}",
-                f"{layer.values.min():.1f} to {layer.values.max():.1f}",
+                f"{layer.expected:.1f} ({layer.low:.1f} to {layer.high:.1f})",
+                f"{layer.values.mean():.1f} ({layer.values.min():.1f} to {layer.values.max():.1f})",
                 f"{outside:.0f} %",
             ]
         )
 if rows:
     table(
-        ["pruned", "layer", "kept", "expected", "chance, 95 %", "mean", "smallest to largest", "outside chance"],
+        ["pruned", "layer", "chance: mean (95 %)", "measured: mean (smallest to largest)", "outside of chance"],
         rows,
         "tab-a-3-1-excess",
         "Overlaps of the 50 pairs within an initialisation, in % of the mask, at every level that is trained. "

@@ -49,8 +49,8 @@ pages.correlation_panel(
 )
 
 # %% [markdown]
-# Large weights are what survives, and the sign of a large weight rarely changes in training: this alone makes the signed
-# correlation of survivors positive. The next figure ranks magnitudes instead, which leaves the signs out.
+# Weights that survive may keep the sign that they started with, and that alone would make a signed correlation positive.
+# The next figure ranks magnitudes instead, which leaves the signs out.
 
 # %%
 pages.correlation_panel(
