@@ -366,6 +366,45 @@ def origins(store: Store, name: str, level: str) -> list[Origin]:
     return result
 
 
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """How far the overlaps of masks scatter in one layer, and what the numbers of weights per unit have to do with it.
+
+    Attributes
+    ----------
+    layer : str
+    measured, chance : float
+        Standard deviation of the overlaps, and that of the hypergeometric distribution, in % of the mask.
+    explained : float
+        Correlation of the overlaps with those expected from how many weights each unit keeps.
+    """
+
+    layer: str
+    measured: float
+    chance: float
+    explained: float
+
+
+def spreads(store: Store, name: str, level: str, within: bool = False) -> list[Spread]:
+    """Return how far the overlaps of all pairs of masks scatter at one level, layer by layer.
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
+    """
+    experiment = find(name)
+    masks, slices = record(store, name, level).masks, experiment.architecture.weight_slices()
+    pairs = (overlap.within_pairs if within else overlap.across_pairs)(experiment.inits, experiment.runs)
+    result = []
+    for layer, row in zip(experiment.architecture.layers, overlaps(store, name, level, within), strict=True):
+        expected = overlap.overlap_from_unit_counts(masks[:, slices[layer.name]], layer.shape[0], pairs)
+        chance = 100 * np.sqrt(baselines.overlap_variance(row.weights, row.kept)) / row.kept
+        explained = float(np.corrcoef(expected, row.values)[0, 1])
+        result.append(Spread(layer.name, float(row.values.std()), float(chance), explained))
+    return result
+
+
 def choose_layers(name: str, layers: str) -> list[str]:
     """Return the layers of an experiment that a chapter's parameter names: 'all', or names with commas between."""
     known = [layer.name for layer in find(name).architecture.layers]

@@ -194,6 +194,39 @@ def overlap_from_initial_magnitude(
     return 100 * (sizes * others**2).sum(axis=1) / masks[0].sum()
 
 
+def overlap_from_unit_counts(masks: NDArray[np.bool_], units: int, pairs: Pairs) -> NDArray[np.float64]:
+    """Return the overlap of pairs of masks that is to be expected from how many weights each unit keeps.
+
+    Random masks that keep as many weights in every unit (row) as the given ones would share this much on average:
+    two masks share more where the units that keep many weights have the same numbers in both.
+
+    Parameters
+    ----------
+    masks : bool array, shape (R, n)
+        They all keep the same number of weights.
+    units : int
+        Rows of the layer: filters or dense units; divides n.
+    pairs : (int array, int array)
+
+    Returns
+    -------
+    float64 array, shape (pairs,)
+        In % of the mask.
+
+    Raises
+    ------
+    UserError
+        If `units` does not divide the weights.
+    """
+    _check_masks(masks, "masks")
+    if units < 1 or masks.shape[1] % units:
+        raise UserError(f"units is {units}: it should divide the {masks.shape[1]} weights")
+    inputs = masks.shape[1] // units
+    counts = masks.reshape(len(masks), units, inputs).sum(axis=2, dtype=np.float64)
+    i, j = pairs
+    return 100 * (counts[i] * counts[j]).sum(axis=1) / inputs / counts[0].sum()
+
+
 def _pairwise(masks: NDArray[np.bool_], what: str) -> NDArray[np.float64]:
     _check_masks(masks, what)
     kept = masks.sum(axis=1)

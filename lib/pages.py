@@ -139,6 +139,26 @@ def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
     )
 
 
+def spread_table(store: Store, panel: paper_a.Panel, level: str, name: str) -> None:
+    """Show how far the overlaps of a panel scatter, beside chance, or what stands in the place of that table.
+
+    Parameters are those of `overlap_panel`.
+    """
+    try:
+        spreads = evidence.spreads(store, panel.experiment, level, panel.within)
+    except evidence.Missing as missing:
+        markdown(missing_panel("How far the overlaps scatter", str(missing)))
+        return
+    table(
+        ["layer", "measured", "chance", "correlation with counts per unit"],
+        [[x.layer, f"{x.measured:.2f}", f"{x.chance:.2f}", f"{x.explained:.2f}"] for x in spreads],
+        name,
+        f"Standard deviation of the overlaps at {level} % pruned, in % of the mask, and of chance; and the correlation "
+        "of the overlaps with those expected from how many weights each unit keeps. "
+        f"Experiment: `{panel.experiment}`.",
+    )
+
+
 def rung_table(store: Store, key: str, panel: paper_a.Panel, level: str, name: str) -> None:
     """Show whether the paper's numbers fit tickets of one initialisation or of different ones.
 

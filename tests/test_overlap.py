@@ -166,3 +166,22 @@ def test_initial_magnitudes_that_do_not_fit_are_named(shape, inits, bins, words)
     masks[:, :5] = True
     with pytest.raises(UserError, match=words):
         overlap.overlap_from_initial_magnitude(np.ones(shape), masks, inits, 2, bins)
+
+
+def test_counts_per_unit_against_random_masks_with_those_counts():
+    rng = np.random.default_rng(5)
+    counts = np.array([[9, 5, 1, 0], [8, 1, 1, 5]])
+
+    def draw(of):
+        mask = np.zeros((4, 10), bool)
+        for unit, count in enumerate(of):
+            mask[unit, rng.choice(10, count, replace=False)] = True
+        return mask.ravel()
+
+    masks = np.stack([draw(of) for of in counts])
+    expected = overlap.overlap_from_unit_counts(masks, 4, (np.array([0]), np.array([1])))
+    assert expected[0] == pytest.approx(100 * (9 * 8 + 5 * 1 + 1 * 1 + 0) / 10 / 15)
+    drawn = [100 * (draw(counts[0]) & draw(counts[1])).sum() / 15 for _ in range(4000)]
+    assert np.mean(drawn) == pytest.approx(expected[0], abs=4 * np.std(drawn) / np.sqrt(4000))
+    with pytest.raises(UserError, match="units is 3"):
+        overlap.overlap_from_unit_counts(masks, 3, (np.array([0]), np.array([1])))

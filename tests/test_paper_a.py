@@ -167,3 +167,8 @@ def test_tickets_of_different_initialisations_fit_chance_where_planted_ones_do_n
     assert [within.claim.id for within, _ in both] == [f"A-F8a-{n}" for n in range(2, 7)]
     assert all(across.verdict == Verdict.REPRODUCED for _, across in both)
     assert sum(within.verdict == Verdict.NOT_REPRODUCED for within, _ in both) >= 3
+
+
+def test_independent_masks_scatter_as_chance_has_it(store):
+    for spread in evidence.spreads(store, FASHION, "50"):
+        assert spread.measured == pytest.approx(spread.chance, rel=0.2)

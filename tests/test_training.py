@@ -153,6 +153,8 @@ def test_a_stack_trains_as_single_torch_networks_do(architecture, make, steps, o
         stack.step(images[order[:, step]], labels[order[:, step]])
         losses.append((stack.loss_sum - before).numpy())
     found = stack.parameters()
+    level = Level("half of the survivors", Fraction(1, 4))
+    pruned = prune(architecture, found, masks, level)
     logits, _ = stack.evaluate(images[:50], labels[:50])
     for r in range(replicas):
         expected, parameters, evaluated = reference(
@@ -165,6 +167,7 @@ def test_a_stack_trains_as_single_torch_networks_do(architecture, make, steps, o
         assert np.abs(parameters[trained] - start[r][trained]).max() > 1e-3
         weights = found[r, : architecture.weight_count]
         assert (weights[~masks[r]] == 0).all()
+        np.testing.assert_array_equal(pruned[r], prune(architecture, parameters[None], masks[r : r + 1], level)[0])
 
 
 def test_evaluation_of_a_normalised_network_does_not_hang_on_the_other_images_nor_change_it():

@@ -142,6 +142,15 @@ pages.overlap_panel(
     store, panel, *panel.levels.values(), "fig-a-2-fashion", "the paper's Figure 2 (left), Fashion-MNIST", layers
 )
 
+# %% [markdown]
+# The mean overlap is one thing, its spread another. The hypergeometric distribution treats all weights of a layer alike;
+# trained masks do not: some units keep many weights, others few. Two masks whose full units happen to have the same
+# numbers share more than two whose full units do not, and where units differ much, overlaps scatter more than chance has
+# it, around the same mean. The last column says how far that explains the scatter.
+
+# %%
+pages.spread_table(store, panel, *panel.levels.values(), "tab-a-2-spread")
+
 # %%
 panel = panels["A-F2-2"]
 pages.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-cifar", "the paper's Figure 2 (middle), CIFAR-10")
