@@ -87,23 +87,24 @@ def overlap_panel(
     )
 
 
-def overlap_brief(store: Store, panel: paper_a.Panel) -> None:
-    """Show in a sentence for each level how far the overlaps of a panel are from chance; nothing if not trained."""
-    pairs = "one initialisation" if panel.within else "different initialisations"
+def overlap_brief(store: Store, *panels: paper_a.Panel) -> None:
+    """Show in a sentence for each level how far the overlaps of some panels are from chance; nothing if not trained."""
     sentences = []
-    for level in dict.fromkeys(panel.levels.values()):
-        try:
-            layers = evidence.overlaps(store, panel.experiment, level, panel.within)
-        except evidence.Missing:
-            continue
-        fits = sum(claims.matches_chance(evidence.chance_group(layer)) for layer in layers)
-        most = max(layers, key=lambda layer: layer.values.mean() - layer.expected)
-        least = min(layers, key=lambda layer: layer.values.mean() - layer.expected)
-        sentences.append(
-            f"At {level} % pruned the overlaps of tickets of {pairs} are as by chance in {fits} of {len(layers)} "
-            f"layers; where chance gives {most.expected:.0f} %, they share between {least.values.mean():.1f} % "
-            f"(`{least.layer}`) and {most.values.mean():.1f} % (`{most.layer}`) of a mask on average."
-        )
+    for panel in panels:
+        pairs = "one initialisation" if panel.within else "different initialisations"
+        for level in dict.fromkeys(panel.levels.values()):
+            try:
+                layers = evidence.overlaps(store, panel.experiment, level, panel.within)
+            except evidence.Missing:
+                continue
+            fits = sum(claims.matches_chance(evidence.chance_group(layer)) for layer in layers)
+            most = max(layers, key=lambda layer: layer.values.mean() - layer.expected)
+            least = min(layers, key=lambda layer: layer.values.mean() - layer.expected)
+            sentences.append(
+                f"At {level} % pruned the overlaps of tickets of {pairs} are as by chance in {fits} of {len(layers)} "
+                f"layers; where chance gives {most.expected:.0f} %, they share between {least.values.mean():.1f} % "
+                f"(`{least.layer}`) and {most.values.mean():.1f} % (`{most.layer}`) of a mask on average."
+            )
     if sentences:
         markdown(f"**Measured here.** {' '.join(sentences)}")
 

@@ -32,10 +32,7 @@ counts = claims.summary(scored)
 markdown(pages.state_of_the_ledger(store, scored))
 
 # %% tags=["remove-input"]
-pages.overlap_brief(store, paper_a.PANELS["A-F8a"])
-
-# %% tags=["remove-input"]
-pages.overlap_brief(store, paper_a.PANELS["A-F2-1"])
+pages.overlap_brief(store, paper_a.PANELS["A-F8a"], paper_a.PANELS["A-F2-1"])
 
 # %% [markdown]
 # ## The state of the ledger

@@ -65,10 +65,10 @@ table(
 # fourth and the fifth need tickets trained with part of the randomness held fixed (section 3.4 of the paper). They are
 # decided in that chapter, as soon as it exists.
 #
-# ## Claims of this section
+# ## Claims of the abstract and of this section
 
 # %%
-markdown(pages.claims_block(scored))
+markdown(pages.claims_block(scoring.score("A", "Abstract", store) + scored))
 
 # %%
 markdown(pages.provenance(store, [paper_a.FASHION]))

@@ -202,10 +202,10 @@ pages.overlap_panel(
 )
 
 # %% [markdown]
-# ## Claims of this section
+# ## Claims of this section, and of 3
 
 # %%
-scored = scoring.score("A", "3.1", store, panels)
+scored = scoring.score("A", "3", store) + scoring.score("A", "3.1", store, panels)
 markdown(pages.claims_block(scored))
 
 # %% [markdown]
