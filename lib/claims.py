@@ -972,6 +972,17 @@ def _escaped(text: str) -> str:
     return re.sub(r"[^\w\s.,:;%/=+()–…-]|_", lambda found: f"&#{ord(found[0])};", _plain(text))
 
 
+_LONG = 400  # letters that a cell of a table shows at once
+
+
+def _folded(text: str) -> str:
+    """Return words for a cell of a table: long ones folded behind their beginning."""
+    if len(text) <= _LONG:
+        return _escaped(text)
+    beginning = text[: _LONG // 2].rsplit(" ", 1)[0]
+    return f"<details><summary>{_escaped(beginning)} …</summary>{_escaped(text[len(beginning) :])}</details>"
+
+
 def badge(verdict: Verdict) -> str:
     """Return a verdict as the coloured word that the style sheet knows, in HTML."""
     kind = verdict.removesuffix(" here").replace(" ", "-")
@@ -1004,7 +1015,7 @@ def table(scored: Sequence[Scored]) -> str:
     for s in scored:
         name = html.escape(s.claim.id)
         anchor = f'<span id="claim-{name}">{name}</span>'
-        lines.append(f"| {anchor} | {_escaped(s.paper)} | {_escaped(s.measured) or '–'} | {badge(s.verdict)} |")
+        lines.append(f"| {anchor} | {_escaped(s.paper)} | {_folded(s.measured) or '–'} | {badge(s.verdict)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -52,8 +52,8 @@ show(
 # ## How to read this book
 #
 # Each chapter repeats one section of a paper under the paper's own section number, and ends with that section's claims.
-# A claim earns its verdict by [a rule](rules.md) that was written down before anything was measured. Code is folded away;
-# every number comes from it, and every number can be traced to ticket files, their hashes and the command that trained
+# A claim earns its verdict by [a rule](rules.md) that was fixed before the values it judges were looked at; where that was
+# not so, the history of the repository says why. Code is folded away; every number comes from it, and every number can be traced to ticket files, their hashes and the command that trained
 # them. [How to re-run this book](re-run.md) says how to build it, to change a chapter's parameters and to train again.
 #
 # | chapter | what it shows |

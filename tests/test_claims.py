@@ -609,3 +609,14 @@ def test_a_file_that_cannot_be_read_or_is_too_large_is_refused(tmp_path):
     (tmp_path / "bytes.yaml").write_bytes(b"- \xff")
     with pytest.raises(UserError, match="not valid YAML"):
         load(tmp_path / "bytes.yaml")
+
+
+def test_long_words_are_folded_and_none_of_them_lost():
+    claim = next(c for c in load().values() if c.check == "boolean")
+    names = [f"check number {n} <b>" for n in range(60)]
+    scored = judge(claim, [Measurement(checks=dict.fromkeys(names, True))])
+    shown = claims.table([scored])
+    assert shown.count("<details>") == shown.count("</details>") == 1
+    cell = html.unescape(re.sub(r"</?(details|summary)>", "", shown.split("<details>")[1].split("</details>")[0]))
+    assert cell.replace(" …", " ") == scored.measured
+    assert "<b>" not in shown
