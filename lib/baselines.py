@@ -13,13 +13,13 @@ serves all three.  The approximations that the paper prints for the last two sta
 
 import dataclasses
 from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lib import streams
-from lib.errors import UserError
+from lib.errors import UserError, whole
 
 # Probability that may lie outside the support of a distribution returned here, at each mask after the first.
 _OUTSIDE = 1e-14
@@ -148,7 +148,7 @@ def shared_mean(n: int, kept: int, masks: int = 5) -> float:
     Paper A, eq. 4.
     """
     n, kept = _layer(n, kept)
-    return float(_shared_moments(n, kept, _whole("masks", masks, 1))[0])
+    return float(_shared_moments(n, kept, whole("masks", masks, 1))[0])
 
 
 def shared_variance(n: int, kept: int, masks: int = 5) -> float:
@@ -162,7 +162,7 @@ def shared_variance(n: int, kept: int, masks: int = 5) -> float:
     with that to the power of `masks`; this gives the second factorial moment.
     """
     n, kept = _layer(n, kept)
-    mean, pairs = _shared_moments(n, kept, _whole("masks", masks, 1))
+    mean, pairs = _shared_moments(n, kept, whole("masks", masks, 1))
     return float(pairs + mean - mean * mean)
 
 
@@ -182,7 +182,7 @@ def shared_pmf(n: int, kept: int, masks: int = 5) -> Distribution:
         Their probabilities; the sum is 1.
     """
     n, kept = _layer(n, kept)
-    masks = _whole("masks", masks, 1)
+    masks = whole("masks", masks, 1)
     support, pmf = np.array([kept]), np.ones(1)
     for count in range(2, masks + 1):
         following = _window(n, kept, count)
@@ -303,7 +303,7 @@ def simulate(n: int, kept: int, masks: int = 5, repetitions: int = 1000, seed: i
         If an argument is not a whole number in its range.
     """
     n, kept = _layer(n, kept)
-    masks, repetitions, seed = _whole("masks", masks, 2), _whole("repetitions", repetitions, 1), _whole("seed", seed, 0)
+    masks, repetitions, seed = whole("masks", masks, 2), whole("repetitions", repetitions, 1), whole("seed", seed, 0)
     overlap, shared, uncovered = np.empty((3, repetitions), np.int64)
     at_once = max(1, _BLOCK // (masks * n))
     for block, start in enumerate(range(0, repetitions, at_once)):
@@ -377,7 +377,7 @@ def printed_shared(n: int, kept: int, masks: int = 5) -> NDArray[np.float64]:
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [kept * kept / n]
-    for _ in range(2, _whole("masks", masks, 2)):
+    for _ in range(2, whole("masks", masks, 2)):
         tau.append(kept * tau[-1] / n)
     return np.array(tau)
 
@@ -398,7 +398,7 @@ def printed_shared_max(n: int, kept: int, masks: int = 5) -> NDArray[np.float64]
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [kept * kept / n]
-    for _ in range(2, _whole("masks", masks, 2)):
+    for _ in range(2, whole("masks", masks, 2)):
         tau.append(kept * tau[-1] / n + 3 * _printed_spread_term(n, kept, tau[-1]))
     return np.array(tau)
 
@@ -433,7 +433,7 @@ def printed_uncovered(n: int, kept: int, masks: int = 5) -> float:
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [float(kept)]
-    for _ in range(1, _whole("masks", masks, 1)):
+    for _ in range(1, whole("masks", masks, 1)):
         tau.append(kept - kept * tau[-1] / n)
     return n - sum(tau)
 
@@ -454,7 +454,7 @@ def printed_covered_max(n: int, kept: int, masks: int = 5) -> float:
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [float(kept)]
-    for _ in range(1, _whole("masks", masks, 1)):
+    for _ in range(1, whole("masks", masks, 1)):
         tau.append(kept - kept * tau[-1] / n + 3 * _printed_spread_term(n, kept, tau[-1]))
     return sum(tau)
 
@@ -549,15 +549,8 @@ def _hypergeometric(n: int, kept: int, marked: NDArray[np.int64], counts: NDArra
 
 
 def _layer(n: int, kept: int, at_least: int = 1) -> tuple[int, int]:
-    n = _whole("n", n, at_least)
-    return n, _whole("kept", kept, 0, n)
-
-
-def _whole(name: str, value: int, low: int, high: int | None = None) -> int:
-    right = f"of at least {low}" if high is None else f"between {low} and {high}"
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < low or (high is not None and value > high):
-        raise UserError(f"{name} is {value!r}: it must be a whole number {right}")
-    return int(value)
+    n = whole("n", n, at_least)
+    return n, whole("kept", kept, 0, n)
 
 
 def _tail(probability: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import streams
-from lib.errors import UserError
+from lib.errors import UserError, whole
 
 SIDE = 3
 PLACES = SIDE * SIDE
@@ -377,8 +377,7 @@ def frequent_patterns(signs: Signs, weights: int, most: int = 9) -> tuple[Signs,
     _check(signs)
     if weights not in range(PLACES + 1):
         raise UserError(f"weights is {weights!r}: it must be a whole number from 0 to {PLACES}")
-    if most < 1:
-        raise UserError(f"most is {most!r}: it must be a whole number of at least 1")
+    whole("most", most, 1)
     kernels = _kernels(signs)
     chosen = kernels[(kernels != 0).sum(axis=1) == weights]
     numbers, counts = np.unique((chosen + 1) @ _BASE_3, return_counts=True)
@@ -454,8 +453,7 @@ def control_masks(signs: Signs, seed: int = 0) -> Signs:
     """
     if not isinstance(signs, np.ndarray) or signs.dtype != np.int8 or signs.ndim < 3 or abs(_extreme(signs)) > 1:
         raise UserError(f"signs is {_describe(signs)}: it should be an int8 array (tickets, units, ...) of -1, 0, 1")
-    if seed < 0:
-        raise UserError(f"seed is {seed!r}: it must be a whole number of at least 0")
+    whole("seed", seed, 0)
     result = np.zeros_like(signs)
     for number, ticket in enumerate(signs):
         rows = ticket.reshape(len(ticket), -1)

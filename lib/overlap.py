@@ -6,7 +6,7 @@ Replicas are ordered by initialisation, then by run: replica = init * runs + run
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.errors import UserError
+from lib.errors import UserError, whole
 
 # Weights in one matrix product: float32 counts exactly up to 2^24, and a block this small stays cheap in memory.
 _BLOCK = 2**18
@@ -261,5 +261,4 @@ def _check_masks(masks: NDArray[np.bool_], what: str) -> None:
 
 def _check_design(inits: int, runs: int) -> None:
     for name, value in (("inits", inits), ("runs", runs)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise UserError(f"{name} is {value!r}: it must be a whole number of at least 1")
+        whole(name, value, 1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from lib.errors import UserError
+from lib.errors import UserError, whole
 
 # Weights that are ranked at once: ranking needs several copies of them.
 _BLOCK = 2**22
@@ -214,9 +214,7 @@ def null_deviation(t: int) -> float:
     ----------
     Kendall and Gibbons, "Rank correlation methods", 5th edition, 1990, chapter 4.
     """
-    if isinstance(t, bool) or not isinstance(t, (int, np.integer)) or t < 2:
-        raise UserError(f"t is {t!r}: it must be a whole number of at least 2")
-    return float(1 / np.sqrt(t - 1))
+    return float(1 / np.sqrt(whole("t", t, 2) - 1))
 
 
 def _centred_ranks(weights: NDArray[np.floating], of: str) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
 from lib import baselines, streams
-from lib.errors import UserError
+from lib.errors import UserError, whole
 
 # Paper B's words for the size of |d|: each up to a bound that it excludes; the last has none.
 EFFECTS = (
@@ -170,7 +170,7 @@ def bootstrap_over_inits(
             raise UserError(
                 f"values_by_init[{init}] is {reprlib.repr(values_by_init[init])}: it should be an array of numbers"
             )
-    repetitions, seed = _whole("repetitions", repetitions, 1), _whole("seed", seed, 0)
+    repetitions, seed = whole("repetitions", repetitions, 1), whole("seed", seed, 0)
     if not 0 < probability < 1:
         raise UserError(f"probability is {probability!r}: it must lie between 0 and 1")
     # The remainder prefers no initialisation by more than 2^-64 of its probability, and needs no rounding.
@@ -243,7 +243,7 @@ def permutation_test_tickets(
         raise UserError(
             f"labels is {reprlib.repr(labels)}: it should name each of the {len(matrix)} tickets by text or number"
         )
-    repetitions, seed = _whole("repetitions", repetitions, 1), _whole("seed", seed, 0)
+    repetitions, seed = whole("repetitions", repetitions, 1), whole("seed", seed, 0)
     if isinstance(first, tuple) and isinstance(second, tuple):
         involved = np.isin(names, np.array([*first, *second]))
         matrix, names = matrix[np.ix_(involved, involved)], names[involved]
@@ -332,9 +332,3 @@ def _check_spread(a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
     # Not by the variance: that of equal numbers need not come out as exactly zero.
     if np.ptp(a) == 0 and np.ptp(b) == 0:
         raise UserError(f"a and b hold nothing but {a[0]:g} and {b[0]:g}: one of them at least should vary")
-
-
-def _whole(name: str, value: int, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise UserError(f"{name} is {value!r}: it must be a whole number of at least {low}")
-    return int(value)
