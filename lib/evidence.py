@@ -6,7 +6,7 @@ verdict in `lib.claims`.
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,16 +150,12 @@ def shared(store: Store, name: str, level: str) -> list[LayerShare]:
     ----------
     Paper A, section 3.2.1 and figure 4a; chance from the exact distribution, not from its equations 3 to 5.
     """
-    masks, experiment = record(store, name, level).masks, find(name)
-    counts = kept_counts(experiment.architecture, experiment.level(level))
     result = []
-    for layer, where in experiment.architecture.weight_slices().items():
-        n, kept = where.stop - where.start, counts[layer]
-        low, high = baselines.shared_interval(n, kept, experiment.runs)
-        values = overlap.shared_by_all(masks[:, where], experiment.inits, experiment.runs).astype(np.float64)
-        expected = baselines.shared_mean(n, kept, experiment.runs)
-        share = 100 / kept
-        result.append(LayerShare(layer, share * values, share * expected, share * low, share * high))
+    for layer, masks, n, kept, inits, runs in _layers(store, name, level):
+        low, high = baselines.shared_interval(n, kept, runs)
+        values, share = overlap.shared_by_all(masks, inits, runs), 100 / kept
+        expected = baselines.shared_mean(n, kept, runs)
+        result.append(LayerShare(layer, share * values.astype(np.float64), share * expected, share * low, share * high))
     return result
 
 
@@ -183,21 +179,24 @@ def unused(store: Store, name: str, level: str, of_coverage: bool = False) -> li
     ----------
     Paper A, section 3.2.2 and figure 4b; chance from the exact distribution, not from its equations 6 and 7.
     """
+    result = []
+    for layer, masks, n, kept, inits, runs in _layers(store, name, level):
+        reach = min(n, runs * kept) if of_coverage else n
+        low, high = baselines.uncovered_interval(n, kept, runs)
+        none = np.array(
+            [baselines.uncovered_mean(n, kept, runs), low, high, *overlap.covered_by_none(masks, inits, runs)]
+        )
+        percent = 100 * (none - (n - reach)) / reach
+        result.append(LayerShare(layer, percent[3:], *percent[:3].tolist()))
+    return result
+
+
+def _layers(store: Store, name: str, level: str) -> Iterator[tuple[str, NDArray[np.bool_], int, int, int, int]]:
+    """Yield of each layer its name, masks, weights and kept weights, and the design: initialisations and runs."""
     masks, experiment = record(store, name, level).masks, find(name)
     counts = kept_counts(experiment.architecture, experiment.level(level))
-    result = []
     for layer, where in experiment.architecture.weight_slices().items():
-        n, kept = where.stop - where.start, counts[layer]
-        reach = min(n, experiment.runs * kept) if of_coverage else n
-
-        def percent(none: Any, n: int = n, reach: int = reach) -> Any:
-            return 100 * (none - (n - reach)) / reach
-
-        low, high = baselines.uncovered_interval(n, kept, experiment.runs)
-        values = overlap.covered_by_none(masks[:, where], experiment.inits, experiment.runs)
-        expected = baselines.uncovered_mean(n, kept, experiment.runs)
-        result.append(LayerShare(layer, percent(values), percent(expected), percent(low), percent(high)))
-    return result
+        yield layer, masks[:, where], where.stop - where.start, counts[layer], experiment.inits, experiment.runs
 
 
 @dataclasses.dataclass(frozen=True)
