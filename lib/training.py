@@ -4,7 +4,8 @@ All replicas of an experiment are one network with grouped convolutions and batc
 their parameters one array of shape (replicas, parameters).  On a CUDA GPU the images lie on the device
 and one step of the whole stack is one captured CUDA graph.  On a CPU each replica is a stack of one,
 trained on one thread, as many at once as there are cores: there a loop over replicas beats grouped
-convolutions, and a replica's bits do not depend on how many others there are.
+convolutions, and a replica's bits do not depend on how many others there are.  Networks without batch
+normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing.
 """
 
 import concurrent.futures
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
+from lib import sparse
 from lib.datasets import Images, channel_statistics
 from lib.errors import UserError
 from lib.experiments import Experiment
@@ -364,6 +366,9 @@ def train_stack(
     start = np.stack([initial_parameters(architecture, int(r) // experiment.runs) for r in replicas])
     label = f"noise/{experiment.name}/{level}/{','.join(str(r) for r in replicas)}"
     seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
+    channels = channel_statistics(images.train) if experiment.scaling == "standardised" else None
+    if engine(experiment, device) == "sparse.c" and len(replicas) == 1:
+        return _train_sparse(experiment, images, level, start[0], masks[0], int(replicas[0]), seed, channels, on_epoch)
     stack = Stack(
         architecture,
         start,
@@ -373,7 +378,7 @@ def train_stack(
         seed,
         device,
         experiment.optimiser,
-        channel_statistics(images.train) if experiment.scaling == "standardised" else None,
+        channels,
     )
 
     def on_device(array: NDArray[np.uint8]) -> torch.Tensor:
@@ -388,6 +393,50 @@ def train_stack(
             on_epoch()
     logits, correct = stack.evaluate(on_device(images.test), on_device(images.test_labels).long())
     return Trained(stack.parameters(), logits, correct, np.stack(losses, axis=1))
+
+
+def engine(experiment: Experiment, device: torch.device | str) -> str:
+    """Return what trains `experiment` on `device`: 'sparse.c' or 'torch'."""
+    compiled = str(device) == "cpu" and sparse.supports(experiment.architecture) and sparse.library() is not None
+    return "sparse.c" if compiled else "torch"
+
+
+def _train_sparse(
+    experiment: Experiment,
+    images: Images,
+    level: int,
+    parameters: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    replica: int,
+    seed: int,
+    channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    on_epoch: Any,
+) -> Trained:
+    """Train one replica through one level, surviving weights only."""
+    momentum, decay = BETAS if experiment.optimiser == "Adam" else (MOMENTUM, 0.0)
+    network = sparse.Replica(
+        experiment.architecture,
+        parameters,
+        mask,
+        experiment.learning_rate,
+        momentum,
+        decay,
+        EPSILON,
+        experiment.noise,
+        seed,
+        channels,
+    )
+    losses = []
+    for epoch in range(experiment.epochs):
+        order = experiment.batch_order(replica, level, epoch, len(images.train))
+        losses.append(network.train_epoch(images.train, images.train_labels, order))
+        if on_epoch is not None:
+            on_epoch()
+    logits = network.evaluate(images.test)
+    correct = int((logits.argmax(axis=1) == images.test_labels).sum())
+    return Trained(
+        network.parameters[None], logits[None, :TEST_LOGITS], np.array([correct]), np.array([losses], np.float32)
+    )
 
 
 def train(
@@ -477,6 +526,7 @@ def train(
                 "wall seconds": round(time.perf_counter() - begin, 1),
                 "device": _device_name(device),
                 "processes": workers if device == "cpu" else 1,
+                "engine": engine(experiment, device),
                 "versions": {
                     "python": platform.python_version(),
                     "torch": torch.__version__,

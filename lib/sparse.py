@@ -1,0 +1,159 @@
+"""Trains one masked replica on one core and touches its surviving weights only: compiles and calls sparse.c.
+
+PyTorch multiplies pruned weights as it does the others; here they cost nothing.  The machine's C compiler makes
+the library the first time it is needed.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.datasets import cache_folder
+from lib.models import Architecture
+
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+
+
+class _Optimiser(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_double) for name in ("rate", "momentum", "decay", "epsilon", "noise")]
+    _fields_ += [("seed", ctypes.c_uint64), ("time", ctypes.c_int64)]
+
+
+def supports(architecture: Architecture) -> bool:
+    """Return whether `architecture` is one that sparse.c can train: convolutions, then dense layers, in a row."""
+    return not any(y.norm or y.source or y.add or y.linear or y.average for y in architecture.layers)
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled library, or None where there is no C compiler or it fails.
+
+    It is compiled for this processor once and kept beside the cached images.
+    """
+    compiler = shutil.which(os.environ.get("CC") or "cc")
+    if compiler is None:
+        return None
+    source = Path(__file__).with_suffix(".c")
+    try:
+        about = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+        about += subprocess.run([compiler, "-march=native", "-Q", "--help=target"], capture_output=True).stdout
+        key = hashlib.sha256(source.read_bytes() + about + repr(_FLAGS).encode()).hexdigest()[:16]
+        place = cache_folder() / f"sparse-{key}.so"
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+                made = Path(folder) / "sparse.so"
+                subprocess.run([compiler, *_FLAGS, "-o", made, source, "-lm"], capture_output=True, check=True)
+                os.replace(made, place)
+        return ctypes.CDLL(str(place))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class Replica:
+    """One network that is trained epoch by epoch.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        One that `supports` accepts.
+    parameters : float32 array, shape (parameter_count,)
+        Initial parameters, before masking.
+    mask : bool array, shape (weight_count,)
+    learning_rate, momentum, decay, epsilon : float
+        Of Adam: betas `momentum` and `decay`; of SGD with momentum where `decay` is 0.
+    noise : float
+        Relative uniform noise on every gradient; 0 for none.
+    seed : int
+        Of that noise.
+    channels : pair of float arrays, shape (channels,), optional
+        Mean and standard deviation of every channel, to standardise the pixels; they are divided by 255 if not given.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        parameters: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        learning_rate: float,
+        momentum: float,
+        decay: float,
+        epsilon: float,
+        noise: float = 0.0,
+        seed: int = 0,
+        channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    ) -> None:
+        compiled = library()
+        if compiled is None or not supports(architecture):
+            raise ValueError(f"{architecture.name} cannot be trained by sparse.c on this machine")
+        self._library = compiled
+        self.parameters = np.array(parameters, np.float32)
+        self.parameters[: len(mask)] *= mask
+        self._first, self._second = np.zeros_like(self.parameters), np.zeros_like(self.parameters)
+        self._mask = np.ascontiguousarray(mask, np.uint8)
+        self._optimiser = _Optimiser(learning_rate, momentum, decay, epsilon, noise, seed, 0)
+        self._classes = architecture.layers[-1].shape[0]
+        self._shape = np.array(architecture.input_shape, np.int64)
+        weights, biases = architecture.weight_slices(), architecture.bias_slices()
+        self._layers = np.array(
+            [
+                [*(*y.shape, 0, 0)[:4], y.stride, y.padding, y.pool, weights[y.name].start, biases[y.name].start]
+                for y in architecture.layers
+            ],
+            np.int64,
+        )
+        means, deviations = channels or (np.zeros(self._shape[0]), np.full(self._shape[0], 255.0))
+        self._channels = np.stack([means, 1 / np.asarray(deviations)], axis=1).astype(np.float32)
+
+    def train_epoch(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], order: NDArray[np.int64]) -> float:
+        """Train one epoch; return the mean loss.
+
+        Parameters
+        ----------
+        images : uint8 array, shape (n, channels, height, width)
+        labels : uint8 array, shape (n,)
+        order : int64 array, shape (steps, batch)
+        """
+        steps, batch = order.shape
+        loss = ctypes.c_double()
+        self._call(
+            self._library.train_epoch,
+            ctypes.c_int64(len(self.parameters)),
+            self.parameters,
+            self._first,
+            self._second,
+            np.ascontiguousarray(images),
+            np.ascontiguousarray(labels, np.uint8),
+            np.ascontiguousarray(order, np.int64),
+            ctypes.c_int64(steps),
+            ctypes.c_int64(batch),
+            ctypes.byref(self._optimiser),
+            ctypes.byref(loss),
+        )
+        self._optimiser.time += steps
+        return loss.value
+
+    def evaluate(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the logits of every image, shape (n, classes)."""
+        logits = np.empty((len(images), self._classes), np.float32)
+        self._call(
+            self._library.evaluate, self.parameters, np.ascontiguousarray(images), ctypes.c_int64(len(images)), logits
+        )
+        return logits
+
+    def _call(self, function: Callable[..., int], *arguments: object) -> None:
+        arrays = (self._layers, self._shape, self._channels, self._mask)
+        pointers = [
+            a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in (*arrays, *arguments)
+        ]
+        if function(ctypes.c_int64(len(self._layers)), *pointers):
+            raise MemoryError("not enough memory to train this network")
