@@ -13,8 +13,10 @@
 #include <string.h>
 
 #define WIDTH 16 /* floats of a vector */
-#define PARTS 4  /* vectors of a batch */
+#define PARTS 2  /* vectors of a block of images */
 #define LANES (WIDTH * PARTS)
+#define SKEW 5 /* vectors between channels, so that the same pixel of all channels does not share one cache set */
+#define ROW (8 / PARTS) /* neighbouring outputs that are computed together: eight sums fill the pipeline */
 
 typedef float vec __attribute__((vector_size(WIDTH * 4)));
 typedef int32_t ivec __attribute__((vector_size(WIDTH * 4)));
@@ -31,8 +33,8 @@ typedef struct {
     int32_t weight, offset;
 } Tap;
 
-/* Taps of every output channel, by row of the kernel: those of row r of channel o are
-   taps[start[o * rows + r]] to taps[start[o * rows + r + 1]]. */
+/* Taps by output channel o, then row r of the kernel; on the way back also by its column c. Those of (o, r) are
+   taps[start[o * rows + r]] to taps[start[o * rows + r + 1]]; on the way back those of (o, r, c) have a start each. */
 typedef struct {
     Tap *taps;
     int32_t *start;
@@ -41,14 +43,17 @@ typedef struct {
 typedef struct {
     Spec spec;
     int64_t in_y, in_x;     /* input, padding included */
-    int64_t lay_y, lay_x;   /* the same as the layer before sees it: before it was flattened */
     int64_t out_y, out_x;   /* before pooling */
     int64_t next_y, next_x; /* after pooling */
-    int64_t back_y, back_x; /* gradient of the output, dilated by the stride, with a border as wide as the kernel */
+    /* Gradient of the output. For the way back it is dilated by the stride and has a border as wide as the kernel; the
+       first layer needs none of this, and its gradient takes the output's place. */
+    int64_t back_y, back_x, dilation, border;
+    int64_t in_plane, back_plane; /* vectors from one channel to the next, a few more than it holds: see SKEW */
+    int64_t lay_plane, lay_x;     /* the input as the layer before sees it, which a dense layer flattens */
     Taps forward, backward;
     vec *input;    /* (channels, in_y, in_x, PARTS) */
     vec *output;   /* (filters, out_y, out_x, PARTS), before pooling and ReLU */
-    vec *gradient; /* (filters, back_y, back_x, PARTS), of output */
+    vec *gradient; /* (filters, back_y, back_x, PARTS) */
     vec *pooled;   /* (filters, next_y, next_x, PARTS): gradient after pooling and ReLU */
 } Layer;
 
@@ -64,26 +69,43 @@ static void *zeros(int64_t bytes) {
     return memset(memory, 0, bytes);
 }
 
-static int make_taps(Taps *t, const Layer *y, const uint8_t *mask, int backward) {
+static int make_forward(Taps *t, const Layer *y, const uint8_t *mask) {
     const Spec *s = &y->spec;
-    int64_t outputs = backward ? s->channels : s->filters, inputs = backward ? s->filters : s->channels;
-    int64_t rows = backward ? y->back_y : y->in_y, columns = backward ? y->back_x : y->in_x, n = 0;
+    int64_t n = 0, w = 0;
     t->taps = malloc(sizeof(Tap) * (s->filters * s->channels * s->size_y * s->size_x + 1));
-    t->start = malloc(sizeof(int32_t) * (outputs * s->size_y + 1));
+    t->start = malloc(sizeof(int32_t) * (s->filters * s->size_y + 1));
     if (!t->taps || !t->start) return -1;
-    for (int64_t o = 0; o < outputs; o++)
+    for (int64_t f = 0; f < s->filters; f++)
         for (int64_t r = 0; r < s->size_y; r++) {
-            t->start[o * s->size_y + r] = n;
-            for (int64_t i = 0; i < inputs; i++)
+            t->start[f * s->size_y + r] = n;
+            for (int64_t ch = 0; ch < s->channels; ch++)
                 for (int64_t c = 0; c < s->size_x; c++) {
-                    /* The way back turns the kernel around. */
-                    int64_t f = backward ? i : o, ch = backward ? o : i;
-                    int64_t dy = backward ? s->size_y - 1 - r : r, dx = backward ? s->size_x - 1 - c : c;
-                    int64_t w = s->weights + ((f * s->channels + ch) * s->size_y + dy) * s->size_x + dx;
-                    if (mask[w]) t->taps[n++] = (Tap){w, (i * rows + r) * columns + c};
+                    w = s->weights + ((f * s->channels + ch) * s->size_y + r) * s->size_x + c;
+                    if (mask[w]) t->taps[n++] = (Tap){w, ch * y->in_plane + (r * y->in_x + c) * PARTS};
                 }
         }
-    t->start[outputs * s->size_y] = n;
+    t->start[s->filters * s->size_y] = n;
+    return 0;
+}
+
+static int make_backward(Taps *t, const Layer *y, const uint8_t *mask) {
+    const Spec *s = &y->spec;
+    int64_t n = 0, w = 0, k = 0;
+    t->taps = malloc(sizeof(Tap) * (s->filters * s->channels * s->size_y * s->size_x + 1));
+    t->start = malloc(sizeof(int32_t) * (s->channels * s->size_y * s->size_x + 1));
+    if (!t->taps || !t->start) return -1;
+    for (int64_t ch = 0; ch < s->channels; ch++)
+        for (int64_t r = 0; r < s->size_y; r++)
+            for (int64_t c = 0; c < s->size_x; c++) {
+                t->start[k++] = n;
+                for (int64_t f = 0; f < s->filters; f++) {
+                    /* The kernel is turned around. */
+                    w = ((f * s->channels + ch) * s->size_y + s->size_y - 1 - r) * s->size_x + s->size_x - 1 - c;
+                    w += s->weights;
+                    if (mask[w]) t->taps[n++] = (Tap){w, f * y->back_plane + (r * y->back_x + c) * PARTS};
+                }
+            }
+    t->start[k] = n;
     return 0;
 }
 
@@ -91,7 +113,8 @@ static void release(Net *net) {
     for (int64_t k = 0; net->layers && k < net->count; k++) {
         Layer *y = net->layers + k;
         free(y->forward.taps), free(y->forward.start), free(y->backward.taps), free(y->backward.start);
-        free(y->input), free(y->output), free(y->gradient), free(y->pooled);
+        free(y->input), free(y->output), free(y->pooled);
+        if (k) free(y->gradient);
     }
     free(net->layers);
 }
@@ -104,87 +127,105 @@ static int prepare(Net *net, int64_t count, const Spec *specs, const int64_t *im
         Layer *y = net->layers + k;
         Spec *s = &y->spec;
         *s = specs[k];
-        y->lay_y = y->in_y = height + 2 * s->padding, y->lay_x = y->in_x = width + 2 * s->padding;
-        if (s->size_y == 0) s->size_y = s->size_x = y->in_y = y->in_x = 1; /* dense */
+        y->in_y = height + 2 * s->padding, y->in_x = width + 2 * s->padding, y->lay_x = y->in_x;
+        y->in_plane = y->lay_plane = y->in_y * y->in_x * PARTS + SKEW;
+        if (s->size_y == 0) { /* dense */
+            y->lay_plane = height * width * PARTS, y->in_plane = PARTS;
+            s->size_y = s->size_x = y->in_y = y->in_x = 1;
+        }
         y->out_y = (y->in_y - s->size_y) / s->stride + 1, y->out_x = (y->in_x - s->size_x) / s->stride + 1;
         y->next_y = height = s->pool ? y->out_y / 2 : y->out_y;
         y->next_x = width = s->pool ? y->out_x / 2 : y->out_x;
-        y->back_y = y->in_y + s->size_y - 1, y->back_x = y->in_x + s->size_x - 1;
-        y->input = zeros(s->channels * y->in_y * y->in_x * vectors);
+        y->back_y = k ? y->in_y + s->size_y - 1 : y->out_y, y->back_x = k ? y->in_x + s->size_x - 1 : y->out_x;
+        y->dilation = k ? s->stride : 1, y->border = k ? (s->size_y - 1) * y->back_x + s->size_x - 1 : 0;
+        y->back_plane = y->back_y * y->back_x * PARTS + (k ? SKEW : 0);
+        y->input = zeros(s->channels * y->in_plane * (int64_t)sizeof(vec));
         y->output = zeros(s->filters * y->out_y * y->out_x * vectors);
-        y->gradient = zeros(s->filters * y->back_y * y->back_x * vectors);
+        y->gradient = k ? zeros(s->filters * y->back_plane * (int64_t)sizeof(vec)) : y->output;
         y->pooled = zeros(s->filters * y->next_y * y->next_x * vectors);
         if (!y->input || !y->output || !y->gradient || !y->pooled) return -1;
-        if (make_taps(&y->forward, y, mask, 0) || make_taps(&y->backward, y, mask, 1)) return -1;
+        if (make_forward(&y->forward, y, mask) || (k && make_backward(&y->backward, y, mask))) return -1;
     }
     return 0;
 }
 
-/* Sum the taps of output channel o for `positions` neighbours in a row (1 or 2), `step` apart in the input. */
+/* Add the taps times what they meet, for `positions` neighbours in a row (ROW or 1) that lie `step` apart in the input. */
 static inline __attribute__((always_inline)) void gather(
-    const Tap *tap, const Tap *end, const float *weights, const vec *in, int64_t step, int positions, vec sum[2][PARTS]) {
-    vec odd[PARTS] = {};
-    if (positions == 1) /* two taps at once, for enough independent sums */
-        for (; tap + 1 < end; tap += 2)
-            for (int p = 0; p < PARTS; p++) {
-                sum[0][p] += weights[tap[0].weight] * in[(int64_t)tap[0].offset * PARTS + p];
-                odd[p] += weights[tap[1].weight] * in[(int64_t)tap[1].offset * PARTS + p];
-            }
-    for (int p = 0; p < PARTS; p++) sum[0][p] += odd[p];
+    const Tap *tap, const Tap *end, const float *weights, const vec *in, int64_t step, int positions, vec sum[ROW][PARTS]) {
+    if (positions == 1) { /* ROW taps at once, for as many independent sums */
+        vec part[ROW][PARTS] = {};
+        for (; tap + ROW <= end; tap += ROW)
+            for (int q = 0; q < ROW; q++)
+                for (int p = 0; p < PARTS; p++)
+                    part[q][p] += weights[tap[q].weight] * in[tap[q].offset + p];
+        for (int q = 0; q < ROW; q++)
+            for (int p = 0; p < PARTS; p++) sum[0][p] += part[q][p];
+    }
     for (; tap < end; tap++) {
         vec w = weights[tap->weight] - (vec){};
-        const vec *x = in + (int64_t)tap->offset * PARTS;
+        const vec *x = in + tap->offset;
         for (int q = 0; q < positions; q++)
             for (int p = 0; p < PARTS; p++) sum[q][p] += w * x[q * step * PARTS + p];
     }
 }
 
-static void convolve(Layer *y, const float *weights) {
+static inline __attribute__((always_inline)) void convolve_at(
+    const Layer *y, const float *weights, int64_t r, int64_t c, int positions) {
     const Spec *s = &y->spec;
-    for (int64_t r = 0; r < y->out_y; r++)
-        for (int64_t c = 0; c < y->out_x; c += 2) {
-            int two = c + 1 < y->out_x;
-            const vec *in = y->input + (r * s->stride * y->in_x + c * s->stride) * PARTS;
-            for (int64_t f = 0; f < s->filters; f++) {
-                const Tap *tap = y->forward.taps + y->forward.start[f * s->size_y];
-                const Tap *end = y->forward.taps + y->forward.start[(f + 1) * s->size_y];
-                vec sum[2][PARTS], *out = y->output + ((f * y->out_y + r) * y->out_x + c) * PARTS;
-                for (int q = 0; q < 2; q++)
-                    for (int p = 0; p < PARTS; p++) sum[q][p] = weights[s->biases + f] - (vec){};
-                if (two)
-                    gather(tap, end, weights, in, s->stride, 2, sum);
-                else
-                    gather(tap, end, weights, in, s->stride, 1, sum);
-                for (int q = 0; q < 1 + two; q++)
-                    for (int p = 0; p < PARTS; p++) out[q * PARTS + p] = sum[q][p];
-            }
-        }
+    const vec *in = y->input + (r * y->in_x + c) * s->stride * PARTS;
+    for (int64_t f = 0; f < s->filters; f++) {
+        const int32_t *start = y->forward.start + f * s->size_y;
+        vec sum[ROW][PARTS], *out = y->output + ((f * y->out_y + r) * y->out_x + c) * PARTS;
+        for (int q = 0; q < positions; q++)
+            for (int p = 0; p < PARTS; p++) sum[q][p] = weights[s->biases + f] - (vec){};
+        gather(y->forward.taps + start[0], y->forward.taps + start[s->size_y], weights, in, s->stride, positions, sum);
+        for (int q = 0; q < positions; q++)
+            for (int p = 0; p < PARTS; p++) out[q * PARTS + p] = sum[q][p];
+    }
 }
 
-/* Gradient of the layer's input, padding left out, written where `pooled` of the layer before lies. */
-static void convolve_back(const Layer *y, const float *weights, vec *result) {
+static void convolve(const Layer *y, const float *weights) {
+    for (int64_t r = 0; r < y->out_y; r++) {
+        int64_t c = 0;
+        for (; c + ROW <= y->out_x; c += ROW) convolve_at(y, weights, r, c, ROW);
+        for (; c < y->out_x; c++) convolve_at(y, weights, r, c, 1);
+    }
+}
+
+static inline __attribute__((always_inline)) void convolve_back_at(
+    const Layer *y, const float *weights, vec *result, int64_t r, int64_t c, int positions) {
     const Spec *s = &y->spec;
     int64_t height = y->in_y - 2 * s->padding, width = y->in_x - 2 * s->padding;
-    int64_t last = (y->out_y - 1) * s->stride;
+    int64_t top = r + s->padding, left = c + s->padding;
+    /* Rows and columns of the kernel that meet the gradient at one position at least, not its border at all. */
+    int64_t from_y = s->size_y - 1 - top, to_y = from_y + 1 + (y->out_y - 1) * s->stride;
+    int64_t from_x = s->size_x - left - positions, to_x = s->size_x - left + (y->out_x - 1) * s->stride;
+    from_y = from_y < 0 ? 0 : from_y, to_y = to_y > s->size_y ? s->size_y : to_y;
+    from_x = from_x < 0 ? 0 : from_x, to_x = to_x > s->size_x ? s->size_x : to_x;
+    int whole = from_x == 0 && to_x == s->size_x;
+    const vec *in = y->gradient + (top * y->back_x + left) * PARTS;
+    for (int64_t ch = 0; ch < s->channels; ch++) {
+        const Tap *taps = y->backward.taps;
+        const int32_t *start = y->backward.start + ch * s->size_y * s->size_x;
+        vec sum[ROW][PARTS] = {}, *out = result + ((ch * height + r) * width + c) * PARTS;
+        if (whole && from_y < to_y)
+            gather(taps + start[from_y * s->size_x], taps + start[to_y * s->size_x], weights, in, 1, positions, sum);
+        else if (from_x < to_x)
+            for (int64_t k = from_y; k < to_y; k++)
+                gather(
+                    taps + start[k * s->size_x + from_x], taps + start[k * s->size_x + to_x], weights, in, 1, positions, sum);
+        for (int q = 0; q < positions; q++)
+            for (int p = 0; p < PARTS; p++) out[q * PARTS + p] = sum[q][p];
+    }
+}
+
+/* Gradient of the layer's input, padding left out, shape (channels, height, width, PARTS). */
+static void convolve_back(const Layer *y, const float *weights, vec *result) {
+    int64_t height = y->in_y - 2 * y->spec.padding, width = y->in_x - 2 * y->spec.padding;
     for (int64_t r = 0; r < height; r++) {
-        /* Rows of the kernel that meet the gradient, not its border. */
-        int64_t top = r + s->padding, from = s->size_y - 1 - top, to = last + s->size_y - top;
-        from = from < 0 ? 0 : from, to = to > s->size_y ? s->size_y : to, to = to < from ? from : to;
-        for (int64_t c = 0; c < width; c += 2) {
-            int two = c + 1 < width;
-            const vec *in = y->gradient + (top * y->back_x + c + s->padding) * PARTS;
-            for (int64_t ch = 0; ch < s->channels; ch++) {
-                const Tap *tap = y->backward.taps + y->backward.start[ch * s->size_y + from];
-                const Tap *end = y->backward.taps + y->backward.start[ch * s->size_y + to];
-                vec sum[2][PARTS] = {}, *out = result + ((ch * height + r) * width + c) * PARTS;
-                if (two)
-                    gather(tap, end, weights, in, 1, 2, sum);
-                else
-                    gather(tap, end, weights, in, 1, 1, sum);
-                for (int q = 0; q < 1 + two; q++)
-                    for (int p = 0; p < PARTS; p++) out[q * PARTS + p] = sum[q][p];
-            }
-        }
+        int64_t c = 0;
+        for (; c + ROW <= width; c += ROW) convolve_back_at(y, weights, result, r, c, ROW);
+        for (; c < width; c++) convolve_back_at(y, weights, result, r, c, 1);
     }
 }
 
@@ -200,51 +241,67 @@ static float total(vec v) {
 /* Gradients of n weights of one row of one kernel at the columns dx. */
 static inline __attribute__((always_inline)) void row_gradient(
     const Layer *y, const vec *in, const vec *back, const int64_t *dx, int n, float *gradient) {
-    const Spec *s = &y->spec;
-    vec sum[8] = {};
+    int64_t stride = y->spec.stride, dilation = y->dilation;
+    vec sum[5][PARTS] = {};
     for (int64_t r = 0; r < y->out_y; r++) {
-        const vec *x = in + r * s->stride * y->in_x * PARTS;
-        const vec *g = back + r * s->stride * y->back_x * PARTS;
-        for (int64_t c = 0; c < y->out_x * s->stride * PARTS; c += s->stride * PARTS)
+        const vec *x = in + r * stride * y->in_x * PARTS;
+        const vec *g = back + r * dilation * y->back_x * PARTS;
+        for (int64_t c = 0; c < y->out_x; c++, x += stride * PARTS, g += dilation * PARTS)
             for (int p = 0; p < PARTS; p++)
-                for (int k = 0; k < n; k++) sum[k] += g[c + p] * x[c + dx[k] + p];
+                for (int k = 0; k < n; k++) sum[k][p] += g[p] * x[dx[k] * PARTS + p];
     }
-    for (int k = 0; k < n; k++) gradient[dx[k] / PARTS] += total(sum[k]);
+    for (int k = 0; k < n; k++) {
+        for (int p = 1; p < PARTS; p++) sum[k][0] += sum[k][p];
+        gradient[dx[k]] += total(sum[k][0]);
+    }
+}
+
+static void kernel_gradient(const Layer *y, int64_t f, const vec *back, float *gradient) {
+    const Spec *s = &y->spec;
+    int32_t k = y->forward.start[f * s->size_y], end = y->forward.start[(f + 1) * s->size_y];
+    while (k < end) {
+        /* Up to five weights of one row, whose input lies together. */
+        int64_t w = y->forward.taps[k].weight, dx[5] = {};
+        const vec *in = y->input + y->forward.taps[k].offset;
+        int64_t left = s->size_x - (w - s->weights) % s->size_x;
+        int n = 0;
+        for (; n < 5 && k < end && y->forward.taps[k].weight - w < left && y->forward.taps[k].weight >= w; n++, k++)
+            dx[n] = y->forward.taps[k].weight - w;
+        switch (n) {
+        case 1: row_gradient(y, in, back, dx, 1, gradient + w); break;
+        case 2: row_gradient(y, in, back, dx, 2, gradient + w); break;
+        case 3: row_gradient(y, in, back, dx, 3, gradient + w); break;
+        case 4: row_gradient(y, in, back, dx, 4, gradient + w); break;
+        case 5: row_gradient(y, in, back, dx, 5, gradient + w); break;
+        }
+    }
+}
+
+static void unit_gradient(const Layer *y, int64_t f, const vec *back, float *gradient) {
+    const Tap *tap = y->forward.taps + y->forward.start[f], *end = y->forward.taps + y->forward.start[f + 1];
+    vec g[PARTS];
+    memcpy(g, back, sizeof g);
+    for (; tap < end; tap++) {
+        const vec *x = y->input + tap->offset;
+        vec sum = g[0] * x[0];
+        for (int p = 1; p < PARTS; p++) sum += g[p] * x[p];
+        gradient[tap->weight] += total(sum);
+    }
 }
 
 static void weight_gradient(const Layer *y, float *gradient) {
     const Spec *s = &y->spec;
-    int64_t border = (s->size_y - 1) * y->back_x + s->size_x - 1;
     for (int64_t f = 0; f < s->filters; f++) {
-        const vec *back = y->gradient + (f * y->back_y * y->back_x + border) * PARTS;
+        const vec *back = y->gradient + f * y->back_plane + y->border * PARTS;
         vec bias = {};
         for (int64_t r = 0; r < y->out_y; r++)
             for (int64_t c = 0; c < y->out_x; c++)
-                for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * s->stride * PARTS + p];
+                for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * y->dilation * PARTS + p];
         gradient[s->biases + f] += total(bias);
-        for (int64_t r = 0; r < s->size_y; r++) {
-            int32_t k = y->forward.start[f * s->size_y + r], end = y->forward.start[f * s->size_y + r + 1];
-            while (k < end) {
-                /* Up to five neighbours of one row, whose input lies together. */
-                int64_t w = y->forward.taps[k].weight, within = (w - s->weights) % s->size_x;
-                int64_t at = y->forward.taps[k].offset - within, dx[5];
-                int n = 0;
-                for (; n < 5 && k < end; n++, k++) {
-                    int64_t column = y->forward.taps[k].weight - (w - within);
-                    if (column >= s->size_x) break;
-                    dx[n] = column * PARTS;
-                }
-                const vec *in = y->input + at * PARTS;
-                float *row = gradient + w - within;
-                switch (n) {
-                case 1: row_gradient(y, in, back, dx, 1, row); break;
-                case 2: row_gradient(y, in, back, dx, 2, row); break;
-                case 3: row_gradient(y, in, back, dx, 3, row); break;
-                case 4: row_gradient(y, in, back, dx, 4, row); break;
-                case 5: row_gradient(y, in, back, dx, 5, row); break;
-                }
-            }
-        }
+        if (y->in_y == 1 && y->in_x == 1)
+            unit_gradient(y, f, back, gradient);
+        else
+            kernel_gradient(y, f, back, gradient);
     }
 }
 
@@ -261,7 +318,7 @@ static void activate(const Layer *y, Layer *next) {
     int64_t padding = next->spec.padding;
     for (int64_t f = 0; f < s->filters; f++)
         for (int64_t r = 0; r < y->next_y; r++) {
-            vec *to = next->input + ((f * next->lay_y + r + padding) * next->lay_x + padding) * PARTS;
+            vec *to = next->input + f * next->lay_plane + ((r + padding) * next->lay_x + padding) * PARTS;
             int64_t step = s->pool ? 2 : 1, row = y->out_x * PARTS;
             const vec *z = y->output + (f * y->out_y + r * step) * row;
             for (int64_t c = 0; c < y->next_x; c++, z += step * PARTS)
@@ -276,13 +333,13 @@ static void activate(const Layer *y, Layer *next) {
 /* From the gradient after pooling and ReLU to the gradient before. Of equal maxima the first gets it. */
 static void activate_back(Layer *y) {
     const Spec *s = &y->spec;
-    int64_t border = (s->size_y - 1) * y->back_x + s->size_x - 1, down = s->stride * y->back_x * PARTS;
+    int64_t right = y->dilation * PARTS, down = right * y->back_x;
     for (int64_t f = 0; f < s->filters; f++)
         for (int64_t r = 0; r < y->next_y; r++) {
-            int64_t step = s->pool ? 2 : 1, row = y->out_x * PARTS, right = s->stride * PARTS;
+            int64_t step = s->pool ? 2 : 1, row = y->out_x * PARTS;
             const vec *from = y->pooled + (f * y->next_y + r) * y->next_x * PARTS;
             const vec *z = y->output + (f * y->out_y + r * step) * row;
-            vec *to = y->gradient + (f * y->back_y * y->back_x + border) * PARTS + r * step * down;
+            vec *to = y->gradient + f * y->back_plane + y->border * PARTS + r * step * down;
             for (int64_t c = 0; c < y->next_x; c++, z += step * PARTS, to += step * right, from += PARTS)
                 for (int p = 0; p < PARTS; p++) {
                     vec g = from[p];
@@ -310,7 +367,7 @@ static void load(Layer *y, const uint8_t *images, const int64_t *chosen, int64_t
     for (int64_t ch = 0; ch < shape[0]; ch++) {
         float mean = channels[2 * ch], scale = channels[2 * ch + 1];
         for (int64_t r = 0; r < shape[1]; r++) {
-            float *to = (float *)(y->input + ((ch * y->in_y + r + padding) * y->in_x + padding) * PARTS);
+            float *to = (float *)(y->input + ch * y->lay_plane + ((r + padding) * y->lay_x + padding) * PARTS);
             int64_t at = ch * pixels + r * shape[2];
             for (int64_t c = 0; c < shape[2]; c++, to += LANES)
                 for (int64_t i = 0; i < LANES; i++) to[i] = (from[i][at + c] - mean) * scale;
@@ -329,8 +386,8 @@ static void forward(Net *net, const float *parameters) {
 static double loss(Net *net, const uint8_t *labels, const int64_t *chosen, int64_t n, int64_t batch) {
     Layer *y = net->layers + net->count - 1;
     const float *logits = (const float *)y->output;
-    float *gradient = (float *)(y->gradient + ((y->spec.size_y - 1) * y->back_x + y->spec.size_x - 1) * PARTS);
-    int64_t apart = y->back_y * y->back_x * LANES;
+    float *gradient = (float *)(y->gradient + y->border * PARTS);
+    int64_t apart = y->back_plane * WIDTH;
     double sum = 0;
     for (int64_t i = 0; i < LANES; i++) {
         float top = logits[i], all = 0, e[256];
