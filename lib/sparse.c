@@ -15,6 +15,7 @@
 #define WIDTH 16 /* floats of a vector */
 #define PARTS 2  /* vectors of a block of images */
 #define LANES (WIDTH * PARTS)
+#define CACHE 6144 /* bytes of the gradient's rows that are worked on at once */
 #define SKEW 5 /* vectors between channels, so that the same pixel of all channels does not share one cache set */
 #define ROW (8 / PARTS) /* neighbouring outputs that are computed together: eight sums fill the pipeline */
 
@@ -240,10 +241,10 @@ static float total(vec v) {
 
 /* Gradients of n weights of one row of one kernel at the columns dx. */
 static inline __attribute__((always_inline)) void row_gradient(
-    const Layer *y, const vec *in, const vec *back, const int64_t *dx, int n, float *gradient) {
+    const Layer *y, int64_t rows, const vec *in, const vec *back, const int64_t *dx, int n, float *gradient) {
     int64_t stride = y->spec.stride, dilation = y->dilation;
     vec sum[5][PARTS] = {};
-    for (int64_t r = 0; r < y->out_y; r++) {
+    for (int64_t r = 0; r < rows; r++) {
         const vec *x = in + r * stride * y->in_x * PARTS;
         const vec *g = back + r * dilation * y->back_x * PARTS;
         for (int64_t c = 0; c < y->out_x; c++, x += stride * PARTS, g += dilation * PARTS)
@@ -256,23 +257,24 @@ static inline __attribute__((always_inline)) void row_gradient(
     }
 }
 
-static void kernel_gradient(const Layer *y, int64_t f, const vec *back, float *gradient) {
+/* From some rows of the gradient of filter f. */
+static void kernel_gradient(const Layer *y, int64_t f, int64_t first, int64_t rows, const vec *back, float *gradient) {
     const Spec *s = &y->spec;
     int32_t k = y->forward.start[f * s->size_y], end = y->forward.start[(f + 1) * s->size_y];
     while (k < end) {
         /* Up to five weights of one row, whose input lies together. */
         int64_t w = y->forward.taps[k].weight, dx[5] = {};
-        const vec *in = y->input + y->forward.taps[k].offset;
+        const vec *in = y->input + y->forward.taps[k].offset + first * s->stride * y->in_x * PARTS;
         int64_t left = s->size_x - (w - s->weights) % s->size_x;
         int n = 0;
         for (; n < 5 && k < end && y->forward.taps[k].weight - w < left && y->forward.taps[k].weight >= w; n++, k++)
             dx[n] = y->forward.taps[k].weight - w;
         switch (n) {
-        case 1: row_gradient(y, in, back, dx, 1, gradient + w); break;
-        case 2: row_gradient(y, in, back, dx, 2, gradient + w); break;
-        case 3: row_gradient(y, in, back, dx, 3, gradient + w); break;
-        case 4: row_gradient(y, in, back, dx, 4, gradient + w); break;
-        case 5: row_gradient(y, in, back, dx, 5, gradient + w); break;
+        case 1: row_gradient(y, rows, in, back, dx, 1, gradient + w); break;
+        case 2: row_gradient(y, rows, in, back, dx, 2, gradient + w); break;
+        case 3: row_gradient(y, rows, in, back, dx, 3, gradient + w); break;
+        case 4: row_gradient(y, rows, in, back, dx, 4, gradient + w); break;
+        case 5: row_gradient(y, rows, in, back, dx, 5, gradient + w); break;
         }
     }
 }
@@ -291,17 +293,22 @@ static void unit_gradient(const Layer *y, int64_t f, const vec *back, float *gra
 
 static void weight_gradient(const Layer *y, float *gradient) {
     const Spec *s = &y->spec;
-    for (int64_t f = 0; f < s->filters; f++) {
-        const vec *back = y->gradient + f * y->back_plane + y->border * PARTS;
-        vec bias = {};
-        for (int64_t r = 0; r < y->out_y; r++)
-            for (int64_t c = 0; c < y->out_x; c++)
-                for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * y->dilation * PARTS + p];
-        gradient[s->biases + f] += total(bias);
-        if (y->in_y == 1 && y->in_x == 1)
-            unit_gradient(y, f, back, gradient);
-        else
-            kernel_gradient(y, f, back, gradient);
+    /* So many rows at once that they stay in the fastest cache while all weights of a filter meet them. */
+    int64_t rows = CACHE / (y->out_x * PARTS * (int64_t)sizeof(vec)) + 1;
+    for (int64_t first = 0; first < y->out_y; first += rows) {
+        if (rows > y->out_y - first) rows = y->out_y - first;
+        for (int64_t f = 0; f < s->filters; f++) {
+            const vec *back = y->gradient + f * y->back_plane + (y->border + first * y->dilation * y->back_x) * PARTS;
+            vec bias = {};
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t c = 0; c < y->out_x; c++)
+                    for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * y->dilation * PARTS + p];
+            gradient[s->biases + f] += total(bias);
+            if (y->in_y == 1 && y->in_x == 1)
+                unit_gradient(y, f, back, gradient);
+            else
+                kernel_gradient(y, f, first, rows, back, gradient);
+        }
     }
 }
 
@@ -330,11 +337,13 @@ static void activate(const Layer *y, Layer *next) {
         }
 }
 
-/* From the gradient after pooling and ReLU to the gradient before. Of equal maxima the first gets it. */
+/* From the gradient after pooling and ReLU to the gradient before. Of equal maxima the first gets it; what pooling leaves
+   over at the edge gets none. */
 static void activate_back(Layer *y) {
     const Spec *s = &y->spec;
     int64_t right = y->dilation * PARTS, down = right * y->back_x;
-    for (int64_t f = 0; f < s->filters; f++)
+    int64_t used_y = s->pool ? y->out_y & ~1 : y->out_y, used_x = s->pool ? y->out_x & ~1 : y->out_x;
+    for (int64_t f = 0; f < s->filters; f++) {
         for (int64_t r = 0; r < y->next_y; r++) {
             int64_t step = s->pool ? 2 : 1, row = y->out_x * PARTS;
             const vec *from = y->pooled + (f * y->next_y + r) * y->next_x * PARTS;
@@ -357,6 +366,11 @@ static void activate_back(Layer *y) {
                     to[p + down + right] = keep(~(is_a | is_b | is_m), g);
                 }
         }
+        vec *edge = y->gradient + f * y->back_plane + y->border * PARTS;
+        for (int64_t r = 0; r < y->out_y; r++)
+            for (int64_t c = r < used_y ? used_x : 0; c < y->out_x; c++)
+                for (int p = 0; p < PARTS; p++) edge[r * down + c * right + p] = (vec){};
+    }
 }
 
 /* Lay up to LANES images side by side; those that are missing are black. */

@@ -16,3 +16,13 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "notebooks" / "a").mkdir(parents=True)
     (tmp_path / "book").mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Everything in double precision, so that two ways to compute the same differ by hardly anything."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -1,0 +1,204 @@
+"""The trainer in C against single networks of torch.nn in double precision, and its own promises."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import TINY, made_images, tiny_experiment
+from reference import SAME, chain, random_masks, reference
+
+from lib import sparse, training
+from lib.models import Architecture, Layer, initial_parameters, lenet, resnet18
+
+pytestmark = pytest.mark.skipif(sparse.library() is None, reason="needs a C compiler")
+
+NETWORKS = [TINY, SAME, lenet((1, 16, 16), "small lenet"), lenet((1, 28, 28), "with a stride", (4, 3, 8, 6), 2)]
+# An epsilon that keeps Adam from turning rounding errors of hardly any gradient into whole steps.
+ADAM = ("Adam", (0.9, 0.999, 1e-3), lambda p: torch.optim.Adam(p, lr=1e-2, eps=1e-3))
+SGD = ("SGD", (0.9, 0.0, 1e-8), lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9))
+
+
+def made_batch(architecture, count, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, *architecture.input_shape)).astype(np.uint8), rng.integers(0, 10, count)
+
+
+def compare(architecture, mask, order, optimiser, count=150):
+    """Train both ways and compare losses, parameters and logits."""
+    images, labels = made_batch(architecture, count)
+    start = initial_parameters(architecture, 0)
+    ours = sparse.Replica(architecture, start, mask, 1e-2, *optimiser[1])
+    loss = ours.train_epoch(images, labels.astype(np.uint8), order)
+    expected, parameters, logits = reference(
+        architecture,
+        chain,
+        start.astype(np.float64),
+        mask,
+        torch.from_numpy(images),
+        torch.from_numpy(labels),
+        torch.from_numpy(order),
+        optimiser[2],
+    )
+    assert loss == pytest.approx(np.mean(expected), rel=1e-5)
+    np.testing.assert_allclose(ours.parameters, parameters, atol=2e-5)
+    np.testing.assert_allclose(ours.evaluate(images[:50]), logits, atol=2e-4)
+    assert np.abs(parameters - np.where(np.r_[mask, np.ones(len(start) - len(mask), bool)], start, 0)).max() > 1e-4
+    assert (ours.parameters[: len(mask)][~mask] == 0).all()
+
+
+@pytest.mark.parametrize("optimiser", [ADAM, SGD], ids=lambda o: o[0])
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.05])
+@pytest.mark.parametrize("architecture", NETWORKS, ids=lambda a: a.name)
+def test_it_trains_as_single_torch_networks_do(architecture, density, optimiser, double):
+    mask = np.random.default_rng(2).random(architecture.weight_count) < density
+    order = np.random.default_rng(3).integers(0, 150, (6, 20))
+    compare(architecture, mask, order, optimiser)
+
+
+@pytest.mark.parametrize("batch", [1, 31, 32, 33, 100])
+def test_batches_of_any_size(batch, double):
+    """A block holds 32 images; less than one, exactly one, more than one."""
+    order = np.random.default_rng(batch).integers(0, 150, (3, batch))
+    compare(TINY, random_masks(TINY, 1)[0], order, SGD)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(*[st.integers(1, 9)] * 4),
+    st.tuples(*[st.integers(1, 6)] * 2),
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.booleans(),
+    st.integers(0, 10**6),
+)
+def test_convolutions_of_any_shape(widths, kernel, stride, padding, pool, seed):
+    """Kernel, stride, padding and pooling, in single precision against torch in single precision."""
+    channels, first, second, units = widths
+    height, width = 13, 11
+    for side, size in ((height, kernel[0]), (width, kernel[1])):
+        if (side + 2 * padding - size) // stride + 1 < 2:
+            return
+    after = [(n + 2 * padding - k) // stride + 1 for n, k in zip((height, width), kernel, strict=True)]
+    after = [n // 2 if pool else n for n in after]
+    architecture = Architecture(
+        "any",
+        (channels, height, width),
+        (
+            Layer("conv1", (first, channels, *kernel), padding, pool, stride),
+            Layer("conv2", (second, first, 1, 1)),
+            Layer("dense1", (units, second * after[0] * after[1])),
+            Layer("output", (10, units)),
+        ),
+    )
+    wide = Architecture(
+        "after a first layer",
+        (2, height, width),
+        (
+            Layer("before", (channels, 2, 1, 1)),
+            *architecture.layers,
+        ),
+    )
+    for network in (architecture, wide):
+        rng = np.random.default_rng(seed)
+        mask = rng.random(network.weight_count) < rng.choice([0.1, 0.6, 1.0])
+        images, labels = made_batch(network, 40, seed)
+        order = rng.integers(0, 40, (2, 35))
+        start = initial_parameters(network, seed)
+        ours = sparse.Replica(network, start, mask, 1e-2, 0.9, 0.0, 1e-8)
+        theirs = training.Stack(network, start[None], mask[None], 1e-2, optimiser="SGD")
+        loss = ours.train_epoch(images, labels.astype(np.uint8), order)
+        expected = theirs.train_epoch(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(order)[None])
+        assert loss == pytest.approx(float(expected[0]), rel=1e-4)
+        np.testing.assert_allclose(ours.parameters, theirs.parameters()[0], atol=3e-5)
+
+
+def test_a_layer_that_keeps_no_weight_trains_on():
+    mask = random_masks(TINY, 1)[0]
+    mask[TINY.weight_slices()["conv2"]] = False
+    images, labels = made_batch(TINY, 40)
+    ours = sparse.Replica(TINY, initial_parameters(TINY, 0), mask, 1e-2, 0.9, 0.999, 1e-8)
+    loss = ours.train_epoch(images, labels.astype(np.uint8), np.arange(40).reshape(2, 20))
+    assert np.isfinite(loss) and np.isfinite(ours.parameters).all()
+    assert (ours.parameters[: len(mask)][~mask] == 0).all()
+
+
+def test_the_noise_is_relative_uniform_seeded_and_anew_at_every_step():
+    """One step of SGD at rate 1 moves every weight by its gradient: the ratio to the noiseless step is the noise."""
+    network = lenet((1, 28, 28), "lenet")
+    images, labels = made_batch(network, 60)
+    start, mask = initial_parameters(network, 0), np.ones(network.weight_count, bool)
+
+    def steps(noise, seed, count=1):
+        replica = sparse.Replica(network, start, mask, 1.0, 0.0, 0.0, 1e-8, noise, seed)
+        moved = []
+        for _ in range(count):
+            before = replica.parameters.copy()
+            replica.train_epoch(images, labels.astype(np.uint8), np.arange(60)[None])
+            moved.append((replica.parameters - before).astype(np.float64))
+        return moved
+
+    plain = steps(0.0, 1)[0]
+    large = np.abs(plain) > 1e-3
+    ratios = {seed: steps(0.25, seed)[0][large] / plain[large] - 1 for seed in (1, 2)}
+    assert large.sum() > 1000
+    for ratio in ratios.values():
+        assert np.abs(ratio).max() < 0.2501
+        assert abs(ratio.mean()) < 5 * 0.25 / np.sqrt(3 * large.sum())
+        assert ratio.std() == pytest.approx(0.25 / np.sqrt(3), rel=0.1)
+        assert abs(np.corrcoef(ratio[1:], ratio[:-1])[0, 1]) < 5 / np.sqrt(large.sum())
+    assert abs(np.corrcoef(*ratios.values())[0, 1]) < 5 / np.sqrt(large.sum())
+    np.testing.assert_array_equal(steps(0.25, 1)[0], steps(0.25, 1)[0])
+    # The second step has noise of its own, also when it begins a new epoch.
+    still = [m for m in steps(0.25, 3, 2)]
+    assert not np.array_equal(still[0], still[1])
+
+
+def test_epochs_in_one_go_or_one_by_one_give_the_same_bits():
+    images, labels = made_batch(TINY, 60)
+    order = np.random.default_rng(0).integers(0, 60, (8, 20))
+    found = []
+    for parts in (1, 4):
+        replica = sparse.Replica(
+            TINY, initial_parameters(TINY, 0), random_masks(TINY, 1)[0], 1e-2, 0.9, 0.999, 1e-8, 1e-6, 5
+        )
+        for part in np.split(order, parts):
+            replica.train_epoch(images, labels.astype(np.uint8), part)
+        found.append(replica.parameters)
+    np.testing.assert_array_equal(*found)
+
+
+def test_standardised_pixels():
+    images, labels = made_batch(SAME, 50)
+    images[:, 1] //= 2
+    channels = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
+    start, mask = initial_parameters(SAME, 0), np.ones(SAME.weight_count, bool)
+    ours = sparse.Replica(SAME, start, mask, 1e-3, 0.9, 0.999, 1e-8, channels=channels)
+    theirs = training.Stack(SAME, start[None], mask[None], 1e-3, channels=channels)
+    expected, _ = theirs.evaluate(torch.from_numpy(images), torch.from_numpy(labels))
+    np.testing.assert_allclose(ours.evaluate(images), expected[0], atol=1e-4)
+
+
+def test_networks_it_does_not_know_are_trained_by_torch(monkeypatch):
+    assert sparse.supports(TINY) and not sparse.supports(resnet18())
+    with pytest.raises(ValueError, match="resnet18-small"):
+        sparse.Replica(
+            resnet18(), initial_parameters(resnet18(), 0), np.ones(resnet18().weight_count, bool), *[0.1] * 4
+        )
+    assert training.engine(tiny_experiment(), "cpu") == "sparse.c"
+    assert training.engine(tiny_experiment(), "cuda") == "torch"
+
+
+def test_without_a_compiler_training_goes_on(monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    sparse.library.cache_clear()
+    try:
+        assert sparse.library() is None and training.engine(tiny_experiment(), "cpu") == "torch"
+        masks = random_masks(TINY, 1)
+        slow = training.train_stack(tiny_experiment(), made_images(), 1, masks, np.array([0]))
+    finally:
+        monkeypatch.undo()
+        sparse.library.cache_clear()
+    fast = training.train_stack(tiny_experiment(), made_images(), 1, masks, np.array([0]))
+    np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-3)
+    np.testing.assert_allclose(fast.parameters, slow.parameters, atol=5e-3)
