@@ -6,6 +6,7 @@ content of the files: jupyter-cache, the usual way, sees neither a changed modul
 """
 
 import ast
+import base64
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -475,10 +476,27 @@ def _build_html(quiet: bool, root: Path) -> Path:
         said = [y for y in told.splitlines() if re.search(r"WARNING|ERROR|Error|error:", y)]
         raise UserError("Jupyter Book did not build the book without warnings:\n" + "\n".join(said or [told]))
     foreign = sorted(_foreign(index.parent))
+    _unpack_images(index.parent)
     if foreign:
         raise UserError("the book would need other hosts: " + "; ".join(foreign))
     state.set("book", inputs)
     return index
+
+
+def _unpack_images(folder: Path) -> None:
+    """Make files of the pictures that stand within pages, so that a reader loads only those that are looked at."""
+
+    def unpack(found: re.Match[str]) -> str:
+        content = base64.b64decode(found[2])
+        name = f"{hashlib.sha256(content).hexdigest()[:32]}.{found[1]}"
+        write_whole(folder / "_images" / name, content)
+        return f'src="{os.path.relpath(folder / "_images" / name, path.parent)}"'
+
+    for path in folder.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        unpacked = re.sub(r'src="data:image/(webp|png);base64,([^"]+)"', unpack, text)
+        if unpacked != text:
+            path.write_text(unpacked, encoding="utf-8")
 
 
 class _State:

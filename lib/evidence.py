@@ -46,6 +46,10 @@ class LayerOverlap:
     high: float
 
 
+# Of the outputs of two tickets; see `output_matrix`.
+MEASURES = ("CKA", "CKA of softmax", "L2")
+
+
 class Missing(Exception):  # noqa: N818 - it is no error: the book says what is missing
     """The tickets that a measurement needs are not trained; its text names them."""
 
@@ -261,42 +265,69 @@ def rank_correlations(
     return result
 
 
-def output_similarities(
-    store: Store, name: str, level: str, measure: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a similarity of the outputs of all pairs of tickets, within and across initialisations.
+def output_matrix(store: Store, name: str, level: str, measure: str) -> NDArray[np.float64]:
+    """Return a similarity of the outputs of every pair of tickets.
 
     Parameters
     ----------
     store : Store
     name, level : str
     measure : str
-        'CKA' of the logits, without tickets whose output is the same for every image; or 'L2', the mean distance of
-        two softmax outputs for the same image.
+        One of `MEASURES`: linear 'CKA' of the logits, 'CKA of softmax' outputs, or 'L2', the mean distance of two
+        softmax outputs for the same image.
 
     Returns
     -------
-    within, across : float array, shape (pairs,)
+    float array, shape (replicas, replicas)
+        NaN where a ticket has no CKA, because its output is the same for every image.
 
     Raises
     ------
     Missing
         If the level is not trained.
+    UserError
+        If there is no such measure.
 
     References
     ----------
     Paper A, section 3.3, appendix C, figures 6 and 9.
     """
-    logits, experiment = record(store, name, level).logits, find(name)
-    design = (experiment.inits, experiment.runs)
+    if measure not in MEASURES:
+        raise UserError(f"measure is {measure!r}: it should be one of {', '.join(map(repr, MEASURES))}")
+    outputs: NDArray[np.floating] = record(store, name, level).logits
+    if measure != "CKA":
+        outputs = similarity.softmax(outputs)
     if measure == "L2":
-        matrix = similarity.l2(similarity.softmax(logits))
-        return matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
+        return similarity.l2(outputs)
     # A ticket too small to let anything through has the same output for every image, and no CKA.
-    alive = np.flatnonzero((logits != logits[:, :1]).any(axis=(1, 2)))
-    matrix = np.full((len(logits), len(logits)), np.nan)
+    alive = np.flatnonzero((outputs != outputs[:, :1]).any(axis=(1, 2)))
+    matrix = np.full((len(outputs), len(outputs)), np.nan)
     if len(alive):
-        matrix[np.ix_(alive, alive)] = similarity.cka(logits[alive])
+        matrix[np.ix_(alive, alive)] = similarity.cka(outputs[alive])
+    return matrix
+
+
+def output_similarities(
+    store: Store, name: str, level: str, measure: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a similarity of the outputs of all pairs of tickets, within and across initialisations.
+
+    Parameters are those of `output_matrix`.
+
+    Returns
+    -------
+    within, across : float array, shape (pairs,)
+        Without tickets that have no CKA.
+
+    Raises
+    ------
+    Missing
+        If the level is not trained, or no pair of its tickets has a CKA.
+    UserError
+        If there is no such measure.
+    """
+    matrix, experiment = output_matrix(store, name, level, measure), find(name)
+    design = (experiment.inits, experiment.runs)
     within, across = matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
     within, across = within[~np.isnan(within)], across[~np.isnan(across)]
     if not (len(within) and len(across)):

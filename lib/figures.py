@@ -269,6 +269,73 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
     return figure
 
 
+def share_strips(shares: Sequence[LayerShare], xlabel: str) -> Figure:
+    """Draw a share of weights at one level, one row a layer and one dot an initialisation, over what chance gives.
+
+    Parameters
+    ----------
+    shares : sequence of LayerShare
+    xlabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    rows = [
+        _Row(
+            share.layer,
+            share.values,
+            np.arange(len(share.values)),
+            np.arange(len(share.values)),
+            np.array([share.low, share.high]),
+            np.ones(2),
+            share.expected,
+            (share.low, share.high),
+            None,
+        )
+        for share in shares
+    ]
+    return _strips(rows, xlabel, "initialisation", "chance (central 95 %)", (0.0, 100.0))
+
+
+def similarity_matrix(matrix: NDArray[np.float64], runs: int, label: str) -> Figure:
+    """Draw a similarity of the outputs of every pair of tickets, as a square of one field a pair.
+
+    Parameters
+    ----------
+    matrix : float array, shape (replicas, replicas)
+        NaN is drawn as a hatched field.
+    runs : int
+        Of each initialisation; lines are drawn between initialisations.
+    label : str
+        Of the scale.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.4))
+    # What a ticket has with itself says nothing, and would stretch the scale.
+    shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
+    axes.set_facecolor("#e5e7eb")
+    axes.patch.set(hatch="////", edgecolor="#9ca3af")
+    image = axes.imshow(shown, cmap="viridis")
+    edges = np.arange(runs, len(matrix), runs) - 0.5
+    axes.hlines(edges, -0.5, len(matrix) - 0.5, color="white", lw=1.6)
+    axes.vlines(edges, -0.5, len(matrix) - 0.5, color="white", lw=1.6)
+    middle = np.arange(0, len(matrix), runs) + (runs - 1) / 2
+    names = [f"{number + 1}" for number in range(len(middle))]
+    axes.set_xticks(middle, names)
+    axes.set_yticks(middle, names)
+    axes.tick_params(length=0)
+    axes.set(xlabel="ticket, by initialisation", ylabel="ticket, by initialisation")
+    figure.colorbar(image, label=label, shrink=0.85)
+    sns.despine(figure, left=True, bottom=True)
+    figure.tight_layout()
+    return figure
+
+
 def similarity_violins(
     within: Mapping[str, NDArray[np.float64]], across: Mapping[str, NDArray[np.float64]], ylabel: str
 ) -> Figure:

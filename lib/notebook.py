@@ -6,14 +6,17 @@ output that `lib.build` moves to where the book looks for it.  In a plain Jupyte
 below the figure.
 """
 
+import base64
+import html
 import io
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from IPython.display import Markdown, display
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.errors import UserError
 
@@ -37,21 +40,96 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
     alt : str
         What the figure shows, for who cannot see it, in a sentence.
     """
-    _check(name, caption)
-    if not alt.strip():
-        raise UserError(f"figure {name!r}: alt is empty; it should say what the figure shows")
+    _check(name, caption, alt)
     content = png(figure)
     width, height = (n // _SCALE for n in struct.unpack(">II", content[16:24]))
     alt = " ".join(alt.split())
-    caption = " ".join(caption.split())
     display(
         {"image/png": content, "text/plain": alt},
         metadata={"image/png": {"width": width, "height": height, "alt": alt}},
         raw=True,
     )
+    _caption(name, caption, alt, width)
+
+
+def show_levels(
+    draw: Callable[[str], tuple[Figure, str]],
+    labels: Mapping[str, str],
+    selected: str,
+    name: str,
+    caption: str,
+    alt: str,
+) -> None:
+    """Show one figure at all of its levels, with tabs to choose between them; at most one a cell.
+
+    The tabs are radio buttons and a style, so they need no script, work from disk and with the arrow keys, and a
+    screen reader says what is chosen of what. Where HTML is not shown stands the picture of the selected level.
+
+    Parameters
+    ----------
+    draw : callable
+        From the name of a level to its figure, and to a plain sentence with the numbers in it; that stands below the
+        picture and ends its alternative text.
+    labels : mapping of str to str
+        From the names of the levels, in order, to what stands on their tabs.
+    selected : str
+        The level that is shown first.
+    name, caption, alt : str
+        As for `show`; what is the same at all levels.
+
+    Raises
+    ------
+    UserError
+        If `selected` is none of the levels, or a name or text does not fit.
+    """
+    _check(name, caption, alt)
+    if selected not in labels:
+        raise UserError(f"{name!r}: selected is {selected!r}; it should be one of {', '.join(labels) or 'no levels'}")
+    tabs, first, widest = [], b"", 0
+    for number, (level, label) in enumerate(labels.items()):
+        figure, said = draw(level)
+        content = png(figure)
+        width, height = (n // _SCALE for n in struct.unpack(">II", content[16:24]))
+        widest = max(widest, width)
+        if level == selected:
+            first = content
+        said = " ".join(said.split())
+        tabs.append(
+            f'<input type="radio" name="{name}-level" id="{name}-level-{number}"{" checked" * (level == selected)}>'
+            f'<label for="{name}-level-{number}">{html.escape(label)}</label>'
+            f'<div><img src="data:image/webp;base64,{_webp(content)}" width="{width}" height="{height}" loading="lazy" '
+            f'alt="{html.escape(" ".join(f"{alt} {label}. {said}".split()))}"><p>{html.escape(said)}</p></div>'
+        )
+    group = f'<style>{_TABS}</style><fieldset class="levels"><legend>Weights pruned</legend>{"".join(tabs)}</fieldset>'
+    display({"text/html": group, "image/png": first, "text/plain": alt}, raw=True)
+    _caption(name, caption, alt, widest)
+
+
+# All that the tabs need to work; how they look is in book.css.
+_TABS = (
+    ".levels{display:flex;flex-wrap:wrap;position:relative;border:0}"
+    ".levels>input{position:absolute;opacity:0}"
+    ".levels>label{padding:.2em .6em;cursor:pointer}"
+    ".levels>input:checked+label{font-weight:bold;text-decoration:underline}"
+    ".levels>input:focus-visible+label{outline:2px solid}"
+    ".levels>div{display:none;order:1;width:100%}"
+    ".levels>input:checked+label+div{display:block}"
+)
+
+
+def _webp(content: bytes) -> str:
+    """Return a PNG as lossless WebP, a third of its size, in base 64."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as image:
+        image.convert("RGB").save(buffer, format="webp", lossless=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _caption(name: str, caption: str, alt: str, width: int) -> None:
+    caption = " ".join(caption.split())
     display(
         {
-            FIGURE_TYPE: {"name": name, "caption": caption, "alt": alt, "width": width},
+            FIGURE_TYPE: {"name": name, "caption": caption, "alt": " ".join(alt.split()), "width": width},
             "text/markdown": f"**Figure.** {caption}",
             "text/plain": caption,
         },
@@ -123,8 +201,10 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
-def _check(name: str, caption: str) -> None:
+def _check(name: str, caption: str, alt: str = "none") -> None:
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise UserError(f"name is {name!r}: it should be lower-case letters, digits and single hyphens")
     if not caption.strip():
         raise UserError(f"{name!r}: caption is empty")
+    if not alt.strip():
+        raise UserError(f"figure {name!r}: alt is empty; it should say what the figure shows")

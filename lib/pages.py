@@ -4,11 +4,12 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
+from matplotlib.figure import Figure
+
 from lib import claims, evidence, figures, paper_a, scoring
 from lib.claims import Scored
-from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
-from lib.notebook import markdown, png, show, table
+from lib.notebook import markdown, png, show, show_levels, table
 from lib.tickets import Store
 
 
@@ -48,7 +49,7 @@ def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:
 def overlap_panel(
     store: Store, panel: paper_a.Panel, level: str, name: str, what: str, layers: str = "all", key: str = ""
 ) -> None:
-    """Show the overlaps of an experiment's masks at one level, or what stands in the place of that figure.
+    """Show the overlaps of an experiment's masks, level by level, or what stands in the place of that figure.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def overlap_panel(
     panel : paper_a.Panel
         Which experiment, and which pairs.
     level : str
-        Name of the level.
+        Name of the level that is shown first.
     name : str
         By which the text refers to the figure.
     what : str
@@ -67,24 +68,51 @@ def overlap_panel(
         Of the panel in `paper_a.PANELS`, to draw what the paper's text says of each layer; '' for none.
     """
     pairs = "one initialisation" if panel.within else "different initialisations"
+    ranges = paper_a.paper_ranges(key) if key else {}
+    said = " Orange: what the paper's text says of the layer." if ranges else ""
+
+    def draw(level: str) -> tuple[Figure, str]:
+        chosen = evidence.choose_layers(panel.experiment, layers)
+        measured = [y for y in evidence.overlaps(store, panel.experiment, level, panel.within) if y.layer in chosen]
+        means = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in measured)
+        drawn = figures.overlap_strips(measured, {y.layer: ranges[y.layer] for y in measured if y.layer in ranges})
+        return drawn, f"Means of {len(measured[0].values)} pairs at {level} % pruned: {means}."
+
+    _levels_panel(
+        store,
+        panel,
+        level,
+        draw,
+        name,
+        what,
+        f"Overlap of tickets of {pairs}, at the level chosen above it; {what}. Each dot is one pair; shade and height "
+        f"tell the initialisation. Grey: the hypergeometric distribution.{said}",
+        "Dots over a grey chance distribution, one row a layer, overlap in percent of the mask.",
+    )
+
+
+def _levels_panel(
+    store: Store,
+    panel: paper_a.Panel,
+    level: str,
+    draw: Callable[[str], tuple[Figure, str]],
+    name: str,
+    what: str,
+    caption: str,
+    alt: str,
+) -> None:
+    """Show a figure at every level trained, `level` first, or what stands in its place if that is not trained."""
     try:
-        measured = evidence.overlaps(store, panel.experiment, level, panel.within)
+        evidence.record(store, panel.experiment, level)
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
-    chosen = evidence.choose_layers(panel.experiment, layers)
-    measured = [layer for layer in measured if layer.layer in chosen]
-    ranges = paper_a.paper_ranges(key) if key else {}
-    said = " Orange: what the paper's text says of the layer." if ranges else ""
-    spread = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in measured)
-    show(
-        figures.overlap_strips(measured, {y.layer: ranges[y.layer] for y in measured if y.layer in ranges}),
-        name,
-        f"Overlap of tickets of {pairs} at {level} % pruned; {what}. Each dot is one of {len(measured[0].values)} "
-        f"pairs; shade and height tell the initialisation. Grey: the hypergeometric distribution.{said} Means: "
-        f"{spread}. Experiment: `{panel.experiment}`.",
-        f"Dots over a grey chance distribution, one row a layer, overlap in percent of the mask. Means: {spread}.",
-    )
+    marks = {at: words.rsplit(", ", 1)[0].removesuffix(" level") for words, at in panel.levels.items() if ", " in words}
+    labels = {
+        v.name: f"{v.name} %, {marks[v.name]}" if v.name in marks else f"{v.name} %"
+        for v in store.finished(find(panel.experiment))[1:]
+    }
+    show_levels(draw, labels, level, name, f"{caption} Experiment: `{panel.experiment}`.", alt)
 
 
 def overlap_brief(store: Store, *panels: paper_a.Panel) -> None:
@@ -242,18 +270,28 @@ def share_panel(
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
-    first, last = levels[0], levels[-1]
-    said = "; ".join(
-        f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %) at {first} % pruned, "
-        f"{z.values.mean():.1f} % ({z.expected:.1f} %) at {last} %"
-        for y, z in zip(shares[first], shares[last], strict=True)
-    )
-    show(
-        figures.share_by_level(shares, ylabel),
+
+    def draw(level: str) -> tuple[Figure, str]:
+        if level != "all":
+            means = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in shares[level])
+            return figures.share_strips(shares[level], ylabel), f"Means at {level} % pruned: {means}."
+        first, last = levels[0], levels[-1]
+        means = "; ".join(
+            f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %) at {first} % pruned, "
+            f"{z.values.mean():.1f} % ({z.expected:.1f} %) at {last} %"
+            for y, z in zip(shares[first], shares[last], strict=True)
+        )
+        return figures.share_by_level(shares, ylabel), f"Means: {means}."
+
+    show_levels(
+        draw,
+        {"all": "all levels", **{level: f"{level} %" for level in levels}},
+        "all",
         name,
-        f"{ylabel[0].upper()}{ylabel[1:]}; {what}. Mean and standard deviation over {find(experiment).inits} "
-        f"initialisations; grey is the central 95 % of chance. {said}. Experiment: `{experiment}`.",
-        f"Means by level and layer beside grey intervals of chance: {said}.",
+        f"{ylabel[0].upper()}{ylabel[1:]}; {what}. All levels: mean and standard deviation over "
+        f"{find(experiment).inits} initialisations; one level: a dot for each of them. Grey is the central 95 % of "
+        f"chance. Experiment: `{experiment}`.",
+        "Shares of weights by layer beside grey intervals of chance.",
     )
 
 
@@ -266,6 +304,7 @@ def correlation_panel(
     layers: str = "all",
     of: str = "signed",
     over: str = "survivors",
+    panels: Mapping[str, paper_a.Panel] | None = None,
 ) -> None:
     """Show the rank correlations of initial and final weights, or what stands in the place of that figure.
 
@@ -278,24 +317,32 @@ def correlation_panel(
         As for `overlap_panel`.
     of, over : str
         As `similarity.rank_correlations` has them.
+    panels : mapping, optional
+        In place of `paper_a.PANELS`, for other readings of the level.
     """
-    experiment = paper_a.PANELS[key].experiment
-    try:
-        measured = evidence.rank_correlations(store, experiment, level, of, over)
-    except evidence.Missing as missing:
-        markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
-        return
-    chosen = evidence.choose_layers(experiment, layers)
-    measured = [layer for layer in measured if layer.layer in chosen]
-    ranges = {layer: said for layer, said in paper_a.paper_ranges(key).items() if layer in chosen}
-    spread = ", ".join(f"{y.layer} {y.values.min():.2f} to {y.values.max():.2f}" for y in measured)
-    show(
-        figures.correlation_strips(measured, ranges),
+    panel = (panels or paper_a.PANELS)[key]
+    ranges = paper_a.paper_ranges(key)
+
+    def draw(level: str) -> tuple[Figure, str]:
+        chosen = evidence.choose_layers(panel.experiment, layers)
+        measured = [
+            y for y in evidence.rank_correlations(store, panel.experiment, level, of, over) if y.layer in chosen
+        ]
+        spread = ", ".join(f"{y.layer} {y.values.min():.2f} to {y.values.max():.2f}" for y in measured)
+        said = {layer: ranges[layer] for layer in chosen if layer in ranges}
+        return figures.correlation_strips(measured, said), f"Rank correlations at {level} % pruned: {spread}."
+
+    _levels_panel(
+        store,
+        panel,
+        level,
+        draw,
         name,
-        f"Rank correlation of initial and final weights in each ticket at {level} % pruned; {what}. Each dot is one of "
-        f"{len(measured[0].values)} tickets. Ranked: {of}, {over}. Grey: no relationship. Orange: what the paper's "
-        f"text says. {spread}. Experiment: `{experiment}`.",
-        f"Dots over grey distributions around zero, one row a layer. Rank correlations: {spread}.",
+        what,
+        f"Rank correlation of initial and final weights in each ticket, at the level chosen above it; {what}. Each dot "
+        f"is one ticket, in the shade of its initialisation. Ranked: {of}, {over}. Grey: no relationship. Orange: what "
+        f"the paper's text says.",
+        "Dots over grey distributions around zero, one row a layer.",
     )
 
 
@@ -308,28 +355,42 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
     experiment, name, what : str
         As for `overlap_panel`.
     measure : str
-        'CKA' or 'L2'.
+        One of `evidence.MEASURES`.
     """
-    if measure not in ("CKA", "L2"):
-        raise UserError(f"measure is {measure!r}: it should be 'CKA' or 'L2'")
     try:
         levels = list(evidence.accuracies(store, experiment))
         both = {level: evidence.output_similarities(store, experiment, level, measure) for level in levels}
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
-    label = "linear CKA of the logits" if measure == "CKA" else "L2 distance of softmax outputs"
-    said = ", ".join(
-        f"{level if level == 'dense' else level + ' %'}: {w.mean():.3f} and {a.mean():.3f}"
-        for level, (w, a) in both.items()
-    )
-    show(
-        figures.similarity_violins({k: w for k, (w, _) in both.items()}, {k: a for k, (_, a) in both.items()}, label),
+    label = "L2 distance of softmax outputs" if measure == "L2" else f"linear {_OUTPUTS[measure]}"
+    words = {level: level if level == "dense" else f"{level} %" for level in levels}
+
+    def draw(level: str) -> tuple[Figure, str]:
+        if level != "all":
+            own, other = both[level]
+            matrix = evidence.output_matrix(store, experiment, level, measure)
+            return (
+                figures.similarity_matrix(matrix, find(experiment).runs, label),
+                f"Means at {words[level]}: {own.mean():.3f} within an initialisation, {other.mean():.3f} across.",
+            )
+        means = ", ".join(f"{words[v]}: {w.mean():.3f} and {a.mean():.3f}" for v, (w, a) in both.items())
+        within, across = ({v: pair[side] for v, pair in both.items()} for side in (0, 1))
+        return figures.similarity_violins(within, across, label), f"Means within and across: {means}."
+
+    show_levels(
+        draw,
+        {"all": "all levels", **words},
+        "all",
         name,
-        f"How alike the outputs of two tickets are, {label}, within an initialisation (left halves) and across (right "
-        f"halves); {what}. Means within and across: {said}. Experiment: `{experiment}`.",
-        f"Violins by level, within initialisations and across. Means within and across: {said}.",
+        f"How alike the outputs of two tickets are, {label}; {what}. All levels: pairs within an initialisation (left "
+        f"halves) and across (right halves). One level: every pair of tickets, white lines between initialisations. "
+        f"Experiment: `{experiment}`.",
+        f"The {label} of pairs of tickets, within initialisations and across.",
     )
+
+
+_OUTPUTS = {"CKA": "CKA of the logits", "CKA of softmax": "CKA of softmax outputs"}
 
 
 def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
 
 from lib import build
 
@@ -114,11 +114,60 @@ def test_every_page_opens_from_disk(
                 page.wait_for_function("MathJax.startup.promise.then(() => true)")
                 assert page.locator("mjx-container").count() >= formulas
                 assert page.locator("[data-mml-node=merror]").count() == 0, "a formula is not understood"
-            broken = page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)")
-            assert not broken
+            assert not page.evaluate(_BROKEN_IMAGES)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the page is wider than a phone"
             assert not complaints
             page.close()
+
+
+def test_every_page_is_light(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    for path, page in pages.items():
+        pictures = {(path.parent / unquote(image["src"])).resolve() for image in page.select('img:not([src^="data:"])')}
+        size = path.stat().st_size + sum(picture.stat().st_size for picture in pictures)
+        assert size < 2_000_000, f"{path.relative_to(book)}: {size:,} bytes with its pictures"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("script", [True, False])
+def test_the_level_control_changes_the_figure(
+    book: Path, pages: dict[Path, BeautifulSoup], browser: Browser, subtests: pytest.Subtests, script: bool
+) -> None:
+    """With the pointer and with the keys, with and without JavaScript."""
+    found = [path for path, content in pages.items() if content.select(".levels")]
+    assert len(found) >= 5
+    for path in found:
+        with subtests.test(page=str(path.relative_to(book))):
+            context = browser.new_context(java_script_enabled=script, viewport={"width": 390, "height": 800})
+            page = context.new_page()
+            page.goto(path.as_uri(), wait_until="load")
+            for group in page.locator(".levels").all():
+                buttons, labels = group.get_by_role("radio"), group.locator("label")
+                assert page.get_by_role("group", name="Weights pruned").count() >= 1
+                assert group.locator("input:checked").count() == 1
+                seen = set()
+                for number in range(labels.count()):
+                    labels.nth(number).click()
+                    picture = _only_picture(group)
+                    assert labels.nth(number).inner_text() in (picture.get_attribute("alt") or "")
+                    seen.add(picture.get_attribute("src"))
+                assert len(seen) == labels.count() > 1
+                # The last is chosen now; an arrow goes on to the first, one back returns.
+                last = _only_picture(group).get_attribute("src")
+                buttons.last.focus()
+                page.keyboard.press("ArrowRight")
+                assert buttons.first.is_checked() and _only_picture(group).get_attribute("src") != last
+                page.keyboard.press("ArrowLeft")
+                assert buttons.last.is_checked() and _only_picture(group).get_attribute("src") == last
+            context.close()
+
+
+def _only_picture(group: Locator) -> Locator:
+    """The one picture of a figure that is seen, loaded."""
+    seen = [picture for picture in group.locator("img").all() if picture.is_visible()]
+    assert len(seen) == 1
+    box = seen[0].bounding_box()
+    assert box is not None and box["width"] > 200 and box["height"] > 50
+    return seen[0]
 
 
 @pytest.mark.browser
@@ -128,6 +177,13 @@ def test_the_book_can_be_searched_from_disk(book: Path, browser: Browser) -> Non
     page.goto((book / "search.html").as_uri() + "?q=verify")
     page.locator("#search-results li a", has_text="How to re-run this book").first.wait_for()
     assert not [c for c in complaints if "other host" in c]
+
+
+# Those that wait until they are looked at are fetched now.
+_BROKEN_IMAGES = """async () => (await Promise.all([...document.images].map(image => {
+    image.loading = "eager";
+    return image.decode().then(() => null, () => image.src);
+}))).filter(source => source)"""
 
 
 def _complaints(page: Page) -> list[str]:

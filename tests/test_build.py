@@ -1,6 +1,8 @@
 """Chapters: their ids, parameters, execution, and when they are executed again."""
 
+import base64
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -234,6 +236,21 @@ def test_a_second_build_waits_and_says_so(project: Path, capsys: pytest.CaptureF
     assert entered.wait(5)
     thread.join()
     assert "Another build of this book is running" in capsys.readouterr().err
+
+
+def test_pictures_within_pages_become_files(tmp_path: Path) -> None:
+    pictures = {name: f"picture {name}".encode() for name in "ab"}
+    inline = {name: base64.b64encode(content).decode() for name, content in pictures.items()}
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    top, deep = tmp_path / "x.html", tmp_path / "deep" / "er" / "y.html"
+    top.write_text(f'<img src="data:image/webp;base64,{inline["a"]}" alt="A"><p>data:image/webp;base64,AA</p>')
+    deep.write_text("".join(f'<img alt="{n}" src="data:image/webp;base64,{inline[n]}">' for n in "ab"))
+    build._unpack_images(tmp_path)
+    for page, names in ((top, "a"), (deep, "ab")):
+        sources = re.findall(r'src="([^"]+)"', page.read_text())
+        assert [(page.parent / source).read_bytes() for source in sources] == [pictures[name] for name in names]
+    assert "<p>data:image/webp;base64,AA</p>" in top.read_text()
+    assert len(list((tmp_path / "_images").iterdir())) == 2  # the same picture is one file
 
 
 def test_pages_that_need_another_host_are_found(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from made import made_images
 
 pytest.importorskip("torch")
@@ -76,20 +77,26 @@ def test_from_images_to_a_page(small, project):
     for cell in cells:
         if "mystnb" in cell["metadata"]:
             shown[cell["metadata"]["mystnb"]["figure"]["name"]] = cell
-    for name, level in (("fig-a-3a-captioned", "80"), ("fig-a-3a-implied", "90")):
-        cell = shown[name]
-        caption = cell["metadata"]["mystnb"]["figure"]["caption"]
-        alt = cell["metadata"]["mystnb"]["image"]["alt"]
+    cell = shown["fig-a-3a"]
+    caption = cell["metadata"]["mystnb"]["figure"]["caption"]
+    assert f"`{FASHION}`" in caption
+    (tabs,) = [o["data"] for o in cell["outputs"] if "text/html" in o.get("data", {})]
+    page = BeautifulSoup("".join(tabs["text/html"]), "html.parser")
+    labels = [label.text for label in page.select("label")]
+    assert labels == ["80 %, captioned", "90 %, implied"]
+    for level, panel in zip(LEVELS[-2:], page.select(".levels > div"), strict=True):
+        text, alt = panel.p.text, panel.img["alt"]
         means = mean_overlaps(store, small, level)
         assert len(means) == 5
         for layer, mean in means.items():
             quoted = f"{layer} {mean:.1f} % (chance {100 - float(level):.1f} %)"
-            assert quoted in caption and quoted in alt
-        assert f"at {level} % pruned" in caption and f"`{FASHION}`" in caption
-        (picture,) = [o["data"]["image/png"] for o in cell["outputs"] if "image/png" in o.get("data", {})]
-        png = base64.b64decode("".join(picture))
-        assert png[:8] == b"\x89PNG\r\n\x1a\n"
-        assert min(struct.unpack(">II", png[16:24])) > 200
+            assert quoted in text and quoted in alt
+        assert f"at {level} % pruned" in text
+        picture = base64.b64decode(panel.img["src"].partition("base64,")[2])
+        assert picture[:4] == b"RIFF" and picture[8:12] == b"WEBP"
+    png = base64.b64decode("".join(tabs["image/png"]))
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert min(struct.unpack(">II", png[16:24])) > 200
 
     texts = [
         "".join(output["data"]["text/markdown"])

@@ -4,12 +4,15 @@ import hashlib
 import itertools
 import json
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from made import CORRECT, PROVENANCE, made_store
+from scipy.stats import spearmanr
 
-from lib import build, claims, pages, paper_a, scoring
+from lib import build, claims, evidence, pages, paper_a, scoring, similarity
 from lib.errors import UserError
 from lib.experiments import find
 from lib.paper_a import CIFAR, FASHION
@@ -23,11 +26,23 @@ def store(tmp_path_factory):
     return made_store(tmp_path_factory.getbasetemp() / "independent", EXPERIMENT)
 
 
+class Levels(NamedTuple):
+    """What `show_levels` was given."""
+
+    draw: Callable
+    labels: dict
+    selected: str
+    name: str
+    caption: str
+    alt: str
+
+
 @pytest.fixture
 def shown(monkeypatch):
     """What a chapter would show: figures as (figure, name, caption, alt), texts as strings."""
     found = []
     monkeypatch.setattr(pages, "show", lambda *parts: found.append(parts))
+    monkeypatch.setattr(pages, "show_levels", lambda *parts: found.append(Levels(*parts)))
     monkeypatch.setattr(pages, "markdown", found.append)
     return found
 
@@ -40,27 +55,83 @@ def mean_overlap(store, level, layer, within=True):
 
 def test_an_overlap_panel_quotes_what_was_measured(store, shown):
     pages.overlap_panel(store, paper_a.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a", key="A-F3a")
-    ((figure, name, caption, alt),) = shown
-    assert name == "fig-x"
-    for layer in ("conv1", "conv2", "dense1", "dense2", "output"):
-        words = f"{layer} {mean_overlap(store, '80', layer):.1f} % (chance 20.0 %)"
-        assert words in caption and words in alt
-    assert "one initialisation at 80 % pruned; the paper's Figure 3a. Each dot is one of 50 pairs" in caption
-    assert "Orange: what the paper's text says" in caption
-    assert caption.endswith(f"Experiment: `{FASHION}`.")
-    assert len(figure.axes) == 5
+    (panel,) = shown
+    assert panel.name == "fig-x" and panel.selected == "80"
+    assert list(panel.labels.values()) == ["50 %", "60 %", "80 %, captioned", "90 %, implied", "95 %", "98 %"]
+    for level in ("50", "80", "90"):
+        figure, said = panel.draw(level)
+        assert said.startswith(f"Means of 50 pairs at {level} % pruned: ") and len(figure.axes) == 5
+        for layer in ("conv1", "conv2", "dense1", "dense2", "output"):
+            assert f"{layer} {mean_overlap(store, level, layer):.1f} % (chance {100 - int(level):.1f} %)" in said
+    assert "one initialisation, at the level chosen above it; the paper's Figure 3a. Each dot is" in panel.caption
+    assert "Orange: what the paper's text says" in panel.caption
+    assert panel.caption.endswith(f"Experiment: `{FASHION}`.")
 
 
 def test_an_overlap_panel_of_some_layers_across_initialisations(store, shown):
     panel = paper_a.PANELS["A-F2-1"]
     pages.overlap_panel(store, panel, "50", "fig-x", "the paper's Figure 2", "output,conv1")
-    ((figure, _, caption, _),) = shown
+    figure, said = shown[0].draw("50")
     assert len(figure.axes) == 2
-    assert "different initialisations" in caption and "one of 250 pairs" in caption and "Orange" not in caption
-    assert f"conv1 {mean_overlap(store, '50', 'conv1', within=False):.1f} % (chance 50.0 %)" in caption
-    assert "dense1" not in caption
+    assert "different initialisations" in shown[0].caption and "Orange" not in shown[0].caption
+    assert "Means of 250 pairs" in said and "dense1" not in said
+    assert f"conv1 {mean_overlap(store, '50', 'conv1', within=False):.1f} % (chance 50.0 %)" in said
+    pages.overlap_panel(store, panel, "50", "fig-x", "x", "conv9")
     with pytest.raises(UserError, match="layers names 'conv9'"):
-        pages.overlap_panel(store, panel, "50", "fig-x", "x", "conv9")
+        shown[1].draw("50")
+
+
+def test_a_correlation_panel_quotes_the_extremes(store, shown):
+    readings = paper_a.panels_at("A-F5a", {"one reading": 0.6})
+    pages.correlation_panel(store, "A-F5a", "60", "fig-x", "what", "conv1,dense2", "magnitude", "all", readings)
+    (panel,) = shown
+    assert panel.labels["60"] == "60 %, one reading" and panel.labels["80"] == "80 %"
+    assert "Ranked: magnitude, all." in panel.caption
+    initial = store.initial_weights(EXPERIMENT).repeat(5, axis=0)
+    record = store.read(EXPERIMENT, EXPERIMENT.level("60"))
+    figure, said = panel.draw("60")
+    assert len(figure.axes) == 2
+    for layer in ("conv1", "dense2"):
+        where = EXPERIMENT.architecture.weight_slices()[layer]
+        values = [
+            spearmanr(abs(initial[r, where]), abs(np.where(record.masks[r, where], record.weights[r, where], 0)))[0]
+            for r in range(25)
+        ]
+        assert f"{layer} {min(values):.2f} to {max(values):.2f}" in said
+
+
+def test_a_share_panel_has_all_levels_and_each(store, shown):
+    pages.share_panel(store, FASHION, evidence.shared, "fig-x", "Figure 4a", "weights in all masks (%)", "output")
+    (panel,) = shown
+    assert list(panel.labels) == ["all", "50", "60", "80", "90", "95", "98"] and panel.selected == "all"
+    masks = store.read(EXPERIMENT, EXPERIMENT.level("60")).masks[:, EXPERIMENT.architecture.weight_slices()["output"]]
+    values = [100 * masks[5 * i : 5 * i + 5].all(axis=0).sum() / masks[0].sum() for i in range(5)]
+    figure, said = panel.draw("60")
+    (axes,) = figure.axes
+    (dots,) = [c for c in axes.collections if len(c.get_offsets()) == 5]
+    np.testing.assert_allclose(dots.get_offsets()[:, 0], values)
+    assert said == f"Means at 60 % pruned: output {np.mean(values):.1f} % (chance 2.6 %)."
+    assert f"output {np.mean(values):.1f} % (chance" not in panel.draw("all")[1]  # names the first and the last level
+    assert len(panel.draw("all")[0].axes[0].get_xticklabels()) == 6
+
+
+@pytest.mark.parametrize("measure", evidence.MEASURES)
+def test_a_similarity_panel_has_all_levels_and_each(store, shown, measure):
+    pages.similarity_panel(store, FASHION, measure, "fig-x", "Figure 6")
+    (panel,) = shown
+    assert list(panel.labels)[:3] == ["all", "dense", "50"] and panel.labels["dense"] == "dense"
+    outputs = store.read(EXPERIMENT, EXPERIMENT.level("50")).logits.astype(float)
+    if measure != "CKA":
+        outputs = similarity.softmax(outputs)
+    matrix = similarity.l2(outputs) if measure == "L2" else similarity.cka(outputs)
+    same = np.arange(25)[:, None] // 5 == np.arange(25) // 5
+    within, across = matrix[same & ~np.eye(25, dtype=bool)].mean(), matrix[~same].mean()
+    figure, said = panel.draw("50")
+    assert said == f"Means at 50 %: {within:.3f} within an initialisation, {across:.3f} across."
+    drawn = figure.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(np.ma.getmaskarray(drawn), np.eye(25, dtype=bool))
+    np.testing.assert_allclose(drawn.compressed(), matrix[~np.eye(25, dtype=bool)])
+    assert f"50 %: {within:.3f} and {across:.3f}" in panel.draw("all")[1]
 
 
 def test_an_accuracy_panel_quotes_the_means(store, shown):

@@ -38,14 +38,9 @@ panels = paper_a.panels_at("A-F5a", {"captioned level": level, "implied level": 
 # figures, narrow in large layers, wide in small ones.
 
 # %%
-captioned, implied = panels["A-F5a"].levels.values()
+captioned, _ = panels["A-F5a"].levels.values()
 pages.correlation_panel(
-    store, "A-F5a", captioned, "fig-a-5a-captioned", "the paper's Figure 5a at its captioned level", layers, of, over
-)
-
-# %%
-pages.correlation_panel(
-    store, "A-F5a", implied, "fig-a-5a-implied", "the paper's Figure 5a at the implied level", layers, of, over
+    store, "A-F5a", captioned, "fig-a-5a", "the paper's Figure 5a, Fashion-MNIST", layers, of, over, panels
 )
 
 # %% [markdown]
@@ -54,7 +49,7 @@ pages.correlation_panel(
 
 # %%
 pages.correlation_panel(
-    store, "A-F5a", captioned, "fig-a-5a-magnitude", "magnitudes instead of signed weights", layers, "magnitude", over
+    store, "A-F5a", captioned, "fig-a-5a-magnitude", "magnitudes for signs", layers, "magnitude", over, panels
 )
 
 # %%

@@ -1,0 +1,62 @@
+"""The tabs of a figure that exists at several levels."""
+
+import base64
+import io
+
+import matplotlib.pyplot as plt
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from lib import notebook
+from lib.errors import UserError
+
+LABELS = {"50": "50 %", "80": "80 %, captioned", "99.9": "99.9 % & <more>"}
+
+
+def draw(level):
+    figure, axes = plt.subplots(figsize=(2 + float(level) / 100, 1))
+    axes.set_title(level)
+    axes.axhline(float(level), color="red")
+    return figure, f"A line at\n{level} & <so on>."
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    found = []
+    monkeypatch.setattr(notebook, "display", lambda data, **_: found.append(data))
+    return found
+
+
+def test_tabs_hold_the_picture_and_the_text_of_every_level(shown):
+    notebook.show_levels(draw, LABELS, "80", "fig-x", "A\ncaption.", "Lines.")
+    tabs, caption = shown
+    page = BeautifulSoup(tabs["text/html"], "html.parser")
+    assert page.fieldset.legend.text == "Weights pruned"
+    buttons, labels, panels = (page.select(f".levels > {tag}") for tag in ("input", "label", "div"))
+    assert [b.has_attr("checked") for b in buttons] == [False, True, False]
+    assert {b["name"] for b in buttons} == {"fig-x-level"} and all(b["type"] == "radio" for b in buttons)
+    assert [y["for"] for y in labels] == [b["id"] for b in buttons] and len({b["id"] for b in buttons}) == 3
+    assert [y.text for y in labels] == list(LABELS.values())
+    for level, panel in zip(LABELS, panels, strict=True):
+        said = f"A line at {level} & <so on>."
+        assert panel.p.text == said
+        assert panel.img["alt"] == f"Lines. {LABELS[level]}. {said}"
+        content = base64.b64decode(panel.img["src"].removeprefix("data:image/webp;base64,"), validate=True)
+        drawn = notebook.png(draw(level)[0])
+        with Image.open(io.BytesIO(content)) as stored, Image.open(io.BytesIO(drawn)) as expected:
+            assert stored.format == "WEBP"
+            assert (2 * int(panel.img["width"]), 2 * int(panel.img["height"])) == pytest.approx(expected.size, abs=1)
+            assert stored.tobytes() == expected.convert("RGB").tobytes()  # nothing is lost
+        if level == "80":  # where HTML is not shown
+            assert tabs["image/png"] == drawn
+    assert caption[notebook.FIGURE_TYPE]["caption"] == "A caption."
+    assert caption[notebook.FIGURE_TYPE]["name"] == "fig-x"
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(("labels", "selected"), [(LABELS, "60"), ({}, "50")])
+def test_a_level_that_is_not_there_cannot_be_selected(shown, labels, selected):
+    with pytest.raises(UserError, match=f"selected is '{selected}'; it should be one of"):
+        notebook.show_levels(draw, labels, selected, "fig-x", "Caption.", "Lines.")
+    assert not shown
