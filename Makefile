@@ -1,12 +1,13 @@
 # make book    builds the book into book/_build/html (only what changed)
 # make test    checks everything, the built book in a browser included
+# make faults  tries what can go wrong: processes killed, disks full, files damaged, input that cannot be used
 # make format  formats the code
 # make clean   removes all that is made, environments included
 
 PYTHON ?= python3
 PINS := $(wildcard requirements/*.txt) pyproject.toml
 
-.PHONY: book test format clean
+.PHONY: book test faults format clean
 
 book: .venv-book/ready
 	.venv-book/bin/python -m lib build
@@ -16,6 +17,9 @@ test: .venv-test/ready
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
 	.venv-test/bin/python -m pytest -q
+
+faults: .venv-test/ready
+	.venv-test/bin/python -m pytest -q -m "" tests/faults
 
 format: .venv-test/ready
 	.venv-test/bin/ruff format .

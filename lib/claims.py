@@ -6,6 +6,7 @@ says them in plain words.  Verdicts and their words are made here from numbers, 
 
 import dataclasses
 import enum
+import hashlib
 import html
 import math
 import re
@@ -327,13 +328,14 @@ _KEYS: dict[str, Callable[[object], Any]] = {
 _OPTIONAL = ("unit", "chance_expectation", "notes")
 
 
-def load(path: Path = DEFAULT) -> dict[str, Claim]:
+def load(path: Path | None = None) -> dict[str, Claim]:
     """Return the ledger of claims, by id, in the order of the file.
 
     Parameters
     ----------
-    path : Path
-        A YAML file: a list of mappings.
+    path : Path, optional
+        A YAML file: a list of mappings. The project's own, ``data/claims.yaml``, if not given; it must be the one
+        whose SHA-256 stands in ``claims.sha256`` beside it, so that no accident changes what the papers say.
 
     Returns
     -------
@@ -342,10 +344,11 @@ def load(path: Path = DEFAULT) -> dict[str, Claim]:
     Raises
     ------
     UserError
-        If the file cannot be read, or an entry is malformed: one sentence that names the file, the entry, the key,
-        its value and what would be right.
+        If the file cannot be read, is not the one that was sealed, or an entry is malformed: one sentence that names
+        the file, the entry, the key, its value and what would be right.
     """
-    entries = _parse(Path(path))
+    own, path = path is None, DEFAULT if path is None else Path(path)
+    entries = _parse(path, DEFAULT.with_suffix(".sha256") if own else None)
     claims: dict[str, Claim] = {}
     for position, entry in enumerate(entries, 1):
         name = entry.get("id") if isinstance(entry, dict) else None
@@ -359,7 +362,7 @@ def load(path: Path = DEFAULT) -> dict[str, Claim]:
     return claims
 
 
-def _parse(path: Path) -> list[Any]:
+def _parse(path: Path, seal: Path | None = None) -> list[Any]:
     """Return the list in a YAML file, read safely: bounded in size, without aliases, without repeated keys."""
     try:
         with path.open("rb") as file:
@@ -368,6 +371,17 @@ def _parse(path: Path) -> list[Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror}): the ledger of claims must be there") from None
     if len(data) > MAX_BYTES:
         raise UserError(f"{path}: more than {MAX_BYTES} bytes: the ledger must be smaller")
+    if seal is not None:
+        try:
+            with seal.open("rb") as file:
+                sealed = file.read(1000)
+        except OSError as error:
+            raise UserError(f"{seal}: cannot be read ({error.strerror}): it must hold the ledger's SHA-256") from None
+        if sealed != f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode():
+            raise UserError(
+                f"{path}: is not the ledger whose SHA-256 stands in {seal.name}; whoever changed it on purpose says so "
+                f"by `sha256sum {path.name} > {seal.name}` in its folder"
+            )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         text = data.decode()
@@ -967,8 +981,8 @@ def _plain(text: str) -> str:
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
-def _escaped(text: str) -> str:
-    """Return `text` for a cell of a Markdown table: every character with a meaning in Markdown or HTML is an entity."""
+def escaped(text: str) -> str:
+    """Return `text` to stand in Markdown as it is: every character with a meaning there or in HTML is an entity."""
     return re.sub(r"[^\w\s.,:;%/=+()–…-]|_", lambda found: f"&#{ord(found[0])};", _plain(text))
 
 
@@ -978,9 +992,9 @@ _LONG = 400  # letters that a cell of a table shows at once
 def _folded(text: str) -> str:
     """Return words for a cell of a table: long ones folded behind their beginning."""
     if len(text) <= _LONG:
-        return _escaped(text)
+        return escaped(text)
     beginning = text[: _LONG // 2].rsplit(" ", 1)[0]
-    return f"<details><summary>{_escaped(beginning)} …</summary>{_escaped(text[len(beginning) :])}</details>"
+    return f"<details><summary>{escaped(beginning)} …</summary>{escaped(text[len(beginning) :])}</details>"
 
 
 def badge(verdict: Verdict) -> str:
@@ -1015,7 +1029,7 @@ def table(scored: Sequence[Scored]) -> str:
     for s in scored:
         name = html.escape(s.claim.id)
         anchor = f'<span id="claim-{name}">{name}</span>'
-        lines.append(f"| {anchor} | {_escaped(s.paper)} | {_folded(s.measured) or '–'} | {badge(s.verdict)} |")
+        lines.append(f"| {anchor} | {escaped(s.paper)} | {_folded(s.measured) or '–'} | {badge(s.verdict)} |")
     return "\n".join(lines) + "\n"
 
 

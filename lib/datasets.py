@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import importlib
 import io
-import json
 import math
 import os
 import shutil
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 
 from lib import streams
 from lib.errors import UserError
+from lib.files import SEAL, read_json, sealed
 
 CLASSES = 10
 # Of CIFAR-100's twenty superclasses those that `cifar100-super10` has, in the order of its labels 0 to 9.
@@ -172,7 +172,7 @@ class Description:
     note : str
         What to say wherever a number rests on it.
     published : str
-        SHA-256 of the published arrays, where it is known: so that one is not taken for another.
+        SHA-256 of the published arrays, where it is known: other images are refused.
     """
 
     shape: tuple[int, int, int]
@@ -286,6 +286,11 @@ def _decode(name: str, found: _Found) -> Images:
     for other, its in SETS.items():
         if other != name and digest == its.published:
             raise UserError(f"{found.place}: holds {other}, not {name}")
+    if description.published and digest != description.published:
+        raise UserError(
+            f"{found.place}: its images and labels are not those of {name} as published (SHA-256 {digest[:16]}…, "
+            f"not {description.published[:16]}…): a file is damaged, or in another order"
+        )
     return _images(name, arrays, "; ".join(notes), digest)
 
 
@@ -497,7 +502,7 @@ def _line(error: Exception) -> str:
 
 # --- the cache -----------------------------------------------------------------------------------------------
 
-_CACHE_FORMAT = 1  # changes whenever the same files would be decoded to other arrays
+_CACHE_FORMAT = 2  # changes whenever the same files would be decoded to other arrays
 _ARRAYS = ("train", "train_labels", "test", "test_labels")
 
 
@@ -518,8 +523,9 @@ def _write_cache(images: Images, place: Path) -> None:
                 np.save(file, getattr(images, name), allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
-        text = json.dumps({"name": images.name, "source": images.source, "sha256": images.sha256}, indent=1)
-        (beside / "images.json").write_text(text + "\n", encoding="utf-8")
+        files = {name: _file_sha256(beside / f"{name}.npy") for name in _ARRAYS}
+        about = {"name": images.name, "source": images.source, "sha256": images.sha256, "files": files}
+        (beside / "images.json").write_bytes(sealed(about))
         beside.chmod(0o755)
         try:
             beside.rename(place)
@@ -531,11 +537,12 @@ def _write_cache(images: Images, place: Path) -> None:
 
 
 def _read_cache(name: str, place: Path) -> Images:
-    """Map the arrays of a cached data set into memory, checked against their SHA-256."""
+    """Map the arrays of a cached data set into memory; every byte of its files is checked first."""
     try:
-        about = json.loads((place / "images.json").read_text(encoding="utf-8"))
-        arrays = [np.load(place / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in _ARRAYS]
-        sound = about["name"] == name and _sha256(arrays) == about["sha256"]
+        about = read_json(place / "images.json")
+        sound = SEAL in about and about["name"] == name
+        sound = sound and all(_file_sha256(place / f"{part}.npy") == about["files"][part] for part in _ARRAYS)
+        arrays = [np.load(place / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in _ARRAYS if sound]
         shapes = [array.shape for array in arrays if array.dtype == np.uint8]
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise UserError(f"{place}: the cached images are damaged ({_line(error)}); delete this folder") from error
@@ -544,6 +551,11 @@ def _read_cache(name: str, place: Path) -> Images:
     if not sound or shapes != [(train, *shape), (train,), (test, *shape), (test,)]:
         raise UserError(f"{place}: the cached images are not those that were stored; delete this folder")
     return _images(name, arrays, about["source"], about["sha256"])
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- the table -----------------------------------------------------------------------------------------------

@@ -1,8 +1,17 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and JSON that notices when a byte of it has changed."""
 
+import hashlib
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from lib.errors import UserError
+
+MAX_JSON = 4 * 2**20  # bytes; the largest manifest has a few thousand
+SEAL = "checksum"
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -26,3 +35,52 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """Return a JSON object as the bytes of a file, with a checksum of itself.
+
+    Parameters
+    ----------
+    content : mapping
+        Of plain JSON values; a checksum that it has from before is replaced.
+    """
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    return _dump({**rest, SEAL: hashlib.sha256(_dump(rest)).hexdigest()})
+
+
+def _dump(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; if it has a checksum, every byte of the file is checked by it.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, is no JSON object, or is not the one that was sealed.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_JSON + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(text) > MAX_JSON:
+        raise UserError(f"{path}: has more than {MAX_JSON:,} bytes; it should be smaller")
+    try:
+        content = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not readable JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is not a JSON object")
+    if SEAL in content and sealed(content) != text:
+        raise UserError(f"{path}: has changed since it was written: its checksum is not that of its content")
+    return content
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what `write_whole` left unfinished when its process was killed; for who alone writes in `folder`."""
+    for path in folder.glob(".*-????????"):
+        if path.is_file():
+            path.unlink()

@@ -26,7 +26,7 @@ def ledger(scored: Sequence[Scored]) -> str:
         parts.append(f"## Paper {paper}")
         for section in dict.fromkeys(s.claim.section for s in scored if s.claim.paper == paper):
             own = [s for s in scored if (s.claim.paper, s.claim.section) == (paper, section)]
-            parts.append(f"### {paper} {section}\n\n{claims.table(own)}")
+            parts.append(f"### {paper} {claims.escaped(section)}\n\n{claims.table(own)}")
     return "\n\n".join(parts)
 
 
@@ -202,10 +202,10 @@ def rung_table(store: Store, key: str, panel: paper_a.Panel, level: str, name: s
         ["layer", "the paper says", "tickets of one initialisation", "tickets of different initialisations"],
         [
             [
-                within.claim.layer,
-                within.paper.split(": ", 1)[-1],
-                f"{within.measured} {claims.badge(within.verdict)}",
-                f"{across.measured} {claims.badge(across.verdict)}",
+                claims.escaped(within.claim.layer),
+                claims.escaped(within.paper.split(": ", 1)[-1]),
+                f"{claims.escaped(within.measured)} {claims.badge(within.verdict)}",
+                f"{claims.escaped(across.measured)} {claims.badge(across.verdict)}",
             ]
             for within, across in scored
         ],
@@ -448,7 +448,12 @@ def provenance(store: Store, names: Sequence[str]) -> str:
         manifest = store.manifest(experiment)
         entries = {level.name: manifest["levels"][level.name] for level in levels}
         first = next(iter(entries.values()))
-        data, versions = first["data"], first["versions"]
+        # What a manifest says of the machine is text from elsewhere.
+        device = claims.escaped(first["device"])
+        versions, data = (
+            {key: claims.escaped(said) if isinstance(said, str) else said for key, said in first[part].items()}
+            for part in ("versions", "data")
+        )
         seconds = sum(entry["wall seconds"] for entry in entries.values())
         cost = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
         days = sorted({entry["finished"][:10] for entry in entries.values()})
@@ -461,7 +466,7 @@ def provenance(store: Store, names: Sequence[str]) -> str:
         parts.append(
             f"**`{name}`**: {experiment.inits} initialisations x {experiment.runs} runs, fingerprint "
             f"`{manifest['fingerprint']}`, trained on {' and '.join(dict.fromkeys((days[0], days[-1])))} in {cost} on "
-            f"{first['device']} ({first['processes']} process{'es' if first['processes'] > 1 else ''}), "
+            f"{device} ({first['processes']} process{'es' if first['processes'] > 1 else ''}), "
             f"Python {versions['python']}, torch {versions['torch']}, NumPy {versions['numpy']}. Images: "
             f"{data['name']} ({data['source']}; {data['training images']:,} for training, {data['test images']:,} for "
             f"the test), SHA-256 `{data['sha256'][:16]}…`. "

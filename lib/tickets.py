@@ -2,30 +2,35 @@
 
 The only module that knows the file format.  An experiment is a folder with a manifest and one ``.npz``
 file for each finished level (see `LevelRecord` for what it holds).  Nothing is pickled; every file is
-written beside its place and renamed into it; every read checks the SHA-256 that the manifest holds.
+written beside its place and renamed into it; every read checks the SHA-256 that the manifest holds, and
+the manifest's checksum of itself.  One process at a time writes an experiment.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
 import io
-import json
+import math
+import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, Experiment
-from lib.files import write_whole
+from lib.files import SEAL, read_json, remove_leftovers, sealed, write_whole
 from lib.models import initial_hash, initial_parameters
 from lib.pruning import Level, kept_counts
 
 TEST_LOGITS = 2000
 MAX_BYTES = 16 * 2**20
-FORMAT = 1
+FORMAT = 2  # of manifests; those of format 1 have no checksum, and get one when next written
 DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "data" / "tickets"
 
 
@@ -80,6 +85,7 @@ class Store:
 
     def __init__(self, root: Path = DEFAULT_ROOT) -> None:
         self.root = root
+        self._locks: dict[str, filelock.FileLock] = {}
 
     def folder(self, experiment: Experiment) -> Path:
         """Return the folder of an experiment."""
@@ -96,17 +102,19 @@ class Store:
         path = self.folder(experiment) / "manifest.json"
         if not path.exists():
             return _empty_manifest(experiment)
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: is not readable JSON ({error})") from error
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("levels"), dict):
-            raise UserError(f"{path}: is not a manifest, which is an object with 'levels'")
+        manifest = read_json(path)
+        unknown = set(manifest) - {*_empty_manifest(experiment), "initial weights sha256", SEAL}
+        if not isinstance(manifest.get("levels"), dict) or unknown:
+            said = f"has {', '.join(sorted(unknown))}" if unknown else "is not a manifest, which is an object"
+            raise UserError(f"{path}: {said}; it should have {', '.join(_empty_manifest(experiment))}")
         for name, entry in manifest["levels"].items():
-            if not isinstance(entry, dict):
-                raise UserError(f"{path}: level {name!r} is {entry!r}; it should be an object")
-        if manifest.get("format") != FORMAT:
+            _check_entry(entry, f"{path}: level {name!r}")
+            if entry["file"] != f"{name}.npz":
+                raise UserError(f"{path}: level {name!r}: 'file' is {entry['file']!r}; it should be '{name}.npz'")
+        if manifest.get("format") not in (1, FORMAT):
             raise UserError(f"{path}: has format {manifest.get('format')!r}; this library reads {FORMAT}")
+        if (SEAL in manifest) != (manifest["format"] == FORMAT):
+            raise UserError(f"{path}: has changed since it was written: format 2 has a checksum, format 1 has none")
         if manifest.get("experiment") != experiment.name:
             raise UserError(f"{path}: is of {manifest.get('experiment')!r}, not of {experiment.name!r}")
         if manifest.get("fingerprint") != experiment.fingerprint():
@@ -117,6 +125,28 @@ class Store:
         if not isinstance(manifest.get("initial weights sha256"), str):
             raise UserError(f"{path}: has no hash of the initial weights")
         return manifest
+
+    @contextlib.contextmanager
+    def alone(self, experiment: Experiment) -> Iterator[None]:
+        """Let one process at a time write an experiment; may be entered again within itself.
+
+        Raises
+        ------
+        UserError
+            If another process writes it now.
+        """
+        folder = self.folder(experiment)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = self._locks.setdefault(experiment.name, filelock.FileLock(folder / ".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise UserError(f"{folder}: another process is writing {experiment.name}; wait until it ends") from None
+        try:
+            remove_leftovers(folder)
+            yield
+        finally:
+            lock.release()
 
     def finished(self, experiment: Experiment) -> list[Level]:
         """Return the levels that are stored, in the experiment's order, up to the first that is not."""
@@ -137,7 +167,7 @@ class Store:
         level : Level
         record : LevelRecord
         provenance : dict
-            Device, versions, wall time, data set; plain JSON values.
+            With the keys 'wall seconds', 'device', 'processes', 'versions' and 'data'; plain JSON values.
 
         Returns
         -------
@@ -147,7 +177,8 @@ class Store:
         Raises
         ------
         UserError
-            If the record does not fit the experiment or would be larger than 16 MiB.
+            If the record does not fit the experiment or would be larger than 16 MiB, the provenance lacks
+            something, or another process writes this experiment now.
         """
         _check_record(experiment, level, record)
         content = _encode(record)
@@ -155,21 +186,29 @@ class Store:
             raise UserError(
                 f"{experiment.name} {level.name}: {len(content):,} bytes; at most {MAX_BYTES:,} may be stored"
             )
-        manifest = self.manifest(experiment)
         path = self.folder(experiment) / f"{level.name}.npz"
-        write_whole(path, content)
-        manifest["levels"][level.name] = {
+        entry = {
             "file": path.name,
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **provenance,
         }
-        if "initial weights sha256" not in manifest:
-            manifest["initial weights sha256"] = initial_hash(experiment.architecture, experiment.inits)
-        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-        write_whole(self.folder(experiment) / "manifest.json", text.encode())
+        _check_entry(entry, f"{experiment.name} {level.name}: the provenance")
+        with self.alone(experiment):
+            manifest = self.manifest(experiment) | {"format": FORMAT}
+            write_whole(path, content)
+            manifest["levels"][level.name] = entry
+            if "initial weights sha256" not in manifest:
+                manifest["initial weights sha256"] = initial_hash(experiment.architecture, experiment.inits)
+            write_whole(self.folder(experiment) / "manifest.json", sealed(manifest))
         return path
+
+    def seal(self, experiment: Experiment) -> None:
+        """Give a manifest of format 1 the checksum that format 2 has; one of format 2 stays as it is."""
+        with self.alone(experiment):
+            manifest = self.manifest(experiment) | {"format": FORMAT}
+            write_whole(self.folder(experiment) / "manifest.json", sealed(manifest))
 
     def read(self, experiment: Experiment, level: Level) -> LevelRecord:
         """Return one stored level, verified against the manifest.
@@ -187,15 +226,19 @@ class Store:
             )
         path = self.folder(experiment) / f"{level.name}.npz"
         try:
+            size = path.stat().st_size
+            if size != entry["bytes"] or size > MAX_BYTES:
+                raise UserError(f"{path}: has {size:,} bytes; the manifest says {entry['bytes']:,}")
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: the manifest names it, but it cannot be read ({error.strerror})") from error
-        if len(content) != entry.get("bytes"):
-            raise UserError(f"{path}: has {len(content):,} bytes; the manifest says {entry.get('bytes')}")
-        if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise UserError(f"{path}: its SHA-256 is not the one in the manifest")
-        record = _decode(content, path)
-        _check_record(experiment, level, record)
+        try:
+            record = _decode(content, _stored_shapes(experiment, level))
+            _check_record(experiment, level, record)
+        except Exception as error:  # a damaged archive raises errors of many kinds
+            raise UserError(f"{path}: is not the ticket file of {experiment.name} {level.name} ({error})") from error
         return record
 
     def verify(self, experiment: Experiment) -> tuple[list[str], list[Problem]]:
@@ -286,6 +329,8 @@ def _check_record(experiment: Experiment, level: Level, record: LevelRecord) -> 
         found = getattr(record, name).shape
         if found != shape:
             raise UserError(f"{experiment.name} {level.name}: {name} has shape {found}; it should be {shape}")
+        if name in ("weights", "biases", "logits", "losses") and not np.isfinite(getattr(record, name)).all():
+            raise UserError(f"{experiment.name} {level.name}: {name} holds a value that is not finite")
     last = level is experiment.levels[-1] or level == experiment.levels[-1]
     if (record.next_masks is None) != last:
         raise UserError(f"{experiment.name} {level.name}: next_masks should be there at every level but the last")
@@ -316,28 +361,129 @@ def _encode(record: LevelRecord) -> bytes:
     return buffer.getvalue()
 
 
-def _decode(content: bytes, path: Path) -> LevelRecord:
+def _stored_shapes(experiment: Experiment, level: Level) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the type and shape of every array in the file of a level."""
+    architecture, replicas = experiment.architecture, experiment.replicas
+    weights = architecture.weight_count
+    packed = ("|u1", (replicas, -(-weights // 8)))
+    shapes = {
+        "masks": packed,
+        "weights": ("<f2", (replicas * sum(kept_counts(architecture, level).values()),)),
+        "biases": ("<f4", (replicas, architecture.parameter_count - weights)),
+        "logits": ("<f2", (replicas, TEST_LOGITS, architecture.layers[-1].shape[0])),
+        "correct": ("<i8", (replicas,)),
+        "losses": ("<f4", (replicas, experiment.epochs)),
+        "weight_count": ("<i8", ()),
+    }
+    return shapes if level == experiment.levels[-1] else {**shapes, "next_masks": packed}
+
+
+def _decode(content: bytes, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> LevelRecord:
+    """Return the record in a ticket file, whose arrays must have these types and shapes.
+
+    Type, shape and size are looked at before anything is unpacked, so that a small file cannot unpack to a large one.
+    """
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = sorted(info.filename for info in archive.infolist())
+        if names != sorted(f"{name}.npy" for name in shapes):
+            raise UserError(f"it holds {', '.join(map(repr, names)) or 'nothing'}; it should hold {', '.join(shapes)}")
+        for name, (dtype, shape) in shapes.items():
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            if archive.getinfo(f"{name}.npy").file_size > size + _MOST_HEADER:
+                raise UserError(f"{name} unpacks to more than {size + _MOST_HEADER:,} bytes")
+            with archive.open(f"{name}.npy") as member:
+                unpacked = io.BytesIO(member.read(size + _MOST_HEADER + 1))
+            try:
+                version = np.lib.format.read_magic(unpacked)
+                header = np.lib.format.read_array_header_1_0(unpacked)
+            except ValueError as error:
+                raise UserError(f"{name} is no array ({error})") from error
+            if version != (1, 0) or header != (shape, False, np.dtype(dtype)):
+                raise UserError(f"{name} is {header[2]} {header[0]}; it should be {np.dtype(dtype)} {shape}")
+            data = unpacked.read()
+            if len(data) != size:
+                raise UserError(f"{name} has {len(data):,} bytes; it should have {size:,}")
+            arrays[name] = np.frombuffer(data, dtype).reshape(shape)
+    count = int(arrays["weight_count"])
+    if -(-count // 8) != arrays["masks"].shape[1]:
+        raise UserError(f"weight_count is {count:,}")
+
+    def unpacked_masks(name: str) -> NDArray[np.bool_]:
+        return np.unpackbits(arrays[name], axis=1, count=count).astype(bool)
+
+    masks = unpacked_masks("masks")
+    if masks.sum() != len(arrays["weights"]):
+        raise UserError(f"its masks keep {masks.sum():,} weights; it holds {len(arrays['weights']):,}")
+    weights = np.zeros(masks.shape, np.float32)
+    weights[masks] = arrays["weights"]
+    return LevelRecord(
+        masks=masks,
+        weights=weights,
+        biases=arrays["biases"].astype(np.float32),
+        logits=arrays["logits"].astype(np.float32),
+        correct=arrays["correct"].astype(np.int64),
+        losses=arrays["losses"].astype(np.float32),
+        next_masks=unpacked_masks("next_masks") if "next_masks" in arrays else None,
+    )
+
+
+_MOST_HEADER = 1024  # bytes; NumPy writes 128
+
+
+# --- manifest entries ----------------------------------------------------------------------------------------
+
+
+def _check_entry(entry: object, where: str) -> None:
+    """Raise `UserError` if the entry of a level in a manifest lacks something, or has it in another form."""
+    for (*folders, key), (fits, right) in _ENTRY.items():
+        part: Any = entry
+        for folder in folders:
+            part = part.get(folder) if isinstance(part, dict) else None
+        if not isinstance(part, dict) or key not in part:
+            raise UserError(f"{where} has no {' / '.join([*folders, key])!r}; it should be {right}")
+        if not fits(part[key]):
+            raise UserError(f"{where}: {' / '.join([*folders, key])!r} is {part[key]!r}; it should be {right}")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 1000
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _is_time(value: object) -> bool:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(info.file_size for info in archive.infolist()) > 64 * MAX_BYTES:
-                raise UserError(f"{path}: unpacks to more than {64 * MAX_BYTES:,} bytes")
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        count = int(arrays["weight_count"])
-        masks = np.unpackbits(arrays["masks"], axis=1, count=count).astype(bool)
-        weights = np.zeros(masks.shape, np.float32)
-        weights[masks] = arrays["weights"]
-        following = arrays.get("next_masks")
-        return LevelRecord(
-            masks=masks,
-            weights=weights,
-            biases=arrays["biases"].astype(np.float32),
-            logits=arrays["logits"].astype(np.float32),
-            correct=arrays["correct"].astype(np.int64),
-            losses=arrays["losses"].astype(np.float32),
-            next_masks=None if following is None else np.unpackbits(following, axis=1, count=count).astype(bool),
-        )
-    except UserError:
-        raise
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: is not a ticket file ({error})") from error
+        return isinstance(value, str) and datetime.datetime.fromisoformat(value) is not None
+    except ValueError:
+        return False
+
+
+_TEXT, _COUNT, _HASH = (_is_text, "text"), (_is_count, "a whole number above 0"), (_is_hash, "64 hexadecimal digits")
+_ENTRY = {
+    ("file",): _TEXT,
+    ("sha256",): _HASH,
+    ("bytes",): _COUNT,
+    ("finished",): (_is_time, "a time such as 2026-01-31T12:00:00+00:00"),
+    ("wall seconds",): (_is_seconds, "a number of at least 0"),
+    ("device",): _TEXT,
+    ("processes",): _COUNT,
+    ("versions", "python"): _TEXT,
+    ("versions", "torch"): _TEXT,
+    ("versions", "numpy"): _TEXT,
+    ("data", "name"): _TEXT,
+    ("data", "source"): _TEXT,
+    ("data", "sha256"): _HASH,
+    ("data", "training images"): _COUNT,
+    ("data", "test images"): _COUNT,
+}

@@ -31,7 +31,8 @@ def small(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("LOTTERY_DATA", raising=False)
     for name, description in datasets.SETS.items():
-        monkeypatch.setitem(datasets.SETS, name, dataclasses.replace(description, counts=(TRAIN, TEST)))
+        changed = dataclasses.replace(description, counts=(TRAIN, TEST), published="")
+        monkeypatch.setitem(datasets.SETS, name, changed)
 
 
 @pytest.fixture
@@ -128,6 +129,18 @@ def test_one_data_set_is_not_taken_for_another(folder, monkeypatch):
     monkeypatch.setitem(datasets.SETS, "fashion-mnist", known)
     with pytest.raises(UserError, match="holds fashion-mnist, not mnist"):
         load("mnist", folder)
+
+
+def test_images_other_than_the_published_ones_are_refused(folder, monkeypatch):
+    digest = load("fashion-mnist", folder).sha256
+    known = dataclasses.replace(datasets.SETS["fashion-mnist"], published=digest)
+    monkeypatch.setitem(datasets.SETS, "fashion-mnist", known)
+    path = folder / "t10k-labels-idx1-ubyte"
+    content = bytearray(path.read_bytes())
+    content[-1] = (content[-1] + 1) % 10
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not those of fashion-mnist as published"):
+        load("fashion-mnist", folder)
 
 
 def test_a_missing_data_set_says_where_it_was_looked_for(tmp_path):

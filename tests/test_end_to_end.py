@@ -38,7 +38,8 @@ def small(project, monkeypatch):
             f"find({FASHION!r}), levels=percent_levels(*{LEVELS!r}), **{SMALL!r})\n"
         )
     (project / "data").mkdir()
-    shutil.copy(ROOT / "data" / "claims.yaml", project / "data")
+    for name in ("claims.yaml", "claims.sha256"):
+        shutil.copy(ROOT / "data" / name, project / "data")
     shutil.copy(ROOT / "notebooks" / "a" / "3-1.py", project / "notebooks" / "a")
     return experiment
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made import TINY, tiny_experiment
+from made import PROVENANCE, TINY, tiny_experiment
 
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS
+from lib.files import sealed
 from lib.pruning import prune
 from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
@@ -52,7 +53,7 @@ def store(tmp_path, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
     store = Store(tmp_path)
     for level, record in zip(EXPERIMENT.levels, RECORDS, strict=True):
-        store.write(EXPERIMENT, level, record, {"device": "none"})
+        store.write(EXPERIMENT, level, record, PROVENANCE)
     return store
 
 
@@ -63,7 +64,7 @@ def manifest_path(store):
 def edit_manifest(store, change):
     manifest = json.loads(manifest_path(store).read_text())
     change(manifest)
-    manifest_path(store).write_text(json.dumps(manifest))
+    manifest_path(store).write_bytes(sealed(manifest))
 
 
 def test_what_is_written_comes_back(store):
@@ -89,7 +90,7 @@ def test_a_whole_store_verifies(store):
 
 def test_the_same_record_gives_the_same_bytes(store, tmp_path):
     other = Store(tmp_path / "other")
-    path = other.write(EXPERIMENT, DENSE, RECORDS[0], {})
+    path = other.write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE)
     assert path.read_bytes() == (store.folder(EXPERIMENT) / "dense.npz").read_bytes()
 
 
@@ -141,7 +142,7 @@ def test_masks_that_do_not_follow_from_the_level_before_are_noticed(store):
     parameters = rng.normal(size=(EXPERIMENT.replicas, TINY.parameter_count)).astype(np.float32)
     foreign = prune(TINY, parameters, np.ones_like(RECORDS[0].masks), HALF)
     following = prune(TINY, parameters, foreign, LAST)
-    store.write(EXPERIMENT, HALF, dataclasses.replace(RECORDS[1], masks=foreign, next_masks=following), {})
+    store.write(EXPERIMENT, HALF, dataclasses.replace(RECORDS[1], masks=foreign, next_masks=following), PROVENANCE)
     problems = store.verify(EXPERIMENT)[1]
     assert [p.level for p in problems] == ["50", "80"]
     assert "pruning the level before" in problems[0].what
@@ -192,7 +193,7 @@ def test_the_manifest_of_another_experiment_is_refused(store):
 def test_a_record_that_does_not_fit_leaves_nothing_behind(tmp_path, change):
     store = Store(tmp_path)
     with pytest.raises(UserError, match="test/tiny/free dense"):
-        store.write(EXPERIMENT, DENSE, dataclasses.replace(RECORDS[0], **change), {})
+        store.write(EXPERIMENT, DENSE, dataclasses.replace(RECORDS[0], **change), PROVENANCE)
     assert not list(tmp_path.rglob("*.*"))
 
 
@@ -204,7 +205,7 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_half_one(store, monkeypatc
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        store.write(EXPERIMENT, HALF, RECORDS[1], {"again": True})
+        store.write(EXPERIMENT, HALF, RECORDS[1], PROVENANCE)
     assert {path: path.read_bytes() for path in store.folder(EXPERIMENT).iterdir()} == before
 
 
@@ -217,18 +218,18 @@ def test_pickled_content_is_never_loaded(store):
         store,
         lambda m: m["levels"]["50"].update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)),
     )
-    with pytest.raises(UserError, match="not a ticket file"):
+    with pytest.raises(UserError, match="not the ticket file of test/tiny/free 50"):
         store.read(EXPERIMENT, HALF)
 
 
 def test_a_file_that_is_no_archive_but_has_the_right_hash_is_a_sentence(store):
-    for content in (b"", b"not a zip", zipfile_of_garbage()):
+    for content in (b"x", b"not a zip", zipfile_of_garbage()):
         (store.folder(EXPERIMENT) / "50.npz").write_bytes(content)
         edit_manifest(
             store,
             lambda m, c=content: m["levels"]["50"].update(sha256=hashlib.sha256(c).hexdigest(), bytes=len(c)),
         )
-        with pytest.raises(UserError, match="not a ticket file"):
+        with pytest.raises(UserError, match="not the ticket file of test/tiny/free 50"):
             store.read(EXPERIMENT, HALF)
 
 
@@ -242,3 +243,36 @@ def zipfile_of_garbage() -> bytes:
 def test_a_level_that_is_not_trained_names_the_command(tmp_path):
     with pytest.raises(UserError, match="python -m lib train test/tiny/free"):
         Store(tmp_path).read(EXPERIMENT, DENSE)
+
+
+def test_a_manifest_of_format_1_is_read_and_gets_its_checksum(store):
+    manifest = json.loads(manifest_path(store).read_text()) | {"format": 1}
+    del manifest["checksum"]
+    manifest_path(store).write_text(json.dumps(manifest))
+    assert store.verify(EXPERIMENT)[1] == []
+    store.seal(EXPERIMENT)
+    assert json.loads(manifest_path(store).read_text()).keys() == manifest.keys() | {"checksum"}
+    assert store.verify(EXPERIMENT)[1] == []
+
+
+def test_every_stored_manifest_has_a_checksum():
+    store = Store()
+    for experiment in store.experiments():
+        assert store.manifest(experiment)["format"] == 2, (
+            f'seal it: python -c "from lib.tickets import *; Store().seal(EXPERIMENTS[{experiment.name!r}])"'
+        )
+
+
+def test_one_process_at_a_time_writes_an_experiment(store):
+    with store.alone(EXPERIMENT):
+        with pytest.raises(UserError, match="another process is writing test/tiny/free; wait until it ends"):
+            Store(store.root).write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE)
+        store.write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE)  # who holds the lock may write
+    Store(store.root).write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE)
+
+
+def test_what_a_killed_process_left_beside_a_file_is_removed(store):
+    half = store.folder(EXPERIMENT) / ".50.npz-abcd1234"
+    half.write_bytes(b"half")
+    store.write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE)
+    assert not half.exists()

@@ -21,7 +21,7 @@ levels: str = "0.5,0.6,0.8,0.9,0.95,0.98"  # fractions pruned at which the first
 
 # %%
 from lib import pages, paper_a, scoring
-from lib.claims import badge
+from lib.claims import badge, escaped
 from lib.notebook import markdown, table
 from lib.tickets import Store
 
@@ -44,7 +44,7 @@ scored = scoring.score("A", "1", store, panels)
 table(
     ["contribution", "what the paper claims", "verdict so far", "decided in"],
     [
-        [str(number), s.paper, badge(s.verdict), where]
+        [str(number), escaped(s.paper), badge(s.verdict), where]
         for number, (s, where) in enumerate(
             zip(
                 scored,
