@@ -14,6 +14,7 @@ import hashlib
 import multiprocessing
 import os
 import platform
+import threading
 import time
 from typing import Any
 
@@ -466,7 +467,8 @@ def train(
     Raises
     ------
     UserError
-        If the images do not fit the architecture, the device is not there or the training diverges.
+        If the images do not fit the architecture, the device is not there, the training diverges or another process
+        trains this experiment into this store.
     """
     if images.train.shape[1:] != experiment.architecture.input_shape:
         raise UserError(
@@ -491,7 +493,7 @@ def train(
         disable=quiet,
         smoothing=0.02,
     )
-    with progress:
+    with store.alone(experiment), progress:
         for number in range(len(finished), len(experiment.levels)):
             level = experiment.levels[number]
             progress.set_postfix_str(f"level {level.name}")
@@ -582,7 +584,16 @@ _WORK: dict[str, Any] = {}
 
 def _start_worker(experiment: Experiment, images: Images, level: int, epochs_done: Any) -> None:
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _WORK.update(experiment=experiment, images=images, level=level, epochs_done=epochs_done)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is killed: nobody else does, and it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _train_replica(replica: int, mask: NDArray[np.bool_]) -> Trained:

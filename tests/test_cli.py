@@ -14,6 +14,7 @@ from made import made_store, tiny_experiment
 import lib
 from lib import claims, cli, tickets
 from lib.experiments import EXPERIMENTS, find
+from lib.files import sealed
 from lib.tickets import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,7 +154,7 @@ def test_a_manifest_that_was_changed_is_status_1(tiny, tmp_path, capsys, change)
     path = store.folder(tiny) / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(sealed(manifest))
     assert cli.main(["verify", "--tickets", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     assert err == ""

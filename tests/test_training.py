@@ -10,6 +10,7 @@ from reference import SAME, chain, random_masks, reference, residual
 
 from lib import training
 from lib.errors import UserError
+from lib.files import sealed
 from lib.models import initial_parameters, lenet, resnet18
 from lib.pruning import Level, kept_counts, prune
 from lib.tickets import Store
@@ -177,7 +178,7 @@ def test_training_learns_and_the_bits_depend_neither_on_the_workers_nor_on_a_sto
     manifest = json.loads(path.read_text())
     for name in ("80", "50"):
         del manifest["levels"][name]
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(sealed(manifest))
     assert run(tmp_path, "one", experiment, workers=2) == whole
     store = Store(tmp_path / "whole")
     assert store.verify(experiment) == (["dense", "50", "80"], [])
