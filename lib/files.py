@@ -58,12 +58,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises
     ------
+    FileNotFoundError
+        If there is none.
     UserError
         If the file cannot be read, is no JSON object, or is not the one that was sealed.
     """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_JSON + 1)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     if len(text) > MAX_JSON:

@@ -100,9 +100,10 @@ class Store:
             If the manifest cannot be read or belongs to another specification.
         """
         path = self.folder(experiment) / "manifest.json"
-        if not path.exists():
+        try:
+            manifest = read_json(path)
+        except FileNotFoundError:
             return _empty_manifest(experiment)
-        manifest = read_json(path)
         unknown = set(manifest) - {*_empty_manifest(experiment), "initial weights sha256", SEAL}
         if not isinstance(manifest.get("levels"), dict) or unknown:
             said = f"has {', '.join(sorted(unknown))}" if unknown else "is not a manifest, which is an object"
