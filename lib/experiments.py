@@ -13,7 +13,7 @@ from lib import streams
 from lib.datasets import SETS
 from lib.errors import UserError
 from lib.models import Architecture, conv2, lenet, lenet_equal, resnet18
-from lib.pruning import Level, percent_levels, round_levels
+from lib.pruning import Level, percent_levels, round_levels, with_random
 
 OPTIMISERS = ("Adam", "SGD")
 SCALINGS = ("unit", "standardised")
@@ -80,6 +80,16 @@ class Experiment:
         images = SETS[self.dataset].counts[0] // self.batch * self.batch
         return images * self.epochs * len(self.levels) * self.replicas
 
+    @property
+    def last(self) -> Level:
+        """The last level that pruning gives: that of the tickets."""
+        return [level for level in self.levels if not level.random][-1]
+
+    def pruned_to(self, number: int) -> Level | None:
+        """Return the level to which the networks of level `number` are pruned; None after `last`."""
+        following = self.levels[number + 1 : number + 2]
+        return following[0] if following and not following[0].random else None
+
     def level(self, name: str) -> Level:
         """Return the level called `name`; raise `UserError` if there is none."""
         for level in self.levels:
@@ -101,7 +111,11 @@ class Experiment:
             if level.exceptions
             else str(level.kept)
             for level in self.levels
+            if not level.random
         }
+        drawn = [level.name for level in self.levels if level.random]
+        if drawn:
+            spec["random tickets"] = f"as many weights of every layer as the last level, trained as {', '.join(drawn)}"
         spec["criterion"] = "large final per layer, survivors reset, biases kept"
         spec["initial weights"] = "Glorot normal"
         return json.loads(json.dumps(spec))
@@ -141,7 +155,8 @@ _SMALL_LEVELS = percent_levels("50", "60", "80", "90", "95", "98")
 _RESNET_LEVELS = percent_levels("50", "60", "90", "98", "99", "99.9")
 # The first steps of the same way, so that they compare with the experiment that goes on to 98 %.
 _FIRST_LEVELS = percent_levels("50", "60", "80")
-_ROUNDS = round_levels(11, Fraction("0.9"), dense1=Fraction("0.8"), dense2=Fraction("0.8"))
+# Eleven times pruned, the ticket is trained once more, and a random one beside it.
+_ROUNDS = with_random(round_levels(11, Fraction("0.9"), dense1=Fraction("0.8"), dense2=Fraction("0.8")))
 
 _FASHION = lenet((1, 28, 28), "lenet-28x28x1")
 _CIFAR = lenet((3, 32, 32), "lenet-32x32x3")

@@ -1,4 +1,4 @@
-"""Levels, exact counts per layer, and the large-final masks."""
+"""Levels, exact counts per layer, and the masks: large-final ones, and random ones to compare them with."""
 
 import dataclasses
 from fractions import Fraction
@@ -6,27 +6,31 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from lib import streams
 from lib.errors import UserError
 from lib.models import Architecture
 
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """One step of iterative pruning.
+    """One step of iterative pruning, or the random tickets that it is compared with.
 
     Attributes
     ----------
     name : str
-        'dense'; the percentage of the original weights that is pruned, such as '50' or '99.9'; or 'round-1'.
+        'dense'; the percentage of the original weights that is pruned, such as '50' or '99.9'; 'round-1'; or 'random'.
     kept : Fraction
         Fraction of every layer's original weights that is kept; exact, so that counts are too.
     exceptions : tuple of (str, Fraction)
         Layers of which another fraction is kept, by name.
+    random : bool
+        Whether the masks are drawn (`random_masks`) and not pruned from the level before.
     """
 
     name: str
     kept: Fraction
     exceptions: tuple[tuple[str, Fraction], ...] = ()
+    random: bool = False
 
     @property
     def pruned(self) -> float:
@@ -64,6 +68,11 @@ def round_levels(rounds: int, kept: Fraction, **exceptions: Fraction) -> tuple[L
             for n in range(1, rounds + 1)
         ),
     )
+
+
+def with_random(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    """Return the levels and one more: random tickets that keep of every layer what the last level keeps."""
+    return (*levels, dataclasses.replace(levels[-1], name="random", random=True))
 
 
 def kept_counts(architecture: Architecture, level: Level) -> dict[str, int]:
@@ -108,13 +117,17 @@ def large_final(weights: NDArray[np.floating], masks: NDArray[np.bool_], count: 
         raise UserError(f"count is {count}: it must lie between 0 and the {survivors} surviving weights")
     if not np.isfinite(weights[masks]).all():
         raise UserError("weights hold a value that is not finite: the training has diverged")
-    n = weights.shape[1]
     if count == 0:
         return np.zeros_like(masks)
-    magnitude = np.where(masks, np.abs(weights), -1.0)
-    threshold = np.partition(magnitude, n - count, axis=1)[:, n - count, None]
-    above = magnitude > threshold
-    tied = magnitude == threshold
+    return _largest(np.where(masks, np.abs(weights), -1.0), count)
+
+
+def _largest(values: NDArray, count: int) -> NDArray[np.bool_]:
+    """Return where the `count` largest values of each row are; of equal ones the first; `count` is at least 1."""
+    n = values.shape[1]
+    threshold = np.partition(values, n - count, axis=1)[:, n - count, None]
+    above = values > threshold
+    tied = values == threshold
     missing = count - above.sum(axis=1, keepdims=True)
     return above | (tied & (np.cumsum(tied, axis=1) <= missing))
 
@@ -142,3 +155,33 @@ def prune(
         [large_final(parameters[:, s], masks[:, s], counts[name]) for name, s in architecture.weight_slices().items()],
         axis=1,
     )
+
+
+def random_masks(architecture: Architecture, level: Level, replicas: int) -> NDArray[np.bool_]:
+    """Return masks that keep as many weights of every layer as `level` does, at random places.
+
+    They depend on nothing but the architecture, the counts and the number of the replica, so that all experiments
+    with one network have the same random tickets, as they have the same initial weights.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    level : Level
+    replicas : int
+
+    Returns
+    -------
+    bool array, shape (replicas, weight_count)
+
+    References
+    ----------
+    Paper B, sections 4 and 5: networks pruned at random, with the initial weights of the winning tickets.  It does not
+    say how many weights each layer keeps; its table A.3 has the counts of the winning tickets in the first.
+    """
+    masks = np.zeros((replicas, architecture.weight_count), bool)
+    for name, where in architecture.weight_slices().items():
+        count = kept_counts(architecture, level)[name]
+        for replica in range(replicas if count else 0):
+            words = streams.raw(f"random ticket/{architecture.name}/{replica}/{name}", where.stop - where.start)
+            masks[replica, where] = _largest(words[None], count)[0]
+    return masks

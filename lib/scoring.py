@@ -3,15 +3,20 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from lib import claims, evidence, paper_a
+from lib import claims, evidence, paper_a, paper_b
 from lib.claims import Claim, Scored
 from lib.errors import UserError
 from lib.paper_a import Panel
+from lib.paper_b import Settings
 from lib.tickets import Store
 
 
 def score(
-    paper: str, section: str, store: Store | None = None, panels: Mapping[str, Panel] | None = None
+    paper: str,
+    section: str,
+    store: Store | None = None,
+    panels: Mapping[str, Panel] | None = None,
+    settings: Settings | None = None,
 ) -> list[Scored]:
     """Score every claim of one section.
 
@@ -24,7 +29,9 @@ def score(
     store : Store, optional
         The project's own if not given.
     panels : mapping, optional
-        Panels to use in place of those of `paper_a.PANELS`; for a chapter executed with other levels.
+        Panels to use in place of those of `paper_a.PANELS`; for a chapter of paper A executed with other levels.
+    settings : Settings, optional
+        How tickets are compared; for a chapter of paper B executed with other settings.
 
     Returns
     -------
@@ -34,14 +41,15 @@ def score(
     ledger = [c for c in claims.load().values() if (c.paper, c.section) == (paper, section)]
     if not ledger:
         raise UserError(f"section is {section!r}: the ledger has no entry for it in paper {paper}")
-    return _score(ledger, store or Store(), panels or {})
+    return _score(ledger, store or Store(), panels or {}, settings or Settings())
 
 
-def _score(ledger: Sequence[Claim], store: Store, panels: Mapping[str, Panel]) -> list[Scored]:
+def _score(ledger: Sequence[Claim], store: Store, panels: Mapping[str, Panel], settings: Settings) -> list[Scored]:
     """Score the claims of one section."""
     paper, section = ledger[0].paper, ledger[0].section
-    measure = paper_a.SECTIONS.get((paper, section))
-    measured = measure(store, ledger, {**paper_a.PANELS, **panels}) if measure else {}
+    measure = paper_a.SECTIONS.get((paper, section)) or paper_b.SECTIONS.get((paper, section))
+    variant = {**paper_a.PANELS, **panels} if paper == "A" else settings
+    measured = measure(store, ledger, variant) if measure else {}
     scored = [claims.judge(c, measured.get(c.id, [])) for c in ledger]
     return [
         claims.figure_verdict(s.claim, scored)
@@ -60,7 +68,7 @@ def score_all(paper: str | None = None, section: str | None = None, store: Store
     if not wanted:
         raise UserError(f"section is {section!r}: the ledger has {', '.join(sorted({s for _, s in sections}))}")
     store = store or Store()
-    return [scored for own in wanted for scored in _score(own, store, {})]
+    return [scored for own in wanted for scored in _score(own, store, {}, Settings())]
 
 
 def as_if_across(store: Store, key: str, panel: Panel, level: str) -> list[tuple[Scored, Scored]]:

@@ -26,7 +26,7 @@ from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, Experiment
 from lib.files import SEAL, read_json, remove_leftovers, sealed, write_whole
 from lib.models import initial_hash, initial_parameters
-from lib.pruning import Level, kept_counts
+from lib.pruning import Level, kept_counts, random_masks
 
 TEST_LOGITS = 2000
 MAX_BYTES = 16 * 2**20
@@ -52,8 +52,8 @@ class LevelRecord:
     losses : float32 array, shape (R, epochs)
         Mean training loss of every epoch.
     next_masks : bool array, shape (R, W), or None
-        The masks that pruning these networks gave to the next level (made from full precision); None at
-        the last level.
+        The masks that pruning these networks gave to the next level (made from full precision); None if the
+        next level is not pruned from this one.
     """
 
     masks: NDArray[np.bool_]
@@ -273,6 +273,8 @@ class Store:
             problem(name, "the manifest names a level that the experiment does not have")
         expected: NDArray[np.bool_] | None = np.ones((experiment.replicas, experiment.architecture.weight_count), bool)
         for level in experiment.levels:
+            if level.random:
+                expected = random_masks(experiment.architecture, level, experiment.replicas)
             if level.name not in manifest["levels"]:
                 problem(level.name, "missing")
                 expected = None
@@ -284,7 +286,8 @@ class Store:
                 expected = None
                 continue
             if expected is not None and not np.array_equal(record.masks, expected):
-                problem(level.name, "its masks are not the ones that pruning the level before gave")
+                origin = "drawn for it" if level.random else "that pruning the level before gave"
+                problem(level.name, f"its masks are not the ones {origin}")
             elif record.next_masks is not None and (record.next_masks & ~record.masks).any():
                 problem(level.name, "pruning it brought pruned weights back")
             else:
@@ -332,9 +335,10 @@ def _check_record(experiment: Experiment, level: Level, record: LevelRecord) -> 
             raise UserError(f"{experiment.name} {level.name}: {name} has shape {found}; it should be {shape}")
         if name in ("weights", "biases", "logits", "losses") and not np.isfinite(getattr(record, name)).all():
             raise UserError(f"{experiment.name} {level.name}: {name} holds a value that is not finite")
-    last = level is experiment.levels[-1] or level == experiment.levels[-1]
-    if (record.next_masks is None) != last:
-        raise UserError(f"{experiment.name} {level.name}: next_masks should be there at every level but the last")
+    if (record.next_masks is None) != (experiment.pruned_to(experiment.levels.index(level)) is None):
+        raise UserError(
+            f"{experiment.name} {level.name}: next_masks should be there if a level is pruned from this one"
+        )
     counts = kept_counts(architecture, level)
     for name, where in architecture.weight_slices().items():
         kept = record.masks[:, where].sum(axis=1)

@@ -29,7 +29,7 @@ from lib.datasets import Images, channel_statistics
 from lib.errors import UserError
 from lib.experiments import Experiment
 from lib.models import Architecture, initial_parameters
-from lib.pruning import prune
+from lib.pruning import prune, random_masks
 from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
@@ -497,6 +497,8 @@ def train(
         for number in range(len(finished), len(experiment.levels)):
             level = experiment.levels[number]
             progress.set_postfix_str(f"level {level.name}")
+            if level.random:
+                masks = random_masks(experiment.architecture, level, experiment.replicas)
             assert masks is not None
             begin = time.perf_counter()
             if device == "cuda":
@@ -511,9 +513,9 @@ def train(
                 )
             else:
                 trained = _train_on_cpu(experiment, images, number, masks, workers, progress)
-            following = None
-            if number + 1 < len(experiment.levels):
-                following = prune(experiment.architecture, trained.parameters, masks, experiment.levels[number + 1])
+            following, pruned_to = None, experiment.pruned_to(number)
+            if pruned_to is not None:
+                following = prune(experiment.architecture, trained.parameters, masks, pruned_to)
             count = experiment.architecture.weight_count
             record = LevelRecord(
                 masks=masks,

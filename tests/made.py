@@ -8,7 +8,7 @@ import numpy as np
 from lib.datasets import Images
 from lib.experiments import Experiment
 from lib.models import Architecture, Layer
-from lib.pruning import percent_levels, prune
+from lib.pruning import percent_levels, prune, random_masks
 from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
 TINY = Architecture(
@@ -25,8 +25,9 @@ TINY = Architecture(
 
 def tiny_experiment(name: str = "test/tiny/free", **changes: object) -> Experiment:
     """An experiment that trains in about a second."""
-    settings: dict = {"inits": 2, "runs": 2, "epochs": 2, "batch": 20} | changes
-    return Experiment(name, TINY, "fashion-mnist", percent_levels("50", "80"), **settings)
+    levels = percent_levels("50", "80")
+    settings: dict = {"levels": levels, "inits": 2, "runs": 2, "epochs": 2, "batch": 20} | changes
+    return Experiment(name, TINY, "fashion-mnist", **settings)
 
 
 def made_images(seed: int = 0, train: int = 210) -> Images:
@@ -65,12 +66,14 @@ def made_store(
     architecture, replicas = experiment.architecture, experiment.replicas
     masks = np.ones((replicas, architecture.weight_count), bool)
     for number, level in enumerate(experiment.levels[:levels]):
+        if level.random:
+            masks = random_masks(architecture, level, replicas)
         shared = rng.normal(size=(experiment.inits, architecture.parameter_count)).repeat(experiment.runs, axis=0)
         own = rng.normal(size=(replicas, architecture.parameter_count))
         parameters = (np.sqrt(planted) * shared + np.sqrt(1 - planted) * own).astype(np.float32)
         parameters[:, : architecture.weight_count] *= masks
-        last = number + 1 == len(experiment.levels)
-        following = None if last else prune(architecture, parameters, masks, experiment.levels[number + 1])
+        pruned_to = experiment.pruned_to(number)
+        following = None if pruned_to is None else prune(architecture, parameters, masks, pruned_to)
         record = LevelRecord(
             masks=masks,
             weights=parameters[:, : architecture.weight_count],

@@ -93,7 +93,7 @@ def test_every_experiment_is_listed_under_its_own_name():
     assert find("a/fashion-lenet/free").samples() == 60_000 * 15 * 7 * 25
     # Batches of 128: 390 an epoch of 50,000 images.
     assert find("a/cifar-resnet18/free").samples() == 390 * 128 * 15 * 7 * 25
-    assert find("b/conv2/svhn").samples() == 73_257 // 60 * 60 * 10 * 12 * 20
+    assert find("b/conv2/svhn").samples() == 73_257 // 60 * 60 * 10 * 13 * 20
 
 
 def test_the_randomness_of_the_rungs():

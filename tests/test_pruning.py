@@ -11,7 +11,16 @@ from made import TINY
 
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS
-from lib.pruning import Level, kept_counts, large_final, percent_levels, prune, round_levels
+from lib.pruning import (
+    Level,
+    kept_counts,
+    large_final,
+    percent_levels,
+    prune,
+    random_masks,
+    round_levels,
+    with_random,
+)
 
 
 def test_counts_are_exact_products_truncated():
@@ -31,8 +40,9 @@ def test_counts_are_exact_products_truncated():
 def test_the_counts_of_iterated_rounds_are_exact_too():
     # Paper B's first layer keeps 542 of 1,728 weights after eleven rounds of nine tenths.
     experiment = EXPERIMENTS["b/conv2/cifar10"]
-    assert [level.name for level in experiment.levels] == ["dense", *(f"round-{n}" for n in range(1, 12))]
-    last = kept_counts(experiment.architecture, experiment.levels[-1])
+    assert [level.name for level in experiment.levels] == ["dense", *(f"round-{n}" for n in range(1, 12)), "random"]
+    last = kept_counts(experiment.architecture, experiment.last)
+    assert last == kept_counts(experiment.architecture, experiment.levels[-1])
     assert last["conv1"] == 542
     # In integers: the layer's size times 9^11 (or 8^11) over 10^11, cut off.
     sizes = {"conv1": 1728, "conv2": 36_864, "dense1": 4_194_304, "dense2": 65_536, "output": 2560}
@@ -102,3 +112,26 @@ def test_bad_input_is_named():
 
 def test_levels_know_what_they_prune():
     assert Level("99.9", 1 - Fraction("99.9") / 100).pruned == pytest.approx(0.999)
+
+
+def test_random_masks_have_the_exact_counts_and_every_weight_is_as_likely():
+    level = percent_levels("75", "90")[1]
+    masks = random_masks(TINY, level, 400)
+    for name, where in TINY.weight_slices().items():
+        assert (masks[:, where].sum(axis=1) == kept_counts(TINY, level)[name]).all()
+        # A weight survives in 100 of 400 masks, give or take 8.7; of some 1,100 weights none strays by five of these.
+        assert abs(masks[:, where].sum(axis=0) - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
+    # Two of them share what independent masks share.
+    shared = (masks[::2] & masks[1::2]).sum(axis=1)
+    assert shared.mean() == pytest.approx(TINY.weight_count / 16, rel=0.02)
+
+
+def test_random_masks_are_a_pure_function_of_network_counts_and_replica():
+    level = with_random(percent_levels("80"))[-1]
+    assert (level.name, level.kept, level.random) == ("random", Fraction(1, 5), True)
+    masks = random_masks(TINY, level, 3)
+    np.testing.assert_array_equal(random_masks(TINY, level, 2), masks[:2])
+    assert not (masks[0] == masks[1]).all()
+    # Fewer weights of the same replica: the same order of the weights, cut off earlier.
+    assert not (random_masks(TINY, percent_levels("90")[1], 3) & ~masks).any()
+    assert random_masks(TINY, percent_levels("99.99")[1], 1).sum() == 0

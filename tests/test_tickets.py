@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made import PROVENANCE, TINY, tiny_experiment
+from made import PROVENANCE, TINY, made_store, tiny_experiment
 
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS
 from lib.files import sealed
-from lib.pruning import prune
-from lib.tickets import TEST_LOGITS, LevelRecord, Store
+from lib.pruning import percent_levels, prune, with_random
+from lib.tickets import TEST_LOGITS, LevelRecord, Problem, Store
 
 EXPERIMENT = tiny_experiment()
 DENSE, HALF, LAST = EXPERIMENT.levels
@@ -276,3 +276,20 @@ def test_what_a_killed_process_left_beside_a_file_is_removed(store):
     half.write_bytes(b"half")
     store.write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE)
     assert not half.exists()
+
+
+def test_random_tickets_are_checked_against_the_masks_that_are_drawn_for_them(tmp_path):
+    experiment = tiny_experiment(levels=with_random(percent_levels("50", "80")))
+    store = made_store(tmp_path, experiment)
+    names = ["dense", "50", "80", "random"]
+    assert store.verify(experiment) == (names, [])
+    drawn = store.read(experiment, experiment.level("random"))
+    assert store.read(experiment, experiment.last).next_masks is None
+    masks = drawn.masks[::-1]  # the same counts, but of other replicas
+    store.write(
+        experiment, experiment.levels[-1], dataclasses.replace(drawn, masks=masks, weights=1.0 * masks), PROVENANCE
+    )
+    assert store.verify(experiment) == (
+        names[:-1],
+        [Problem(experiment.name, "random", "its masks are not the ones drawn for it")],
+    )

@@ -12,7 +12,7 @@ from lib import training
 from lib.errors import UserError
 from lib.files import sealed
 from lib.models import initial_parameters, lenet, resnet18
-from lib.pruning import Level, kept_counts, prune
+from lib.pruning import Level, kept_counts, percent_levels, prune, with_random
 from lib.tickets import Store
 
 torch.set_num_threads(1)
@@ -185,6 +185,21 @@ def test_training_learns_and_the_bits_depend_neither_on_the_workers_nor_on_a_sto
     dense = store.read(experiment, experiment.levels[0])
     assert (dense.losses[:, -1] < 0.7 * dense.losses[:, 0]).all()
     assert dense.correct.min() > 1000  # of 2,000 made images; chance is 200
+
+
+def test_random_tickets_are_trained_from_the_same_start_and_after_a_stop_alike(tmp_path):
+    experiment = tiny_experiment(levels=with_random(percent_levels("80")))
+    whole = run(tmp_path, "whole", experiment, workers=2)
+    store = Store(tmp_path / "whole")
+    assert store.verify(experiment) == (["dense", "80", "random"], [])
+    path = tmp_path / "whole" / experiment.name / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["levels"]["random"]
+    path.write_text(json.dumps(manifest))
+    assert run(tmp_path, "whole", experiment, workers=2) == whole
+    drawn = store.read(experiment, experiment.level("random"))
+    alone = training.train_stack(experiment, made_images(), 2, drawn.masks[3:], np.array([3]))
+    np.testing.assert_allclose(drawn.weights[3], alone.parameters[0, : TINY.weight_count], rtol=2**-10, atol=1e-6)
 
 
 def test_the_rungs_of_the_randomness_ladder(tmp_path):
