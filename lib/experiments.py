@@ -85,9 +85,9 @@ class Experiment:
         """The last level that pruning gives: that of the tickets."""
         return [level for level in self.levels if not level.random][-1]
 
-    def pruned_to(self, number: int) -> Level | None:
-        """Return the level to which the networks of level `number` are pruned; None after `last`."""
-        following = self.levels[number + 1 : number + 2]
+    def pruned_to(self, level: Level) -> Level | None:
+        """Return the level to which the networks of `level` are pruned; None if there is none."""
+        following = self.levels[self.levels.index(level) + 1 :]
         return following[0] if following and not following[0].random else None
 
     def level(self, name: str) -> Level:

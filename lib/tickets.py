@@ -335,7 +335,7 @@ def _check_record(experiment: Experiment, level: Level, record: LevelRecord) -> 
             raise UserError(f"{experiment.name} {level.name}: {name} has shape {found}; it should be {shape}")
         if name in ("weights", "biases", "logits", "losses") and not np.isfinite(getattr(record, name)).all():
             raise UserError(f"{experiment.name} {level.name}: {name} holds a value that is not finite")
-    if (record.next_masks is None) != (experiment.pruned_to(experiment.levels.index(level)) is None):
+    if (record.next_masks is None) != (experiment.pruned_to(level) is None):
         raise UserError(
             f"{experiment.name} {level.name}: next_masks should be there if a level is pruned from this one"
         )
@@ -380,7 +380,7 @@ def _stored_shapes(experiment: Experiment, level: Level) -> dict[str, tuple[str,
         "losses": ("<f4", (replicas, experiment.epochs)),
         "weight_count": ("<i8", ()),
     }
-    return shapes if level == experiment.levels[-1] else {**shapes, "next_masks": packed}
+    return shapes if experiment.pruned_to(level) is None else {**shapes, "next_masks": packed}
 
 
 def _decode(content: bytes, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> LevelRecord:

@@ -513,7 +513,7 @@ def train(
                 )
             else:
                 trained = _train_on_cpu(experiment, images, number, masks, workers, progress)
-            following, pruned_to = None, experiment.pruned_to(number)
+            following, pruned_to = None, experiment.pruned_to(level)
             if pruned_to is not None:
                 following = prune(experiment.architecture, trained.parameters, masks, pruned_to)
             count = experiment.architecture.weight_count

@@ -65,14 +65,14 @@ def made_store(
     rng = np.random.default_rng(seed)
     architecture, replicas = experiment.architecture, experiment.replicas
     masks = np.ones((replicas, architecture.weight_count), bool)
-    for number, level in enumerate(experiment.levels[:levels]):
+    for level in experiment.levels[:levels]:
         if level.random:
             masks = random_masks(architecture, level, replicas)
         shared = rng.normal(size=(experiment.inits, architecture.parameter_count)).repeat(experiment.runs, axis=0)
         own = rng.normal(size=(replicas, architecture.parameter_count))
         parameters = (np.sqrt(planted) * shared + np.sqrt(1 - planted) * own).astype(np.float32)
         parameters[:, : architecture.weight_count] *= masks
-        pruned_to = experiment.pruned_to(number)
+        pruned_to = experiment.pruned_to(level)
         following = None if pruned_to is None else prune(architecture, parameters, masks, pruned_to)
         record = LevelRecord(
             masks=masks,
