@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
-from lib import baselines, overlap, similarity
+from lib import baselines, overlap, similarity, statistics
 from lib.claims import ChanceGroup
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, Experiment, find
@@ -69,8 +70,16 @@ def _read(store: Store, experiment: Experiment, level: Level) -> LevelRecord:
     return store.read(experiment, level)
 
 
+def forget() -> None:
+    """Forget all that was read and measured: for stores that change while a program runs."""
+    for cache in (_read, _overlaps, _rank_correlations, _output_matrix):
+        cache.cache_clear()
+
+
 def overlaps(store: Store, name: str, level: str, within: bool = True) -> list[LayerOverlap]:
     """Return the overlaps of all pairs of masks of an experiment at one level, layer by layer.
+
+    Layers that keep no weight are left out: an overlap in % of nothing is undefined.
 
     Parameters
     ----------
@@ -93,34 +102,105 @@ def overlaps(store: Store, name: str, level: str, within: bool = True) -> list[L
     UserError
         If there are no such pairs: one run an initialisation, or one initialisation.
     """
-    masks = record(store, name, level).masks
-    experiment = find(name)
-    architecture = experiment.architecture
+    record(store, name, level)
+    return list(_overlaps(store, find(name), level, within))
+
+
+# What follows is asked for again and again, by figures, tables and claims.
+@functools.lru_cache(maxsize=256)
+def _overlaps(store: Store, experiment: Experiment, level: str, within: bool) -> tuple[LayerOverlap, ...]:
+    masks, name = record(store, experiment.name, level).masks, experiment.name
     choose = overlap.within_pairs if within else overlap.across_pairs
     i, j = choose(experiment.inits, experiment.runs)
     if not len(i):
         pairs = "one initialisation" if within else "different initialisations"
         raise UserError(f"{name}: {experiment.inits} x {experiment.runs} runs have no pairs of {pairs}")
-    measured = overlap.layer_overlaps(masks, architecture.weight_slices(), (i, j))
-    counts = kept_counts(architecture, experiment.level(level))
+    slices = experiment.architecture.weight_slices()
+    slices = {layer: where for layer, where in slices.items() if masks[0, where].any()}
+    return tuple(_beside_chance(masks, slices, (i, j), experiment.runs))
+
+
+def task_overlaps(store: Store, one: str, other: str, level: str) -> list[LayerOverlap]:
+    """Return the overlaps of masks of two experiments at one level that started from the same initial weights.
+
+    Every run of the one is paired with every run of the other, initialisation by initialisation. Layers that do not
+    have the same shape in both are left out; those that have start from the same weights (`models.initial_parameters`).
+
+    Parameters
+    ----------
+    store : Store
+    one, other : str
+        Names of the experiments.
+    level : str
+        Name of the level, in both.
+
+    Returns
+    -------
+    list of LayerOverlap
+        In the order of the first experiment's layers.
+
+    Raises
+    ------
+    Missing
+        If a level is not trained.
+    UserError
+        If the experiments do not have the same initialisations and runs, or no layer in common.
+
+    References
+    ----------
+    Paper A, section 3.4 and appendix D.4, figures 7e and 13.
+    """
+    first, second = find(one), find(other)
+    masks = [record(store, name, level).masks for name in (one, other)]
+    if (first.inits, first.runs) != (second.inits, second.runs):
+        raise UserError(
+            f"other is {other}: it has {second.inits} x {second.runs} runs and should have "
+            f"{first.inits} x {first.runs}, as {one}"
+        )
+    common = common_layers(one, other)
+    if not common:
+        raise UserError(f"other is {other}: it has no layer of the same name and shape as {one}")
+    where = [experiment.architecture.weight_slices() for experiment in (first, second)]
+    joined = np.concatenate(
+        [np.concatenate([m[:, w[name]] for name in common], axis=1) for m, w in zip(masks, where, strict=True)]
+    )
+    ends = np.cumsum([0, *(where[0][name].stop - where[0][name].start for name in common)])
+    slices = {name: slice(start, stop) for name, start, stop in zip(common, ends[:-1], ends[1:], strict=True)}
+    i, j = (index.ravel() for index in np.indices((first.replicas, first.replicas)))
+    same = i // first.runs == j // first.runs
+    return _beside_chance(joined, slices, (i[same], first.replicas + j[same]), first.runs, first.inits)
+
+
+def _beside_chance(
+    masks: NDArray[np.bool_], slices: dict[str, slice], pairs: overlap.Pairs, runs: int, inits: int = 0
+) -> list[LayerOverlap]:
+    """Return the overlaps of some pairs of masks, layer by layer, beside what chance gives.
+
+    With `inits` the replicas of a second experiment follow those of the first, with the same initialisations again.
+    """
+    measured = overlap.layer_overlaps(masks, slices, pairs)
+    i, j = (index // runs % inits if inits else index // runs for index in pairs)
     result = []
-    for layer in architecture.layers:
-        n, kept = layer.size, counts[layer.name]
+    for layer, where in slices.items():
+        n, kept = where.stop - where.start, int(masks[0, where].sum())
         low, high = baselines.overlap_interval(n, kept)
+        expected = 100 * baselines.overlap_mean(n, kept) / kept
         result.append(
-            LayerOverlap(
-                layer.name,
-                n,
-                kept,
-                measured[layer.name],
-                i // experiment.runs,
-                j // experiment.runs,
-                100 * baselines.overlap_mean(n, kept) / kept,
-                100 * low / kept,
-                100 * high / kept,
-            )
+            LayerOverlap(layer, n, kept, measured[layer], i, j, expected, 100 * low / kept, 100 * high / kept)
         )
     return result
+
+
+def common_layers(one: str, other: str) -> list[str]:
+    """Return the layers that have the same name and shape in the networks of two experiments."""
+    shapes = {layer.name: layer.shape for layer in find(other).architecture.layers}
+    return [layer.name for layer in find(one).architecture.layers if shapes.get(layer.name) == layer.shape]
+
+
+def empty_layers(name: str, level: str) -> list[str]:
+    """Return the layers of an experiment that keep no weight at a level."""
+    experiment = find(name)
+    return [y for y, kept in kept_counts(experiment.architecture, experiment.level(level)).items() if not kept]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,11 +276,97 @@ def unused(store: Store, name: str, level: str, of_coverage: bool = False) -> li
 
 
 def _layers(store: Store, name: str, level: str) -> Iterator[tuple[str, NDArray[np.bool_], int, int, int, int]]:
-    """Yield of each layer its name, masks, weights and kept weights, and the design: initialisations and runs."""
+    """Yield of each layer its name, masks, weights and kept weights, and the design: initialisations and runs.
+
+    Layers that keep no weight are left out: shares of their masks are shares of nothing.
+    """
     masks, experiment = record(store, name, level).masks, find(name)
     counts = kept_counts(experiment.architecture, experiment.level(level))
     for layer, where in experiment.architecture.weight_slices().items():
-        yield layer, masks[:, where], where.stop - where.start, counts[layer], experiment.inits, experiment.runs
+        if counts[layer]:
+            yield layer, masks[:, where], where.stop - where.start, counts[layer], experiment.inits, experiment.runs
+
+
+def significance(
+    store: Store, name: str, level: str, probability: float = 0.95, within: bool = True
+) -> list[LayerShare]:
+    """Return how many overlaps lie outside the central interval of chance, in % of the pairs, by layer.
+
+    Parameters
+    ----------
+    store : Store
+    name, level : str
+    probability : float
+        Of the interval.
+    within : bool
+        Pairs of one initialisation, or else of different ones: for these there is one value, of all pairs.
+
+    Returns
+    -------
+    list of LayerShare
+        `expected` is the false-positive rate, what independent masks give; `low` and `high` hold the central 95 % of
+        the share of all pairs together, by the binomial distribution: the overlaps of two pairs of independent masks
+        are independent, even if the pairs have a mask in common, so that mean and variance are those of a binomial.
+        Layers that keep no weight are left out.
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
+
+    References
+    ----------
+    Paper A, appendix D.2 and figure 11, which state no false-positive rate.
+    """
+    result = []
+    for layer in overlaps(store, name, level, within):
+        low, high = (
+            100 * end / layer.kept for end in baselines.overlap_interval(layer.weights, layer.kept, probability)
+        )
+        # Overlaps are whole counts in percent: half a count keeps rounding from deciding what lies outside.
+        half = 50 / layer.kept
+        outside = (layer.values < low - half) | (layer.values > high + half)
+        groups = [outside[layer.first == init] for init in np.unique(layer.first)] if within else [outside]
+        rate = statistics.false_positive_rate(layer.weights, layer.kept, probability)
+        few, many = binom.interval(0.95, len(outside), rate)
+        result.append(
+            LayerShare(
+                layer.layer,
+                np.array([100 * group.mean() for group in groups]),
+                100 * rate,
+                100 * float(few) / len(outside),
+                100 * float(many) / len(outside),
+            )
+        )
+    return result
+
+
+def drawn_significance(name: str, level: str, probability: float, repetitions: int) -> float:
+    """Return the share of pairs of drawn masks whose overlap lies outside chance's interval, in %, mean of the layers.
+
+    Parameters
+    ----------
+    name, level : str
+        Of an experiment, for the sizes of its layers; layers that keep no weight are left out.
+    probability : float
+        Of the interval.
+    repetitions : int
+        Pairs that are drawn for each layer.
+    """
+    experiment = find(name)
+    shares = []
+    for layer, kept in kept_counts(experiment.architecture, experiment.level(level)).items():
+        if kept:
+            where = experiment.architecture.weight_slices()[layer]
+            drawn = _drawn_overlaps(where.stop - where.start, kept, repetitions)
+            low, high = baselines.overlap_interval(where.stop - where.start, kept, probability)
+            shares.append(100 * float(((drawn < low) | (drawn > high)).mean()))
+    return float(np.mean(shares))
+
+
+@functools.lru_cache(maxsize=256)
+def _drawn_overlaps(n: int, kept: int, repetitions: int) -> NDArray[np.int64]:
+    return baselines.simulate(n, kept, masks=2, repetitions=repetitions).overlap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +414,15 @@ def rank_correlations(
     ----------
     Paper A, section 3.2.3 and figure 5.
     """
-    stored, experiment = record(store, name, level), find(name)
+    record(store, name, level)
+    return list(_rank_correlations(store, find(name), level, of, over))
+
+
+@functools.lru_cache(maxsize=64)
+def _rank_correlations(
+    store: Store, experiment: Experiment, level: str, of: str, over: str
+) -> tuple[LayerCorrelation, ...]:
+    stored = record(store, experiment.name, level)
     replicas = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[replicas]
     counts = kept_counts(experiment.architecture, experiment.level(level))
@@ -262,7 +436,7 @@ def rank_correlations(
         )
         pairs = kept if over == "survivors" else n
         result.append(LayerCorrelation(layer, n, kept, values, replicas, similarity.null_deviation(pairs)))
-    return result
+    return tuple(result)
 
 
 def output_matrix(store: Store, name: str, level: str, measure: str) -> NDArray[np.float64]:
@@ -294,7 +468,13 @@ def output_matrix(store: Store, name: str, level: str, measure: str) -> NDArray[
     """
     if measure not in MEASURES:
         raise UserError(f"measure is {measure!r}: it should be one of {', '.join(map(repr, MEASURES))}")
-    outputs: NDArray[np.floating] = record(store, name, level).logits
+    record(store, name, level)
+    return _output_matrix(store, find(name), level, measure)
+
+
+@functools.lru_cache(maxsize=64)
+def _output_matrix(store: Store, experiment: Experiment, level: str, measure: str) -> NDArray[np.float64]:
+    outputs: NDArray[np.floating] = record(store, experiment.name, level).logits
     if measure != "CKA":
         outputs = similarity.softmax(outputs)
     if measure == "L2":
@@ -427,7 +607,9 @@ def spreads(store: Store, name: str, level: str, within: bool = False) -> list[S
     masks, slices = record(store, name, level).masks, experiment.architecture.weight_slices()
     pairs = (overlap.within_pairs if within else overlap.across_pairs)(experiment.inits, experiment.runs)
     result = []
-    for layer, row in zip(experiment.architecture.layers, overlaps(store, name, level, within), strict=True):
+    layers = {layer.name: layer for layer in experiment.architecture.layers}
+    for row in overlaps(store, name, level, within):
+        layer = layers[row.layer]
         expected = overlap.overlap_from_unit_counts(masks[:, slices[layer.name]], layer.shape[0], pairs)
         chance = 100 * np.sqrt(baselines.overlap_variance(row.weights, row.kept)) / row.kept
         explained = float(np.corrcoef(expected, row.values)[0, 1])
@@ -455,6 +637,56 @@ def accuracies(store: Store, name: str) -> dict[str, NDArray[np.float64]]:
         images = store.manifest(experiment)["levels"][level.name]["data"]["test images"]
         correct = record(store, name, level.name).correct
         result[level.name] = 100 * correct.reshape(experiment.inits, experiment.runs) / images
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Gain:
+    """Mean test accuracies of two experiments at one level, in %, and their difference in points.
+
+    Attributes
+    ----------
+    accuracy, reference : float
+    difference, low, high : float
+        With its 95 % interval, by bootstrap over the initialisations.
+    """
+
+    accuracy: float
+    reference: float
+    difference: float
+    low: float
+    high: float
+
+
+def accuracy_gains(store: Store, name: str, reference: str) -> dict[str, Gain]:
+    """Return by how much the tickets of an experiment are more accurate than those of another, level by level.
+
+    Parameters
+    ----------
+    store : Store
+    name, reference : str
+        Of two experiments with the same initialisations.
+
+    Returns
+    -------
+    dict of str to Gain
+        By the name of each level that both have.
+
+    Raises
+    ------
+    Missing
+        If one of them is not trained.
+    """
+    own, other = accuracies(store, name), accuracies(store, reference)
+    result = {}
+    for level in own:
+        if level in other:
+            # Both start from the same initial weights, so the initialisations are compared one by one.
+            difference = own[level].mean(axis=1) - other[level].mean(axis=1)
+            low, high = statistics.bootstrap_over_inits([[value] for value in difference])
+            result[level] = Gain(
+                float(own[level].mean()), float(other[level].mean()), float(difference.mean()), low, high
+            )
     return result
 
 

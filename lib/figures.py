@@ -251,7 +251,8 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
     layers = [share.layer for share in next(iter(shares.values()))]
     palette = sns.color_palette("colorblind", len(layers))
     for level, row in enumerate(shares.values()):
-        for number, share in enumerate(row):
+        for share in row:  # layers that keep no weight at a level are not in its row
+            number = layers.index(share.layer)
             x = level + 0.72 * ((number + 0.5) / len(layers) - 0.5)
             axes.fill_between([x - 0.06, x + 0.06], share.low, share.high, color=CHANCE, alpha=0.45, lw=0)
             axes.plot([x - 0.06, x + 0.06], [share.expected] * 2, color=INK, lw=1)

@@ -1,13 +1,16 @@
 """Blocks that chapters share: panels of figures, claims, provenance, and what stands where tickets are missing."""
 
+import dataclasses
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from lib import claims, evidence, figures, paper_a, scoring
+from lib import claims, evidence, figures, paper_a, scoring, statistics
 from lib.claims import Scored
+from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
 from lib.notebook import markdown, png, show, show_levels, table
 from lib.tickets import Store
@@ -72,11 +75,12 @@ def overlap_panel(
     said = " Orange: what the paper's text says of the layer." if ranges else ""
 
     def draw(level: str) -> tuple[Figure, str]:
-        chosen = evidence.choose_layers(panel.experiment, layers)
+        chosen = _choose(panel.experiment, layers)
         measured = [y for y in evidence.overlaps(store, panel.experiment, level, panel.within) if y.layer in chosen]
         means = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in measured)
         drawn = figures.overlap_strips(measured, {y.layer: ranges[y.layer] for y in measured if y.layer in ranges})
-        return drawn, f"Means of {len(measured[0].values)} pairs at {level} % pruned: {means}."
+        lost = _left_out(panel.experiment, level, chosen)
+        return drawn, f"Means of {len(measured[0].values)} pairs at {level} % pruned: {means}.{lost}"
 
     _levels_panel(
         store,
@@ -113,6 +117,265 @@ def _levels_panel(
         for v in store.finished(find(panel.experiment))[1:]
     }
     show_levels(draw, labels, level, name, f"{caption} Experiment: `{panel.experiment}`.", alt)
+
+
+def _choose(experiment: str, layers: str) -> list[str]:
+    """Return the layers that a figure shows: those named, or all; of the ResNet those that the paper may mean."""
+    return paper_a.plotted_layers(experiment) if layers == "all" else evidence.choose_layers(experiment, layers)
+
+
+def _left_out(experiment: str, level: str, chosen: Sequence[str]) -> str:
+    """Return the sentence about layers that keep no weight, for a caption; '' if all do."""
+    lost = [layer for layer in evidence.empty_layers(experiment, level) if layer in chosen]
+    return f" Left out, as they keep no weight: {', '.join(lost)}." if lost else ""
+
+
+def beside(scored: Sequence[Scored], key: str) -> str:
+    """Return a Markdown table of what the paper's text says of one panel, with the verdicts: it stands by the figure.
+
+    Parameters
+    ----------
+    scored : sequence of Scored
+    key : str
+        With which the ids of the panel's claims begin, such as 'A-F10a'.
+    """
+    rows = [
+        f"| {s.claim.layer} | {s.paper.split(': ', 1)[-1].replace('|', '/')} | {claims.badge(s.verdict)} |"
+        for s in scored
+        if s.claim.id.startswith(key + "-")
+    ]
+    if not rows:
+        raise UserError(f"key is {key!r}: no claim that was scored begins with it")
+    return "\n".join(["| layer | the paper says | here |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: str, key: str = "") -> None:
+    """Show the overlaps of tickets trained on different images, or what stands in the place of that figure.
+
+    Parameters are those of `overlap_panel`; a partner of the panel that is not trained is left out and named.
+    """
+    ranges = paper_a.paper_ranges(key) if key else {}
+    order = [layer.name for layer in find(panel.experiment).architecture.layers]
+    partners = []
+    for partner in panel.partners:
+        try:
+            evidence.task_overlaps(store, panel.experiment, partner, level)
+        except evidence.Missing as missing:
+            markdown(missing_panel(f"{what[0].upper()}{what[1:]}, with {find(partner).dataset}", str(missing)))
+        else:
+            partners.append(partner)
+    if not partners:
+        return
+
+    def draw(level: str) -> tuple[Figure, str]:
+        rows = {}
+        for layer in order:
+            for partner in partners:
+                for y in evidence.task_overlaps(store, panel.experiment, partner, level):
+                    if y.layer == layer:
+                        rows[layer, find(partner).dataset] = dataclasses.replace(
+                            y, layer=f"{layer}\n{find(partner).dataset}"
+                        )
+        paper = {y.layer: ranges[layer] for (layer, _), y in rows.items() if layer in ranges}
+        means = "; ".join(
+            f"{layer} with {images} {y.values.mean():.1f} % (chance {y.expected:.1f} %)"
+            for (layer, images), y in rows.items()
+        )
+        pairs = len(next(iter(rows.values())).values)
+        return figures.overlap_strips(list(rows.values()), paper), f"Means of {pairs} pairs at {level} %: {means}."
+
+    said = " Orange: what the paper's text says of the layer." if ranges else ""
+    others = " and ".join(f"`{partner}`" for partner in partners)
+    _levels_panel(
+        store,
+        panel,
+        level,
+        draw,
+        name,
+        what,
+        f"Overlap of tickets of {find(panel.experiment).dataset} with tickets of other images, from the same initial "
+        f"weights, at the level chosen above it; {what}. Each dot is one pair; shade and height tell the "
+        f"initialisation. Grey: the hypergeometric distribution.{said} With {others}.",
+        "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
+    )
+
+
+def gain_table(store: Store, experiment: str, name: str) -> None:
+    """Show by how much tickets are more accurate than those with a free batch order, or what stands in its place.
+
+    Parameters are those of `overlap_panel`.
+    """
+    free = paper_a.FREE[experiment]
+    try:
+        gains = evidence.accuracy_gains(store, experiment, free)
+    except evidence.Missing as missing:
+        markdown(missing_panel(f"Accuracies of `{experiment}` beside `{free}`", str(missing)))
+        return
+    table(
+        ["pruned", "partly fixed", "free", "difference", "95 % interval"],
+        [
+            [
+                "dense" if level == "dense" else f"{level} %",
+                f"{gain.accuracy:.2f} %",
+                f"{gain.reference:.2f} %",
+                f"{gain.difference:+.2f}",
+                f"{gain.low:+.2f} to {gain.high:+.2f}",
+            ]
+            for level, gain in gains.items()
+        ],
+        name,
+        "Mean test accuracy with partly fixed and with free randomness, and the difference in points with its interval "
+        f"by bootstrap over the {find(experiment).inits} initialisations, which is too short from so few. Experiments: "
+        f"`{experiment}` and `{free}`.",
+    )
+
+
+def significance_panel(store: Store, experiment: str, probability: float, name: str, what: str) -> None:
+    """Show the share of significant overlaps by level and layer, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    experiment, name, what : str
+        As for `overlap_panel`.
+    probability : float
+        Of the interval of chance.
+    """
+
+    def measure(store: Store, experiment: str, level: str) -> list[evidence.LayerShare]:
+        return evidence.significance(store, experiment, level, probability)
+
+    label = f"pairs outside of chance's {100 * probability:g} % (%)"
+    share_panel(store, experiment, measure, name, what, label)
+
+
+def significance_table(store: Store, experiment: str, repetitions: int, name: str) -> None:
+    """Show the share of significant overlaps beside what chance alone gives, or what stands in the place of that table.
+
+    Parameters
+    ----------
+    store : Store
+    experiment, name : str
+        As for `overlap_panel`.
+    repetitions : int
+        How many pairs of masks are drawn for each layer and level.
+    """
+    rows = []
+    try:
+        levels = list(paper_a.significant_shares(store, experiment, 0.95))
+    except evidence.Missing as missing:
+        markdown(missing_panel("Significant overlaps beside chance", str(missing)))
+        return
+    for level in levels:
+        row = [f"{level} %"]
+        for probability in paper_a.PROBABILITIES:
+            within = evidence.significance(store, experiment, level, probability)
+            across = evidence.significance(store, experiment, level, probability, within=False)
+            values = np.mean([y.values for y in within], axis=0)
+            low, high = statistics.bootstrap_over_inits([[value] for value in values])
+            drawn = evidence.drawn_significance(experiment, level, probability, repetitions)
+            row += [
+                f"{values.mean():.1f} % ({low:.0f} to {high:.0f})",
+                f"{np.mean([y.values.mean() for y in across]):.1f} %",
+                f"{np.mean([y.expected for y in within]):.1f} %",
+                f"{drawn:.1f} %",
+            ]
+        rows.append(row)
+    kinds = ("one initialisation", "different ones", "chance, exact", "simulated")
+    table(
+        ["pruned", *(f"{100 * p:g} %: {kind}" for p in paper_a.PROBABILITIES for kind in kinds)],
+        rows,
+        name,
+        "Share of pairs whose overlap lies outside the central 95 and 99 % of chance, mean of all layers: tickets of "
+        "one initialisation (with its interval by bootstrap over initialisations), of tickets of different ones, and "
+        f"what random masks give, exactly and in {repetitions:,} drawn pairs a layer. Experiment: `{experiment}`.",
+    )
+
+
+def correlation_table(store: Store, experiments: Sequence[str], level: str, name: str) -> None:
+    """Show the rank correlations of several experiments side by side, or what stands in the place of that table.
+
+    Parameters
+    ----------
+    store : Store
+    experiments : sequence of str
+        Of the same network.
+    level, name : str
+        As for `overlap_panel`.
+    """
+    try:
+        found = [evidence.rank_correlations(store, experiment, level) for experiment in experiments]
+    except evidence.Missing as missing:
+        markdown(missing_panel("Rank correlations side by side", str(missing)))
+        return
+
+    def words(layer: evidence.LayerCorrelation) -> str:
+        by_init = [layer.values[layer.init == init] for init in np.unique(layer.init)]
+        low, high = statistics.bootstrap_over_inits(by_init)
+        return f"{layer.values.mean():.2f} ({low:.2f} to {high:.2f})"
+
+    table(
+        ["layer", *(f"`{experiment}`" for experiment in experiments), "null deviation"],
+        [[row[0].layer, *(words(y) for y in row), f"{row[0].null:.3f}"] for row in zip(*found, strict=True)],
+        name,
+        f"Mean rank correlation of initial and final weights at {level} % pruned, with its 95 % interval by bootstrap "
+        "over initialisations; and the standard deviation of one ticket's correlation under no relationship.",
+    )
+
+
+def task_table(store: Store, levels: Sequence[str], name: str) -> None:
+    """Show overlaps of Fashion-MNIST with CIFAR-10, of free and of partly fixed tickets, or what stands in its place.
+
+    Parameters are those of `overlap_panel`.
+    """
+    pairs = {"free": (paper_a.FASHION, paper_a.CIFAR), "partly fixed": (paper_a.FASHION_PARTIAL, paper_a.CIFAR_PARTIAL)}
+    try:
+        found = {
+            (words, level): evidence.task_overlaps(store, *pair, level)
+            for words, pair in pairs.items()
+            for level in levels
+        }
+    except evidence.Missing as missing:
+        markdown(missing_panel("Overlaps across data sets, free and partly fixed", str(missing)))
+        return
+
+    def words(layer: evidence.LayerOverlap) -> str:
+        by_init = [layer.values[layer.first == init] for init in np.unique(layer.first)]
+        low, high = statistics.bootstrap_over_inits(by_init)
+        return f"{layer.values.mean():.1f} % ({low:.1f} to {high:.1f})"
+
+    table(
+        ["pruned", "layer", "chance", *pairs],
+        [
+            [f"{level} %", row[0].layer, f"{row[0].expected:.1f} %", *(words(y) for y in row)]
+            for level in levels
+            for row in zip(*(found[which, level] for which in pairs), strict=True)
+        ],
+        name,
+        "Mean overlap of tickets of Fashion-MNIST and CIFAR-10 from the same initial weights, free and partly "
+        "fixed randomness; in brackets the 95 % interval by bootstrap over initialisations. Experiments: "
+        f"{', '.join(f'`{x}`' for pair in pairs.values() for x in pair)}.",
+    )
+
+
+def nnstd_table(store: Store, experiment: str, name: str) -> None:
+    """Show the smallest distance of two masks with their units matched, or what stands in the place of that table.
+
+    Parameters are those of `overlap_panel`.
+    """
+    try:
+        evidence.accuracies(store, experiment)  # raises if nothing is trained
+    except evidence.Missing as missing:
+        markdown(missing_panel("Smallest distance of two masks", str(missing)))
+        return
+    levels = [level.name for level in store.finished(find(experiment))][1:]
+    table(
+        ["pruned", "smallest NNSTD of any two masks"],
+        [[f"{level} %", f"{paper_a.smallest_nnstd(store, experiment, level):.3f}"] for level in levels],
+        name,
+        "The smallest distance of any two masks with their units matched; 0 would be the same network up to a "
+        f"permutation of hidden units, 1 no shared connection at all. All pairs of tickets, experiment `{experiment}`.",
+    )
 
 
 def overlap_brief(store: Store, *panels: paper_a.Panel) -> None:
@@ -265,7 +528,7 @@ def share_panel(
         levels = [level.name for level in store.finished(find(experiment))][1:]
         if not levels:
             raise evidence.Missing(f"{experiment} at any pruned level")
-        chosen = evidence.choose_layers(experiment, layers)
+        chosen = _choose(experiment, layers)
         shares = {level: [y for y in measure(store, experiment, level) if y.layer in chosen] for level in levels}
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
@@ -279,7 +542,9 @@ def share_panel(
         means = "; ".join(
             f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %) at {first} % pruned, "
             f"{z.values.mean():.1f} % ({z.expected:.1f} %) at {last} %"
-            for y, z in zip(shares[first], shares[last], strict=True)
+            for y in shares[first]
+            for z in shares[last]
+            if y.layer == z.layer
         )
         return figures.share_by_level(shares, ylabel), f"Means: {means}."
 
@@ -324,7 +589,7 @@ def correlation_panel(
     ranges = paper_a.paper_ranges(key)
 
     def draw(level: str) -> tuple[Figure, str]:
-        chosen = evidence.choose_layers(panel.experiment, layers)
+        chosen = _choose(panel.experiment, layers)
         measured = [
             y for y in evidence.rank_correlations(store, panel.experiment, level, of, over) if y.layer in chosen
         ]

@@ -102,5 +102,5 @@ def as_if_across(store: Store, key: str, panel: Panel, level: str) -> list[tuple
             claims.judge(c, paper_a.panel_measurements(store, c, both[1])),
         )
         for c in claims.load().values()
-        if c.id.startswith(key + "-") and paper_a.layer_number(c)
+        if c.id.startswith(key + "-") and paper_a.layer_numbers(c)
     ]

@@ -260,9 +260,10 @@ def test_nothing_measured_is_unknown_to_the_ledger(store):
         for name, found in measured.items():
             scored = claims.judge(LEDGER[name], found)  # raises where a measurement does not fit the kind
             kind, needed = LEDGER[name].check, {"range", "value", "threshold"}
+            grouped = kind in ("chance-match", "above-chance")
             for m in found:
                 assert m.missing or (m.values is not None) == (kind in needed), name
-                assert m.missing or bool(m.groups) == (kind == "chance-match"), name
+                assert m.missing or bool(m.groups) == grouped, name
             assert scored.verdict != Verdict.OPEN, name
 
 

@@ -102,7 +102,7 @@ def test_a_ticket_whose_output_never_varies_has_no_cka(tiny, tmp_path):
     assert (len(within), len(across)) == (2, 4)
     made.write(tiny, level, dataclasses.replace(record, logits=np.ones_like(logits)), PROVENANCE)
     with pytest.raises(evidence.Missing, match="outputs depend"):
-        evidence._read.cache_clear()
+        evidence.forget()
         evidence.output_similarities(made, FASHION, "50", "CKA")
 
 
@@ -157,7 +157,7 @@ def test_a_permuted_network_is_found_out(tiny, tmp_path):
         array[3, slices["output"]] = array[0, slices["output"]].reshape(10, 12)[:, order].ravel()
     made.write(tiny, tiny.level("50"), dataclasses.replace(record, masks=masks, weights=weights), PROVENANCE)
     paper_a.smallest_nnstd.cache_clear()
-    evidence._read.cache_clear()
+    evidence.forget()
     assert not (masks[3] == masks[0]).all()
     assert paper_a.smallest_nnstd(made, FASHION, "50") == 0
 

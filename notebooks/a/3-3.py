@@ -21,9 +21,8 @@ experiment: str = "a/fashion-lenet/free"  # experiment whose tickets are compare
 measure: str = "L2"  # of outputs: L2, the mean distance of softmax outputs, or CKA of the logits
 
 # %%
-from lib import pages, paper_a, scoring
-from lib.experiments import find
-from lib.notebook import markdown, table
+from lib import pages, scoring
+from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
@@ -47,14 +46,7 @@ pages.similarity_panel(store, experiment, measure, "fig-a-6", "the paper's Figur
 # is zero when that happens.
 
 # %%
-levels = [level.name for level in store.finished(find(experiment))][1:]
-table(
-    ["pruned", "smallest NNSTD of any two masks"],
-    [[f"{level} %", f"{paper_a.smallest_nnstd(store, experiment, level):.3f}"] for level in levels],
-    "tab-a-3-3-nnstd",
-    "The smallest distance of any two masks with their units matched; 0 would be the same network up to a permutation of "
-    f"hidden units, 1 no shared connection at all. All pairs of tickets, experiment `{experiment}`.",
-)
+pages.nnstd_table(store, experiment, "tab-a-3-3-nnstd")
 
 # %% [markdown]
 # ## Claims of this section

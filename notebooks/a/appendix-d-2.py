@@ -1,0 +1,97 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-appendix-d-2)=
+# # A Appendix D.2: How many overlaps are significant?
+#
+# **In brief.** The paper calls an overlap significant when it lies outside the central 95 or 99 % of the hypergeometric
+# distribution, and finds that nearly all are {cite:p}`grosse2020`. It tests hundreds of pairs and does not say how many would be
+# significant by chance. That number is drawn here beside every share.
+
+# %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/partial"  # experiment whose shares the first two figures and the table show
+repetitions: int = 200  # pairs of masks that are drawn for each layer and level, to check the exact rate
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+scored = scoring.score("A", "Appendix D.2", store)
+
+# %% [markdown]
+# ## What chance alone gives
+#
+# A pair of random masks lies outside a central 95 % interval in at most 5 % of all cases. Overlaps are whole numbers of weights, so
+# the rate is less than that, and in a small layer at a high level much less: of 150 weights that keep 3, no overlap is too
+# small to be in the interval. The exact rate is the probability that the hypergeometric distribution has outside the interval.
+#
+# The 50 pairs of a layer share tickets. Of *random* masks, still, the overlaps of two pairs are independent even when the pairs
+# have a mask in common, because the second mask of each is drawn anew: so the share of significant pairs has the variance of a
+# binomial distribution, grey in the figures. Of trained tickets this need not hold; their intervals come from resampling
+# initialisations.
+
+# %%
+pages.significance_panel(store, experiment, 0.95, "fig-a-11-95", "the paper's Figure 11 at 95 %")
+
+# %%
+pages.significance_panel(store, experiment, 0.99, "fig-a-11-99", "the paper's Figure 11 at 99 %")
+
+# %%
+pages.significance_table(store, experiment, repetitions, "tab-a-d-2-rates")
+
+# %% [markdown]
+# ## The other networks
+
+# %%
+pages.significance_panel(
+    store, paper_a.CIFAR_PARTIAL, 0.95, "fig-a-11-cifar-95", "the paper's Figure 11, CIFAR-10, at 95 %"
+)
+
+# %%
+pages.significance_panel(
+    store, paper_a.CIFAR_PARTIAL, 0.99, "fig-a-11-cifar-99", "the paper's Figure 11, CIFAR-10, at 99 %"
+)
+
+# %%
+pages.significance_panel(
+    store, paper_a.RESNET_PARTIAL, 0.95, "fig-a-11-resnet-95", "the paper's Figure 11, ResNet18, at 95 %"
+)
+
+# %%
+pages.significance_panel(
+    store, paper_a.RESNET_PARTIAL, 0.99, "fig-a-11-resnet-99", "the paper's Figure 11, ResNet18, at 99 %"
+)
+
+# %% [markdown]
+# What the paper's text says of the figure:
+
+# %%
+markdown(pages.beside(scored, "A-F11"))
+
+# %% [markdown]
+# ## With free randomness
+#
+# The same share for tickets whose batch order was free, which the paper does not show. If it is as high, significance is no
+# sign of fixed randomness.
+
+# %%
+pages.significance_panel(store, paper_a.FASHION, 0.95, "fig-a-11-free", "for comparison with the paper's Figure 11")
+
+# %% [markdown]
+# ## Claims of this appendix
+
+# %%
+markdown(pages.claims_block(scored))
+
+# %%
+markdown(pages.provenance(store, [*paper_a.ALL_PARTIAL, paper_a.FASHION]))

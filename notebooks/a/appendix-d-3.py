@@ -1,0 +1,75 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-appendix-d-3)=
+# # A Appendix D.3: Rank correlations with partly fixed randomness
+#
+# **In brief.** {ref}`Section 3.2.3 <a-3-2-3>` with tickets whose runs share their batch order. The paper finds correlations of
+# 0.65 and more for the small networks, and around 0.1 for the ResNet {cite:p}`grosse2020`.
+
+# %% tags=["parameters"]
+level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the paper's caption says 0.8
+implied_level: float = 0.9  # a second reading of it, as in section 3.1
+layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+of: str = "signed"  # what is ranked: signed weights, or their magnitude
+over: str = "survivors"  # which weights are ranked: the survivors of the ticket, or all (pruned ones count as zero)
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+panels = paper_a.panels_at("A-F12a", {"captioned level": level, "implied level": implied_level})
+scored = scoring.score("A", "Appendix D.3", store, panels)
+
+# %% [markdown]
+# A rank correlation belongs to one ticket, not to a pair: it says how much of the order of the initial weights a training run
+# left as it was. Which batches another run sees has no part in it. So there is no reason why sharing the batch order between runs
+# should change it, and the figures of {ref}`section 3.2.3 <a-3-2-3>`, with a free order, are the comparison.
+
+# %%
+captioned, _ = panels["A-F12a"].levels.values()
+pages.correlation_panel(
+    store, "A-F12a", captioned, "fig-a-12a", "the paper's Figure 12a, Fashion-MNIST", layers, of, over, panels
+)
+
+# %%
+markdown(pages.beside(scored, "A-F12a"))
+
+# %%
+pages.correlation_table(store, (paper_a.FASHION, paper_a.FASHION_PARTIAL), captioned, "tab-a-d-3-ladder")
+
+# %%
+pages.correlation_panel(
+    store, "A-F12a", captioned, "fig-a-12a-magnitude", "magnitudes for signs", layers, "magnitude", over, panels
+)
+
+# %%
+pages.correlation_panel(store, "A-F12b", "90", "fig-a-12b", "the paper's Figure 12b, CIFAR-10")
+
+# %%
+markdown(pages.beside(scored, "A-F12b"))
+
+# %%
+pages.correlation_panel(store, "A-F12c", "90", "fig-a-12c", "the paper's Figure 12c, ResNet18")
+
+# %%
+markdown(pages.beside(scored, "A-F12c"))
+
+# %% [markdown]
+# ## Claims of this appendix
+
+# %%
+markdown(pages.claims_block(scored))
+
+# %%
+markdown(pages.provenance(store, [*paper_a.ALL_PARTIAL, paper_a.FASHION]))

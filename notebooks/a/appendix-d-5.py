@@ -1,0 +1,76 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-appendix-d-5)=
+# # A Appendix D.5: Size and position of a layer
+#
+# **In brief.** Inner layers of the small network are large, outer ones small. To tell size from position the paper trains a network
+# whose inner layers have nearly the same size {cite:p}`grosse2020`. It concludes that position has no influence, and that size
+# has no clear one either, although its section 3.4 says of the same plot that spreads follow the size.
+
+# %% tags=["parameters"]
+level: float = 0.9  # fraction pruned at which Figure 14b is drawn and scored; the paper's caption says 0.9
+text_level: float = 0.95  # a second reading of it: the level that the paper's text gives
+layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+panels = paper_a.panels_at("A-F14b", {"captioned level": level, "level of the text": text_level})
+scored = scoring.score("A", "Appendix D.5", store, panels)
+
+# %% [markdown]
+# The layers hold 400, 2,400, 2,400, 2,500 and 250 weights. How the paper gets to such sizes it does not say; here the second
+# convolution has 6 filters and a stride of 2, so that 24 numbers enter the first dense layer.
+
+# %%
+pages.overlap_panel(store, panels["A-F14a"], "50", "fig-a-14a", "the paper's Figure 14a", layers, "A-F14a")
+
+# %%
+markdown(pages.beside(scored, "A-F14a"))
+
+# %%
+captioned, _ = panels["A-F14b"].levels.values()
+pages.overlap_panel(
+    store,
+    panels["A-F14b"],
+    captioned,
+    "fig-a-14b",
+    "the paper's Figure 14b",
+    layers,
+    "A-F14b",
+)
+
+# %%
+markdown(pages.beside(scored, "A-F14b"))
+
+# %% [markdown]
+# ## How far overlaps scatter
+#
+# The same for both networks, first with layers of equal size, then the usual one.
+
+# %%
+pages.spread_table(store, panels["A-F14a"], "50", "tab-a-d-5-equal")
+
+# %%
+pages.spread_table(store, paper_a.Panel(paper_a.FASHION_PARTIAL, {}), "50", "tab-a-d-5-usual")
+
+# %% [markdown]
+# ## Claims of this appendix
+
+# %%
+markdown(pages.claims_block(scored))
+
+# %%
+markdown(pages.provenance(store, [paper_a.EQUAL, paper_a.FASHION_PARTIAL]))

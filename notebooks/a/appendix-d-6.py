@@ -1,0 +1,59 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (a-appendix-d-6)=
+# # A Appendix D.6: Outputs with partly fixed randomness
+#
+# **In brief.** {ref}`Appendix C <a-appendix-c>` with tickets whose runs share their batch order. The paper finds outputs more alike
+# within an initialisation than across, and calls this expected {cite:p}`grosse2020`.
+
+# %% tags=["parameters"]
+measure: str = "CKA"  # of outputs: CKA of the logits, as in the paper, or L2, the mean distance of softmax outputs
+
+# %%
+from lib import pages, paper_a, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+scored = scoring.score("A", "Appendix D.6", store)
+
+# %%
+pages.similarity_panel(store, paper_a.FASHION_PARTIAL, measure, "fig-a-15", "the paper's Figure 15, top: Fashion-MNIST")
+
+# %%
+pages.similarity_panel(
+    store, paper_a.CIFAR_PARTIAL, measure, "fig-a-15-cifar", "the paper's Figure 15, middle: CIFAR-10"
+)
+
+# %%
+pages.similarity_panel(
+    store, paper_a.RESNET_PARTIAL, measure, "fig-a-15-resnet", "the paper's Figure 15, bottom: ResNet18"
+)
+
+# %%
+markdown(pages.beside(scored, "A-F15"))
+
+# %% [markdown]
+# As {ref}`section 3.3 <a-3-3>` says, a distance of outputs cannot tell whether two tickets are one network up to a permutation of
+# hidden units; a mask can, with the units matched first. The smallest distance of two masks (NNSTD {cite:p}`liu2020`) here:
+
+# %%
+pages.nnstd_table(store, paper_a.FASHION_PARTIAL, "tab-a-d-6-nnstd")
+
+# %% [markdown]
+# ## Claims of this appendix
+
+# %%
+markdown(pages.claims_block(scored))
+
+# %%
+markdown(pages.provenance(store, paper_a.ALL_PARTIAL))
