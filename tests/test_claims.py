@@ -393,7 +393,7 @@ def test_every_entry_is_reproduced_by_what_it_claims():
 
 @given(st.text(max_size=40))
 def test_a_cell_holds_no_markup(text):
-    escaped = claims._escaped(text)
+    escaped = claims.escaped(text)
     assert not set(escaped) & set("<>|`$*_[]{}\\\n\r\"'~^!@")
     assert html.unescape(escaped) == claims._plain(text)
     assert re.sub(r"&#\d+;", "", escaped).count("&") == 0
