@@ -1,13 +1,25 @@
-"""Winning tickets and random ones side by side: their signs, and how far apart they are."""
+"""Winning tickets and random ones side by side: their signs, and how far apart they are.
 
+A group is the tickets of one kind: winning or random ones of an experiment.  Distances are kept in a folder beside
+the store, under the hash of what was compared, because those of all pairs of large networks take minutes.
+"""
+
+import dataclasses
 import functools
+import hashlib
+import io
+import zipfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lib import evidence
+from lib import evidence, kernels, statistics, streams, topology
+from lib.errors import UserError
 from lib.experiments import Experiment, find
-from lib.models import initial_parameters
+from lib.files import write_whole
+from lib.models import Architecture, initial_signs
 from lib.pruning import random_masks
 from lib.tickets import Store
 
@@ -84,10 +96,8 @@ def starts(name: str) -> NDArray[np.int64]:
     return np.arange(experiment.replicas) // experiment.runs
 
 
-@functools.lru_cache(maxsize=1)
 def _initial_signs(experiment: Experiment) -> Signs:
-    weights = [initial_parameters(experiment.architecture, init) for init in range(experiment.inits)]
-    signs = [np.sign(w[: experiment.architecture.weight_count]).astype(np.int8) for w in weights]
+    signs = [initial_signs(experiment.architecture, init) for init in range(experiment.inits)]
     return np.repeat(signs, experiment.runs, axis=0)
 
 
@@ -96,3 +106,285 @@ def _trained_signs(store: Store, experiment: Experiment, level: str) -> Signs:
     signs = np.sign(record.weights).astype(np.int8)
     # A survivor that half precision stores as zero is still a connection: it counts with its initial sign.
     return np.where(record.masks & (signs == 0), _initial_signs(experiment), signs)
+
+
+def control_tickets(architecture: Architecture, signs: Signs) -> Signs:
+    """Return random tickets with as many weights of either sign in every layer, and as many in every unit.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    signs : int8 array, shape (tickets, weight_count)
+        Of the tickets that they resemble.
+
+    Returns
+    -------
+    int8 array, shape (tickets, weight_count)
+    """
+    result = np.zeros_like(signs)
+    for layer, where in zip(architecture.layers, architecture.weight_slices().values(), strict=True):
+        rows = signs[:, where].reshape(len(signs), layer.shape[0], -1)
+        result[:, where] = kernels.control_masks(rows).reshape(len(signs), -1)
+    return result
+
+
+# --- groups and their distances ------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Tickets of one kind.
+
+    Attributes
+    ----------
+    label : str
+        Tells groups apart, such as 'CIFAR' or 'random'.
+    architecture : Architecture
+    signs : int8 array, shape (tickets, weight_count)
+        1, -1, or 0 where pruned.
+    starts : int array, shape (tickets,)
+        Number of the initial weights of each.
+    """
+
+    label: str
+    architecture: Architecture
+    signs: Signs
+    starts: NDArray[np.int64]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash of the signs and of the layers that they belong to."""
+        content = hashlib.sha256(repr([(y.name, y.shape) for y in self.architecture.layers]).encode())
+        content.update(np.ascontiguousarray(self.signs).data)
+        return content.hexdigest()
+
+    def first(self, count: int) -> "Group":
+        """Return the group of the first `count` tickets; of all if `count` is 0."""
+        if not count or count >= len(self.signs):
+            return self
+        return dataclasses.replace(self, signs=self.signs[:count], starts=self.starts[:count])
+
+
+@functools.lru_cache(maxsize=12)
+def group(store: Store, name: str, kind: str, label: str, trained: bool = False) -> Group:
+    """Return the winning tickets of an experiment, its random tickets, or the controls of its winning ones.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Of the experiment.
+    kind : {'winning', 'random', 'control'}
+    label : str
+    trained : bool
+        As for `winning_tickets`.
+
+    Raises
+    ------
+    Missing
+        If the tickets are not trained.
+    """
+    architecture = find(name).architecture
+    signs = (random_tickets if kind == "random" else winning_tickets)(store, name, trained)
+    if kind == "control":
+        signs = control_tickets(architecture, signs)
+    return Group(label, architecture, signs, starts(name))
+
+
+def distances(store: Store, a: Group, b: Group, signed: bool, carry: bool = True) -> NDArray[np.float64]:
+    """Return the distance in every layer of each ticket of one group from each of another.
+
+    Parameters
+    ----------
+    store : Store
+        Beside it lies the folder ``distances`` where they are kept.
+    a, b : Group
+        Of one architecture; they may be the same.
+    signed : bool
+        NNSTD with signs, not NNSTD.
+    carry : bool
+        As for `topology.matching`.
+
+    Returns
+    -------
+    float64 array, shape (tickets of a, tickets of b, layers)
+        NaN where a ticket would be compared with itself.
+
+    Raises
+    ------
+    UserError
+        If the groups have different architectures.
+    """
+    if a.architecture.layers != b.architecture.layers:
+        raise UserError(f"b is of {b.architecture.name}: it should be of the architecture of a, {a.architecture.name}")
+    if b.digest < a.digest:  # each pair of groups is compared in one order
+        return distances(store, b, a, signed, carry).transpose(1, 0, 2)
+    key = hashlib.sha256(f"{a.digest} {b.digest} {signed} {carry}".encode()).hexdigest()
+    path = store.root.parent / "distances" / f"{key[:32]}.npz"
+    shape = (len(a.signs), len(b.signs), len(a.architecture.layers))
+    kept = _kept(path, shape)
+    if kept is not None:
+        return kept
+    same = a.digest == b.digest
+    i, j = np.triu_indices(shape[0], 1) if same else (k.ravel() for k in np.indices(shape[:2]))
+    signs = a.signs if same else np.concatenate([a.signs, b.signs])
+    tickets = signs if signed else signs != 0
+    found = topology.distances(a.architecture, tickets, (i, j if same else j + shape[0]), carry)
+    result = np.full(shape, np.nan)
+    result[i, j] = found
+    if same:
+        result[j, i] = found
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, distances=result)
+    write_whole(path, buffer.getvalue())
+    return result
+
+
+def _kept(path: Path, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """Return the distances in a file; None if it is not there or not whole."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = file["distances"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return found if found.shape == shape and found.dtype == np.float64 else None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Difference:
+    """How the distances of some pairs differ from those of the random tickets.
+
+    Attributes
+    ----------
+    diff_mean : float
+        Difference of the means.
+    p_value : float
+        Of Welch's test, two-sided.
+    cohen_d : float
+    """
+
+    diff_mean: float
+    p_value: float
+    cohen_d: float
+
+    @property
+    def lower(self) -> bool:
+        """Whether the mean is significantly below that of the random tickets."""
+        return self.diff_mean < 0 and self.p_value < SIGNIFICANCE
+
+    @property
+    def higher(self) -> bool:
+        """Whether the mean is significantly above that of the random tickets."""
+        return self.diff_mean > 0 and self.p_value < SIGNIFICANCE
+
+
+SIGNIFICANCE = 0.01  # fixed by paper B, section 5
+
+
+def difference(values: NDArray[np.float64], control: NDArray[np.float64]) -> Difference:
+    """Compare the distances of some pairs with those of a control.
+
+    References
+    ----------
+    Paper B, section 5 and table 1.
+    """
+    return Difference(
+        float(values.mean() - control.mean()), statistics.welch(values, control)[1], statistics.cohen_d(values, control)
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two groups, the distances between them and those within the control group.
+
+    Attributes
+    ----------
+    a, b : Group
+    control : Group
+    matrix : float64 array, shape (tickets, tickets, layers)
+        Distances of all tickets of all these groups from each other; NaN for pairs that are left out.
+    labels : tuple of str
+        The group of each row.
+    sample : int
+        How many pairs are drawn; 0 for all.
+    """
+
+    a: Group
+    b: Group
+    control: Group
+    matrix: NDArray[np.float64]
+    labels: tuple[str, ...]
+    sample: int
+
+    def values(self, drawn: bool = True) -> NDArray[np.float64]:
+        """Return the distances of the pairs, shape (pairs, layers)."""
+        return self._pairs(self.a, self.b, drawn)
+
+    def control_values(self, drawn: bool = True) -> NDArray[np.float64]:
+        """Return the distances of the pairs of the control group, shape (pairs, layers)."""
+        return self._pairs(self.control, self.control, drawn)
+
+    def _pairs(self, a: Group, b: Group, drawn: bool) -> NDArray[np.float64]:
+        labels = np.array(self.labels)
+        block = self.matrix[np.ix_(labels == a.label, labels == b.label)]
+        if a.label == b.label:
+            block = np.where(np.triu(np.ones(block.shape[:2], bool), 1)[..., None], block, np.nan)
+        found = block[~np.isnan(block[..., 0])]
+        if drawn and self.sample and len(found) > self.sample:
+            found = found[streams.permutation(f"comparisons/{a.label}/{b.label}", len(found))[: self.sample]]
+        return found
+
+    def difference(self, layer: int | None = None, drawn: bool = True) -> Difference:
+        """Compare the pairs with those of the control, in the mean over the layers or in one layer."""
+        return difference(_layer(self.values(drawn), layer), _layer(self.control_values(drawn), layer))
+
+    def permutation_p(self, layer: int | None = None, repetitions: int = 1999) -> float:
+        """Return the p-value of the difference over all pairs if tickets, not pairs, are independent."""
+        return statistics.permutation_test_tickets(
+            _layer(self.matrix, layer),
+            self.labels,
+            (self.a.label, self.b.label),
+            (self.control.label, self.control.label),
+            repetitions,
+        )
+
+
+def _layer(values: NDArray[np.float64], layer: int | None) -> NDArray[np.float64]:
+    return values.mean(axis=-1) if layer is None else values[..., layer]
+
+
+def compare(
+    store: Store,
+    a: Group,
+    b: Group,
+    control: Group,
+    signed: bool,
+    carry: bool = True,
+    same_start: bool = False,
+    sample: int = 50,
+) -> Comparison:
+    """Compare the pairs of two groups with the pairs of a control group.
+
+    Parameters
+    ----------
+    store, signed, carry
+        As for `distances`.
+    a, b, control : Group
+        Groups with the same label are the same.
+    same_start : bool
+        Whether pairs count whose two tickets have the same initial weights.
+    sample : int
+        How many pairs are drawn at random, the same at every call; 0 for all.
+
+    Returns
+    -------
+    Comparison
+    """
+    groups = list({g.label: g for g in (a, b, control)}.values())
+    rows = [np.concatenate([distances(store, x, y, signed, carry) for y in groups], axis=1) for x in groups]
+    matrix = np.concatenate(rows)
+    if not same_start:
+        starts = np.concatenate([g.starts for g in groups])
+        matrix[starts[:, None] == starts] = np.nan
+    labels = tuple(g.label for g in groups for _ in g.starts)
+    return Comparison(a, b, control, matrix, labels, sample)

@@ -252,6 +252,25 @@ def initial_parameters(architecture: Architecture, init: int) -> NDArray[np.floa
     return flat
 
 
+def initial_signs(architecture: Architecture, init: int) -> NDArray[np.int8]:
+    """Return the signs of the initial weights of one network: those of `initial_parameters`, without their sizes.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    init : int
+        Number of the initialisation.
+
+    Returns
+    -------
+    int8 array, shape (architecture.weight_count,)
+        1 or -1.
+    """
+    # A number of the stream is above the median if the first bit of its raw word is set.
+    words = [streams.raw(f"initial weights/{init}/{layer.name}", layer.size) for layer in architecture.layers]
+    return np.where(np.concatenate(words) >> np.uint64(63), 1, -1).astype(np.int8)
+
+
 def initial_hash(architecture: Architecture, inits: int) -> str:
     """Return the SHA-256 (hex) of the initial parameters 0 .. `inits` - 1, to check them against."""
     digest = hashlib.sha256()

@@ -213,7 +213,7 @@ def permutation_test_tickets(
     Parameters
     ----------
     distances : array_like, shape (n, n)
-        Symmetric, of all pairs; the diagonal is not used.
+        Symmetric, of all pairs; the diagonal is not used. NaN leaves a pair out, whatever the labels of its tickets.
     labels : sequence of str or int, shape (n,)
     first, second : {'within', 'between'} or (label, label)
         All pairs of tickets with equal labels, all with different ones, or those with the two labels given.  If both
@@ -248,17 +248,27 @@ def permutation_test_tickets(
         involved = np.isin(names, np.array([*first, *second]))
         matrix, names = matrix[np.ix_(involved, involved)], names[involved]
     i, j = np.triu_indices(len(names), 1)
-    weights = _share("first", first, names[i], names[j]) - _share("second", second, names[i], names[j])
-    used = weights != 0
-    i, j, weights = i[used], j[used], weights[used]
+    kinds = np.stack([_chosen(w, k, names[i], names[j]) for w, k in (("first", first), ("second", second))], axis=1)
+    used = kinds.any(axis=1)
+    i, j, kinds = i[used], j[used], kinds[used].astype(np.float64)
+    present = ~np.isnan(matrix)
+    for what, kind, count in zip(("first", "second"), (first, second), present[i, j] @ kinds, strict=True):
+        if not count:
+            raise UserError(f"{what} is {kind!r}: there should be at least one pair of this kind")
+    matrix = np.nan_to_num(matrix)
+
+    def differences(one: NDArray, other: NDArray) -> NDArray[np.float64]:
+        means = (matrix[one, other] @ kinds) / np.maximum(present[one, other] @ kinds, 1)
+        return abs(means[..., 0] - means[..., 1])
+
     words = streams.raw(f"statistics/permutation/{len(names)}/{seed}", repetitions * len(names))
     orders = np.argsort(words.reshape(repetitions, -1), axis=1, kind="stable")
-    extreme = abs(matrix[i, j] @ weights) - _ROUNDING * np.abs(matrix).max(initial=0.0)
-    at_once = max(1, _BLOCK // max(1, weights.size))
+    extreme = differences(i, j) - _ROUNDING * np.abs(matrix).max(initial=0.0)
+    at_once = max(1, _BLOCK // max(1, len(i)))
     count = 0
     for start in range(0, repetitions, at_once):
         order = orders[start : start + at_once]
-        count += int((np.abs(matrix[order[:, i], order[:, j]] @ weights) >= extreme).sum())
+        count += int((differences(order[:, i], order[:, j]) >= extreme).sum())
     return (1 + count) / (1 + repetitions)
 
 
@@ -296,8 +306,8 @@ def false_positive_rate(n: int, kept: int, probability: float = 0.95) -> float:
     return float(pmf[(support < low) | (support > high)].sum())
 
 
-def _share(what: str, kind: Kind, one: NDArray, other: NDArray) -> NDArray[np.float64]:
-    """Return, for pairs with the labels `one` and `other`, weights that make the mean over the pairs of a kind."""
+def _chosen(what: str, kind: Kind, one: NDArray, other: NDArray) -> NDArray[np.bool_]:
+    """Return which of the pairs with the labels `one` and `other` are of a kind."""
     if kind == "within":
         chosen = one == other
     elif kind == "between":
@@ -307,16 +317,14 @@ def _share(what: str, kind: Kind, one: NDArray, other: NDArray) -> NDArray[np.fl
         chosen = ((one == a) & (other == b)) | ((one == b) & (other == a))
     else:
         raise UserError(f"{what} is {kind!r}: it should be 'within', 'between' or a tuple of two labels")
-    if not chosen.any():
-        raise UserError(f"{what} is {kind!r}: there should be at least one pair of this kind")
-    return chosen / chosen.sum()
+    return chosen
 
 
 def _symmetric(distances: ArrayLike) -> NDArray[np.float64]:
     matrix = np.asarray(distances, np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise UserError(f"distances has the shape {matrix.shape}: it should be (tickets, tickets)")
-    if not np.isfinite(matrix).all() or not np.array_equal(matrix, matrix.T):
+    if np.isinf(matrix).any() or not np.array_equal(matrix, matrix.T, equal_nan=True):
         raise UserError("distances is not finite or not symmetric: it should hold one number for each pair of tickets")
     return matrix
 

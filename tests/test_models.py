@@ -3,7 +3,7 @@ import pytest
 from made import TINY
 
 from lib.experiments import EXPERIMENTS
-from lib.models import conv2, initial_hash, initial_parameters, lenet, lenet_equal, resnet18
+from lib.models import conv2, initial_hash, initial_parameters, initial_signs, lenet, lenet_equal, resnet18
 
 
 def test_lenet_has_the_sizes_that_its_layers_imply():
@@ -81,3 +81,10 @@ def test_the_initial_weights_of_the_stored_experiments_never_change():
 
 
 HASH = "5d953610ed6fa8ec"
+
+
+def test_initial_signs_are_those_of_the_initial_weights():
+    for architecture in (TINY, lenet((1, 28, 28), "lenet-28x28x1")):
+        for init in range(3):
+            weights = initial_parameters(architecture, init)[: architecture.weight_count]
+            np.testing.assert_array_equal(initial_signs(architecture, init), np.sign(weights))

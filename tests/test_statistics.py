@@ -256,3 +256,27 @@ def test_no_false_positive_without_a_choice():
 def test_input_that_cannot_be_used(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_pairs_that_are_left_out_count_under_no_labels():
+    """Six tickets, one pair left out: against all assignments of the labels, by hand."""
+    rng = np.random.default_rng(5)
+    matrix = rng.random((6, 6))
+    matrix = matrix + matrix.T
+    matrix[0, 3] = matrix[3, 0] = np.nan
+    labels = np.array(list("aaabbb"))
+
+    def statistic(names):
+        pairs = [(i, j) for i, j in itertools.combinations(range(6), 2) if not np.isnan(matrix[i, j])]
+        within, across = (
+            np.mean([matrix[i, j] for i, j in pairs if (names[i], names[j]) in kinds])
+            for kinds in ({("a", "a")}, {("a", "b"), ("b", "a")})
+        )
+        return abs(within - across)
+
+    every = [statistic(labels[list(order)]) for order in itertools.permutations(range(6))]
+    exact = np.mean(np.array(every) >= statistic(labels) - 1e-12)
+    found = statistics.permutation_test_tickets(matrix, list(labels), ("a", "a"), ("a", "b"), repetitions=20_000)
+    assert found == pytest.approx(exact, abs=0.015)
+    with pytest.raises(UserError, match=r"first is \('a', 'a'\): there should be at least one pair"):
+        statistics.permutation_test_tickets(np.full((2, 2), np.nan), ["a", "a"], ("a", "a"), ("a", "a"))

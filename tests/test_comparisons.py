@@ -1,0 +1,194 @@
+"""Winning and random tickets side by side: from made stores, of which it is known what they hold."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from made import PROVENANCE, TINY, made_store, tiny_experiment
+from scipy import stats
+
+from lib import comparisons, evidence, topology
+from lib.comparisons import Group
+from lib.errors import UserError
+from lib.experiments import EXPERIMENTS
+from lib.pruning import percent_levels, with_random
+from lib.tickets import Store
+
+NAME = "test/tiny/rounds"
+EXPERIMENT = tiny_experiment(NAME, levels=with_random(percent_levels("50", "70")), inits=6, runs=1)
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, NAME, EXPERIMENT)
+    comparisons.group.cache_clear()
+    evidence._read.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return made_store(tmp_path_factory.mktemp("comparisons") / "tickets", EXPERIMENT)
+
+
+def drawn(rng, count, label="drawn", density=0.3, starts=None, positive=0.5):
+    """Independent tickets, every weight kept with the same probability, of either sign."""
+    signs = np.where(rng.random((count, TINY.weight_count)) < positive, 1, -1) * (
+        rng.random((count, TINY.weight_count)) < density
+    )
+    return Group(label, TINY, signs.astype(np.int8), np.arange(count) if starts is None else starts)
+
+
+def test_winning_tickets_are_the_masks_with_the_signs_of_the_initial_weights(store):
+    signs = comparisons.winning_tickets(store, NAME)
+    masks = store.read(EXPERIMENT, EXPERIMENT.last).masks
+    initial = store.initial_weights(EXPERIMENT)
+    np.testing.assert_array_equal(signs, np.sign(initial) * masks)
+    trained = comparisons.winning_tickets(store, NAME, trained=True)
+    np.testing.assert_array_equal(trained, np.sign(store.read(EXPERIMENT, EXPERIMENT.last).weights))
+    assert (comparisons.starts(NAME) == np.arange(6)).all()
+
+
+def test_random_tickets_need_no_training_and_share_counts_and_initial_weights(store, tmp_path):
+    signs = comparisons.random_tickets(Store(tmp_path), NAME)
+    stored = store.read(EXPERIMENT, EXPERIMENT.level("random"))
+    np.testing.assert_array_equal(signs != 0, stored.masks)
+    np.testing.assert_array_equal(signs, np.sign(store.initial_weights(EXPERIMENT)) * stored.masks)
+    winning = comparisons.winning_tickets(store, NAME)
+    for where in TINY.weight_slices().values():
+        np.testing.assert_array_equal((signs[:, where] != 0).sum(axis=1), (winning[:, where] != 0).sum(axis=1))
+    np.testing.assert_array_equal(comparisons.random_tickets(store, NAME, trained=True), np.sign(stored.weights))
+    for trained in (False, True):
+        with pytest.raises(evidence.Missing, match=NAME):
+            comparisons.winning_tickets(Store(tmp_path), NAME, trained)
+    with pytest.raises(evidence.Missing, match=NAME):
+        comparisons.random_tickets(Store(tmp_path), NAME, trained=True)
+
+
+def test_a_trained_weight_that_is_stored_as_zero_is_a_connection_still(tmp_path):
+    made = made_store(tmp_path / "tickets", EXPERIMENT)
+    record = made.read(EXPERIMENT, EXPERIMENT.last)
+    weights = record.weights.copy()
+    first = np.argmax(record.masks[2])
+    weights[2, first] = 0
+    made.write(EXPERIMENT, EXPERIMENT.last, dataclasses.replace(record, weights=weights), PROVENANCE)
+    signs = comparisons.winning_tickets(made, NAME, trained=True)
+    np.testing.assert_array_equal(signs != 0, record.masks)
+    assert signs[2, first] == np.sign(made.initial_weights(EXPERIMENT)[2, first])
+
+
+def test_control_tickets_keep_counts_and_signs_and_the_survivors_of_every_unit(store):
+    signs = comparisons.winning_tickets(store, NAME)
+    control = comparisons.control_tickets(TINY, signs)
+    assert not (control == signs).all()
+    for layer, where in zip(TINY.layers, TINY.weight_slices().values(), strict=True):
+        a, b = (s[:, where].reshape(6, layer.shape[0], -1) for s in (signs, control))
+        np.testing.assert_array_equal((a != 0).sum(axis=2), (b != 0).sum(axis=2))
+        np.testing.assert_array_equal((a > 0).sum(axis=(1, 2)), (b > 0).sum(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("carry", [False, True])
+def test_distances_of_groups_are_those_of_their_pairs_in_either_order_and_are_kept(tmp_path, signed, carry):
+    rng = np.random.default_rng(0)
+    made, a, b = Store(tmp_path / "tickets"), drawn(rng, 3, "a"), drawn(rng, 2, "b")
+    found = comparisons.distances(made, a, b, signed, carry)
+    assert found.shape == (3, 2, 4)
+    for i, j in np.ndindex(3, 2):
+        pair = (a.signs[i], b.signs[j]) if signed else (a.signs[i] != 0, b.signs[j] != 0)
+        pair = pair if a.digest <= b.digest else pair[::-1]  # units that tie may be matched in another way
+        np.testing.assert_allclose(found[i, j], topology.layer_distances(TINY, *pair, carry))
+    (kept,) = (tmp_path / "distances").iterdir()
+    content = kept.read_bytes()
+    np.testing.assert_array_equal(comparisons.distances(made, b, a, signed, carry).transpose(1, 0, 2), found)
+    kept.write_bytes(content[:50])  # a damaged file is made again
+    np.testing.assert_array_equal(comparisons.distances(made, a, b, signed, carry), found)
+    assert kept.read_bytes() == content
+    within = comparisons.distances(made, a, a, signed, carry)
+    assert np.isnan(within[np.arange(3), np.arange(3)]).all()
+    np.testing.assert_array_equal(within, within.transpose(1, 0, 2))
+
+
+def test_what_is_compared_is_what_the_distances_are_kept_under(tmp_path):
+    """Other signs, masks, metrics or matches never read the same file."""
+    rng = np.random.default_rng(1)
+    made, a = Store(tmp_path / "tickets"), drawn(rng, 3, "a")
+    flipped = dataclasses.replace(a, signs=np.where(rng.random(a.signs.shape) < 0.5, a.signs, -a.signs))
+    for group in (a, flipped, a.first(2)):
+        for signed in (False, True):
+            for carry in (False, True):
+                comparisons.distances(made, group, group, signed, carry)
+    assert len(list((tmp_path / "distances").iterdir())) == 12
+    other = dataclasses.replace(TINY, layers=TINY.layers[:1])
+    with pytest.raises(UserError, match="b is of tiny: it should be of the architecture of a"):
+        comparisons.distances(made, a, Group("x", other, a.signs[:, :75], a.starts), True)
+
+
+def test_pairs_of_the_same_start_are_left_out_or_not_and_a_sample_is_drawn(tmp_path):
+    rng = np.random.default_rng(2)
+    made = Store(tmp_path / "tickets")
+    a, b, control = drawn(rng, 8, "a"), drawn(rng, 8, "b"), drawn(rng, 8, "random")
+
+    def count(first, second, same_start, drawn=False):
+        compared = comparisons.compare(made, first, second, control, True, same_start=same_start, sample=20)
+        return len(compared.values(drawn))
+
+    assert (count(a, a, False), count(a, a, True)) == (28, 28)
+    assert (count(a, b, False), count(a, b, True)) == (56, 64)
+    assert (count(a, a, False, True), count(a, b, True, True)) == (20, 20)
+    compared = comparisons.compare(made, a, b, control, True, sample=20)
+    own = comparisons.distances(made, a, b, True)
+    expected = own[~np.eye(8, dtype=bool)]
+    np.testing.assert_array_equal(compared.values(drawn=False), expected)
+    assert {row.tobytes() for row in compared.values()} < {row.tobytes() for row in expected}
+    np.testing.assert_array_equal(compared.values(), comparisons.compare(made, a, b, control, True, sample=20).values())
+
+
+def test_a_difference_against_scipy(tmp_path):
+    rng = np.random.default_rng(3)
+    made = Store(tmp_path / "tickets")
+    a, control = drawn(rng, 7, "a", 0.4), drawn(rng, 7, "random")
+    compared = comparisons.compare(made, a, a, control, False)
+    for layer in (None, 2):
+        x, y = (
+            rows.mean(axis=1) if layer is None else rows[:, layer]
+            for rows in (compared.values(), compared.control_values())
+        )
+        found = compared.difference(layer)
+        assert found.diff_mean == pytest.approx(x.mean() - y.mean())
+        assert found.p_value == pytest.approx(stats.ttest_ind(x, y, equal_var=False).pvalue)
+        assert found.cohen_d == pytest.approx((x.mean() - y.mean()) / np.sqrt((x.var(ddof=1) + y.var(ddof=1)) / 2))
+        assert found.lower and not found.higher  # denser tickets share more
+
+
+def test_planted_signs_are_found_by_the_signed_distance_alone(tmp_path):
+    """Tickets at independent places whose signs are mostly positive: NNSTD sees nothing, NNSTD with signs does."""
+    rng = np.random.default_rng(4)
+    made = Store(tmp_path / "tickets")
+    planted, control = drawn(rng, 12, "planted", positive=0.9), drawn(rng, 12, "random")
+    plain, signed = (comparisons.compare(made, planted, planted, control, s) for s in (False, True))
+    assert signed.difference().lower and signed.difference().cohen_d < -2
+    assert signed.permutation_p() < 0.01
+    assert abs(plain.difference(drawn=False).cohen_d) < 0.8 and plain.permutation_p() > 0.01
+
+
+def test_tickets_that_are_alike_by_nothing_give_uniform_p_values_by_permutation_of_tickets(tmp_path):
+    """And Welch's test, which takes pairs that share tickets as independent, finds too much."""
+    rng = np.random.default_rng(5)
+    made = Store(tmp_path / "tickets")
+    by_tickets, by_pairs = [], []
+    for _ in range(120):
+        # Densities differ from ticket to ticket, so that pairs which share a ticket depend on each other.
+        density = rng.uniform(0.2, 0.4, (12, 1))
+        signs = np.where(rng.random((12, TINY.weight_count)) < 0.5, 1, -1) * (
+            rng.random((12, TINY.weight_count)) < density
+        )
+        a, control = (
+            Group(label, TINY, signs[part].astype(np.int8), np.arange(6))
+            for label, part in (("a", slice(0, 6)), ("random", slice(6, 12)))
+        )
+        compared = comparisons.compare(made, a, a, control, True)
+        by_tickets.append(compared.permutation_p(repetitions=199))
+        by_pairs.append(compared.difference().p_value)
+    assert stats.kstest(by_tickets, "uniform").pvalue > 0.001
+    assert np.mean(np.array(by_tickets) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
+    assert np.mean(np.array(by_pairs) <= 0.05) > 0.2
