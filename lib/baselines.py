@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import streams
-from lib.errors import UserError, whole
+from lib.errors import UserError, finite, shown, whole
 
 # Probability that may lie outside the support of a distribution returned here, at each mask after the first.
 _OUTSIDE = 1e-14
@@ -27,6 +27,7 @@ _OUTSIDE = 1e-14
 _BLOCK = 2**20
 
 Distribution = tuple[NDArray[np.int64], NDArray[np.float64]]
+_MOST_MASKS = 1000
 
 
 def overlap_mean(n: int, kept: int) -> float:
@@ -148,7 +149,7 @@ def shared_mean(n: int, kept: int, masks: int = 5) -> float:
     Paper A, eq. 4.
     """
     n, kept = _layer(n, kept)
-    return float(_shared_moments(n, kept, whole("masks", masks, 1))[0])
+    return float(_shared_moments(n, kept, whole("masks", masks, 1, _MOST_MASKS))[0])
 
 
 def shared_variance(n: int, kept: int, masks: int = 5) -> float:
@@ -162,7 +163,7 @@ def shared_variance(n: int, kept: int, masks: int = 5) -> float:
     with that to the power of `masks`; this gives the second factorial moment.
     """
     n, kept = _layer(n, kept)
-    mean, pairs = _shared_moments(n, kept, whole("masks", masks, 1))
+    mean, pairs = _shared_moments(n, kept, whole("masks", masks, 1, _MOST_MASKS))
     return float(pairs + mean - mean * mean)
 
 
@@ -182,7 +183,7 @@ def shared_pmf(n: int, kept: int, masks: int = 5) -> Distribution:
         Their probabilities; the sum is 1.
     """
     n, kept = _layer(n, kept)
-    masks = whole("masks", masks, 1)
+    masks = whole("masks", masks, 1, _MOST_MASKS)
     support, pmf = np.array([kept]), np.ones(1)
     for count in range(2, masks + 1):
         following = _window(n, kept, count)
@@ -303,7 +304,11 @@ def simulate(n: int, kept: int, masks: int = 5, repetitions: int = 1000, seed: i
         If an argument is not a whole number in its range.
     """
     n, kept = _layer(n, kept)
-    masks, repetitions, seed = whole("masks", masks, 2), whole("repetitions", repetitions, 1), whole("seed", seed, 0)
+    masks, repetitions, seed = (
+        whole("masks", masks, 2, _MOST_MASKS),
+        whole("repetitions", repetitions, 1, 10**7),
+        whole("seed", seed, 0),
+    )
     overlap, shared, uncovered = np.empty((3, repetitions), np.int64)
     at_once = max(1, _BLOCK // (masks * n))
     for block, start in enumerate(range(0, repetitions, at_once)):
@@ -377,7 +382,7 @@ def printed_shared(n: int, kept: int, masks: int = 5) -> NDArray[np.float64]:
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [kept * kept / n]
-    for _ in range(2, whole("masks", masks, 2)):
+    for _ in range(2, whole("masks", masks, 2, _MOST_MASKS)):
         tau.append(kept * tau[-1] / n)
     return np.array(tau)
 
@@ -398,7 +403,7 @@ def printed_shared_max(n: int, kept: int, masks: int = 5) -> NDArray[np.float64]
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [kept * kept / n]
-    for _ in range(2, whole("masks", masks, 2)):
+    for _ in range(2, whole("masks", masks, 2, _MOST_MASKS)):
         tau.append(kept * tau[-1] / n + 3 * _printed_spread_term(n, kept, tau[-1]))
     return np.array(tau)
 
@@ -433,7 +438,7 @@ def printed_uncovered(n: int, kept: int, masks: int = 5) -> float:
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [float(kept)]
-    for _ in range(1, whole("masks", masks, 1)):
+    for _ in range(1, whole("masks", masks, 1, _MOST_MASKS)):
         tau.append(kept - kept * tau[-1] / n)
     return n - sum(tau)
 
@@ -454,7 +459,7 @@ def printed_covered_max(n: int, kept: int, masks: int = 5) -> float:
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [float(kept)]
-    for _ in range(1, whole("masks", masks, 1)):
+    for _ in range(1, whole("masks", masks, 1, _MOST_MASKS)):
         tau.append(kept - kept * tau[-1] / n + 3 * _printed_spread_term(n, kept, tau[-1]))
     return sum(tau)
 
@@ -475,7 +480,7 @@ def printed_spread(tau: float, tau_max: float) -> float:
     ----------
     Paper A, appendix B.1 ("as variance"); appendix B.2 sets the same difference as two standard deviations.
     """
-    return 0.5 * (tau_max - tau)
+    return 0.5 * (finite("tau_max", tau_max) - finite("tau", tau))
 
 
 def _printed_spread_term(n: int, kept: int, tau: float) -> float:
@@ -555,5 +560,5 @@ def _layer(n: int, kept: int, at_least: int = 1) -> tuple[int, int]:
 
 def _tail(probability: float) -> float:
     if isinstance(probability, bool) or not isinstance(probability, Real) or not 0 < probability < 1:
-        raise UserError(f"probability is {probability!r}: it must lie between 0 and 1, both excluded")
+        raise UserError(f"probability is {shown(probability)}: it must lie between 0 and 1, both excluded")
     return (1 - float(probability)) / 2

@@ -1,6 +1,7 @@
 """The command line: ``python -m lib ...``.
 
-Exit status: 0 if all is well, 1 if something checked is not, 2 for input that cannot be used.
+Exit status: 0 if all is well, 1 if something checked is not, 2 for input that cannot be used, 3 for an error that
+was not foreseen.
 """
 
 import argparse
@@ -21,14 +22,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except UserError as error:
+    except Exception as error:
         if options.debug:
             raise
-        print(f"{Path(sys.argv[0]).parent.name or 'lib'}: {error}", file=sys.stderr)
-        return 2
+        print(f"{Path(sys.argv[0]).parent.name or 'lib'}: {_sentence(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UserError | OSError) else 3
     except KeyboardInterrupt:
         print("stopped; what was finished is stored", file=sys.stderr)
         return 130
+
+
+def _sentence(error: Exception) -> str:
+    """Return what a user reads of an error."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    # A chapter's error holds the traceback of its cell.
+    said = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else f"{type(error).__name__}: {error}"
+    notes = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+    return f"{' '.join(said.split())[:300]}{notes} (this was not foreseen; --debug shows where)"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import streams
-from lib.errors import UserError, whole
+from lib.errors import UserError, kind, shown, whole
 
 SIDE = 3
 PLACES = SIDE * SIDE
@@ -163,6 +163,9 @@ def sign_ratio(signs: Signs) -> float:
     ----------
     Paper B, section 6, the ratio of signs.
     """
+    kind("signs", signs, np.ndarray)
+    if not np.issubdtype(signs.dtype, np.integer):
+        raise UserError(f"signs is {shown(signs)}: it should be an int8 array of -1, 0, 1")
     negative = int((signs < 0).sum())
     if not negative:
         raise UserError("signs holds no negative weight: the ratio of signs is not defined")
@@ -375,8 +378,7 @@ def frequent_patterns(signs: Signs, weights: int, most: int = 9) -> tuple[Signs,
     Paper B, figures 5, 6 and A.5 to A.8.
     """
     _check(signs)
-    if weights not in range(PLACES + 1):
-        raise UserError(f"weights is {weights!r}: it must be a whole number from 0 to {PLACES}")
+    whole("weights", weights, 0, PLACES)
     whole("most", most, 1)
     kernels = _kernels(signs)
     chosen = kernels[(kernels != 0).sum(axis=1) == weights]
@@ -410,7 +412,7 @@ def expected_pattern_count(signs: Signs, pattern: Signs) -> float:
     """
     _check(signs)
     if np.shape(pattern) != (SIDE, SIDE) or not np.isin(pattern, (-1, 0, 1)).all():
-        raise UserError(f"pattern is {pattern!r}: it should be 3 x 3 values -1, 0 or 1")
+        raise UserError(f"pattern is {shown(pattern)}: it should be 3 x 3 values -1, 0 or 1")
     n, kernels = signs[0].size, signs.shape[1] * signs.shape[2]
     wanted = [int(np.sum(np.equal(pattern, value))) for value in (-1, 0, 1)]
     expected = 0.0
@@ -501,6 +503,7 @@ def _expected_histogram(signs: Signs, drawn: int) -> NDArray[np.float64]:
 
 def _adjacency(diagonal: bool) -> NDArray[np.bool_]:
     """Return which of the nine places are neighbours, shape (9, 9)."""
+    kind("diagonal", diagonal, bool)
     rows, columns = np.divmod(np.arange(PLACES), SIDE)
     down, across = abs(rows[:, None] - rows), abs(columns[:, None] - columns)
     return np.maximum(down, across) == 1 if diagonal else down + across == 1
@@ -529,8 +532,8 @@ def _some(count: np.integer | np.floating, what: str) -> np.integer | np.floatin
 
 
 def _sign(name: str, value: int) -> int:
-    if value not in (1, -1):
-        raise UserError(f"{name} is {value!r}: a sign is 1 or -1")
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value not in (1, -1):
+        raise UserError(f"{name} is {shown(value)}: a sign is 1 or -1")
     return value
 
 
@@ -541,7 +544,8 @@ def _extreme(signs: Signs) -> int:
 def _describe(signs: object) -> str:
     if not isinstance(signs, np.ndarray):
         return f"of type {type(signs).__name__}"
-    values = f", values from {signs.min()} to {signs.max()}" if signs.size else ""
+    numbers = signs.size and np.issubdtype(signs.dtype, np.number)
+    values = f", values from {signs.min()} to {signs.max()}" if numbers else ""
     return f"an array of {signs.dtype}, shape {signs.shape}{values}"
 
 

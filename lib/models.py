@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import streams
+from lib.errors import kind, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +240,8 @@ def initial_parameters(architecture: Architecture, init: int) -> NDArray[np.floa
     ----------
     Zhou et al. 2019 start from Glorot-normal weights: variance 2 / (fan in + fan out).
     """
+    kind("architecture", architecture, Architecture)
+    whole("init", init, 0)
     flat = np.zeros(architecture.parameter_count, np.float32)
     slices = architecture.weight_slices()
     for layer in architecture.layers:

@@ -6,7 +6,7 @@ Replicas are ordered by initialisation, then by run: replica = init * runs + run
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.errors import UserError, whole
+from lib.errors import UserError, kind, shown, whole
 
 # Weights in one matrix product: float32 counts exactly up to 2^24, and a block this small stays cheap in memory.
 _BLOCK = 2**18
@@ -108,7 +108,9 @@ def layer_overlaps(masks: NDArray[np.bool_], slices: dict[str, slice], pairs: Pa
         If the masks of a layer do not keep the same number of weights; the message names the layer.
     """
     _check_masks(masks, "masks")
-    i, j = pairs
+    i, j = _check_pairs(pairs, len(masks))
+    for where in kind("slices", slices, dict).values():
+        kind("slices", where, slice)
     return {name: _pairwise(masks[:, where], f"masks of layer {name}")[i, j] for name, where in slices.items()}
 
 
@@ -182,10 +184,11 @@ def overlap_from_initial_magnitude(
     """
     kept = _by_init(masks, inits, runs).mean(axis=1)
     n = masks.shape[1]
+    _check_float("initial", initial)
     if initial.shape != (inits, n):
         raise UserError(f"initial has the shape {initial.shape}: it should be {(inits, n)}")
-    if inits < 2 or not 1 <= bins <= n:
-        raise UserError(f"inits is {inits} and bins is {bins}: they should be at least 2, and from 1 to {n}")
+    whole("inits", inits, 2)
+    whole("bins", bins, 1, n)
     rank = np.argsort(np.argsort(np.abs(initial), axis=1, kind="stable"), axis=1, kind="stable")
     group = rank * bins // n
     sizes = np.bincount(group[0], minlength=bins)
@@ -219,11 +222,13 @@ def overlap_from_unit_counts(masks: NDArray[np.bool_], units: int, pairs: Pairs)
         If `units` does not divide the weights.
     """
     _check_masks(masks, "masks")
-    if units < 1 or masks.shape[1] % units:
+    if masks.shape[1] % whole("units", units, 1):
         raise UserError(f"units is {units}: it should divide the {masks.shape[1]} weights")
     inputs = masks.shape[1] // units
     counts = masks.reshape(len(masks), units, inputs).sum(axis=2, dtype=np.float64)
-    i, j = pairs
+    i, j = _check_pairs(pairs, len(masks))
+    if not counts[0].any():
+        raise UserError("masks keep no weight: they should keep the same number, at least one")
     return 100 * (counts[i] * counts[j]).sum(axis=1) / inputs / counts[0].sum()
 
 
@@ -262,3 +267,25 @@ def _check_masks(masks: NDArray[np.bool_], what: str) -> None:
 def _check_design(inits: int, runs: int) -> None:
     for name, value in (("inits", inits), ("runs", runs)):
         whole(name, value, 1)
+    whole("inits x runs", inits * runs, 1, 10_000)
+
+
+def _check_pairs(pairs: Pairs, rows: int) -> Pairs:
+    right = f"two equally long arrays of whole numbers from 0 to {rows - 1}"
+    if not isinstance(pairs, tuple) or len(pairs) != 2:
+        raise UserError(f"pairs is {shown(pairs)}: it should be {right}")
+    i, j = pairs
+    for part in pairs:
+        if (
+            not isinstance(part, np.ndarray)
+            or not np.issubdtype(part.dtype, np.integer)
+            or part.shape != (np.size(i),)
+            or (part.size and not 0 <= part.min() <= part.max() < rows)
+        ):
+            raise UserError(f"pairs holds {shown(part)}: it should hold {right}")
+    return i, j
+
+
+def _check_float(name: str, values: NDArray[np.floating]) -> None:
+    if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.floating) or np.isnan(values).any():
+        raise UserError(f"{name} is {shown(values)}: it should be a float array without nan")

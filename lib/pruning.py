@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import streams
-from lib.errors import UserError
+from lib.errors import UserError, kind, shown, whole
 from lib.models import Architecture
 
 
@@ -82,6 +82,8 @@ def kept_counts(architecture: Architecture, level: Level) -> dict[str, int]:
     ----------
     Zhou et al. 2019 (reference code): the kept count is truncated to an integer, layer by layer.
     """
+    kind("architecture", architecture, Architecture)
+    kind("level", level, Level)
     return {layer.name: int(layer.size * level.kept_of(layer.name)) for layer in architecture.layers}
 
 
@@ -112,8 +114,15 @@ def large_final(weights: NDArray[np.floating], masks: NDArray[np.bool_], count: 
     ----------
     Criterion "large final" of Zhou et al. 2019, section 3; paper A, section 2.
     """
-    survivors = int(masks.sum(axis=1).min())
-    if not 0 <= count <= survivors:
+    for name, array, right in (("masks", masks, np.bool_), ("weights", weights, np.floating)):
+        if (
+            not np.issubdtype(kind(name, array, np.ndarray).dtype, right)
+            or array.ndim != 2
+            or array.shape != masks.shape
+        ):
+            raise UserError(f"{name} is {shown(array)}: both should have the shape (replicas, n), floats and bools")
+    survivors = int(masks.sum(axis=1).min(initial=masks.shape[1]))
+    if whole("count", count, 0) > survivors:
         raise UserError(f"count is {count}: it must lie between 0 and the {survivors} surviving weights")
     if not np.isfinite(weights[masks]).all():
         raise UserError("weights hold a value that is not finite: the training has diverged")

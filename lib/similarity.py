@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from lib.errors import UserError, whole
+from lib.errors import UserError, shown, whole
 
 # Weights that are ranked at once: ranking needs several copies of them.
 _BLOCK = 2**22
@@ -170,8 +170,8 @@ def rank_correlations(
     """
     _check_layer(initial, final, masks)
     for name, value, known in (("of", of, _OF), ("over", over, _OVER)):
-        if value not in known:
-            raise UserError(f"{name} is {value!r}: it should be {' or '.join(map(repr, known))}")
+        if not isinstance(value, str) or value not in known:
+            raise UserError(f"{name} is {shown(value)}: it should be {' or '.join(map(repr, known))}")
     if over == "survivors":
         before, after = (weights[masks].reshape(len(masks), -1) for weights in (initial, final))
     else:

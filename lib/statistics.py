@@ -6,8 +6,8 @@ initialisations.
 """
 
 import math
-import reprlib
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
 from lib import baselines, streams
-from lib.errors import UserError, whole
+from lib.errors import UserError, shown, whole
 
 # Paper B's words for the size of |d|: each up to a bound that it excludes; the last has none.
 EFFECTS = (
@@ -109,8 +109,8 @@ def effect_word(d: float) -> str:
     ----------
     Paper B, section 5: negligible < 0.2 <= small < 0.5 <= medium < 0.8 <= large < 1.2 <= very large < 2 <= huge.
     """
-    if math.isnan(d):
-        raise UserError(f"d is {d!r}: it must be a number")
+    if isinstance(d, bool) or not isinstance(d, Real) or math.isnan(d):
+        raise UserError(f"d is {shown(d)}: it must be a number")
     return next((word for word, bound in EFFECTS if abs(d) < bound), EFFECTS[-1][0])
 
 
@@ -168,7 +168,7 @@ def bootstrap_over_inits(
     for init, values in enumerate(inits):
         if values.ndim == 0 or values.size == 0 or values.dtype.kind not in "biuf" or not np.isfinite(values).all():
             raise UserError(
-                f"values_by_init[{init}] is {reprlib.repr(values_by_init[init])}: it should be an array of numbers"
+                f"values_by_init[{init}] is {shown(values_by_init[init])}: it should be an array of numbers"
             )
     repetitions, seed = whole("repetitions", repetitions, 1), whole("seed", seed, 0)
     if not 0 < probability < 1:
@@ -241,7 +241,7 @@ def permutation_test_tickets(
     matrix, names = _symmetric(distances), np.asarray(labels)
     if names.shape != (len(matrix),) or names.dtype.kind not in "iuU":
         raise UserError(
-            f"labels is {reprlib.repr(labels)}: it should name each of the {len(matrix)} tickets by text or number"
+            f"labels is {shown(labels)}: it should name each of the {len(matrix)} tickets by text or number"
         )
     repetitions, seed = whole("repetitions", repetitions, 1), whole("seed", seed, 0)
     if isinstance(first, tuple) and isinstance(second, tuple):
@@ -321,7 +321,10 @@ def _chosen(what: str, kind: Kind, one: NDArray, other: NDArray) -> NDArray[np.b
 
 
 def _symmetric(distances: ArrayLike) -> NDArray[np.float64]:
-    matrix = np.asarray(distances, np.float64)
+    try:
+        matrix = np.asarray(distances, np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"distances is {shown(distances)}: it should be an array of (tickets, tickets)") from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise UserError(f"distances has the shape {matrix.shape}: it should be (tickets, tickets)")
     if np.isinf(matrix).any() or not np.array_equal(matrix, matrix.T, equal_nan=True):
@@ -330,9 +333,12 @@ def _symmetric(distances: ArrayLike) -> NDArray[np.float64]:
 
 
 def _group(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    group = np.asarray(values, np.float64)
+    try:
+        group = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        group = np.empty(0)
     if group.ndim != 1 or group.size < 2 or not np.isfinite(group).all():
-        raise UserError(f"{name} is {reprlib.repr(values)}: it should be a list of at least two finite numbers")
+        raise UserError(f"{name} is {shown(values)}: it should be a list of at least two finite numbers")
     return group
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from lib.errors import UserError
+from lib.errors import UserError, kind, shown
 from lib.models import Architecture
 from lib.overlap import Pairs
 
@@ -124,11 +124,12 @@ def matching(architecture: Architecture, a: Ticket, b: Ticket, carry: bool = Tru
     ----------
     Liu et al. 2020, arXiv:2006.14085, algorithm of NNSTD; paper B, section 3.
     """
+    _check_chain(architecture)
+    kind("carry", carry, bool)
     for name, ticket in (("a", a), ("b", b)):
         _check(name, ticket, (architecture.weight_count,))
     if a.dtype != b.dtype:
         raise UserError(f"b is of type {b.dtype}: it should be of the type of a, {a.dtype}")
-    _check_chain(architecture)
     return _matching(architecture, a, b, carry)
 
 
@@ -201,8 +202,10 @@ def distances(
     ``OMP_NUM_THREADS=1`` before Python starts, as the book's build does.  Otherwise threads wait for one
     another, which on a busy machine takes many times as long.
     """
-    _check("tickets", tickets, ("tickets", architecture.weight_count))
     _check_chain(architecture)
+    _check("tickets", tickets, ("tickets", architecture.weight_count))
+    if not isinstance(pairs, tuple | list) or len(pairs) != 2:
+        raise UserError(f"pairs is {shown(pairs)}: it should be two equally long arrays of whole numbers")
     first, second = (np.asarray(rows) for rows in pairs)
     for rows in (first, second):
         if rows.shape != first.shape or rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
@@ -289,6 +292,7 @@ def _check(name: str, ticket: Ticket, axes: tuple[str | int, ...]) -> None:
 
 
 def _check_chain(architecture: Architecture) -> None:
+    kind("architecture", architecture, Architecture)
     for before, layer in zip(architecture.layers, architecture.layers[1:], strict=False):
         inputs = layer.size // layer.shape[0]
         if inputs % before.shape[0]:
