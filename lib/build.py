@@ -34,7 +34,7 @@ from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook
 from tqdm import tqdm
 
-from lib.errors import UserError
+from lib.errors import UserError, shown
 from lib.files import write_whole
 from lib.notebook import FIGURE_TYPE, TABLE_TYPE
 
@@ -73,9 +73,9 @@ class Parameter:
                 number = float(value) if self.type == "float" else int(str(value))
             except ValueError:
                 number = math.nan
-            if math.isfinite(number):
+            if abs(number) < 1e300:
                 return number
-        raise UserError(f"parameter {self.name} is {value!r}: it should be {_KINDS[self.type]} ({self.meaning})")
+        raise UserError(f"parameter {self.name} is {shown(value)}: it should be {_KINDS[self.type]} ({self.meaning})")
 
 
 _KINDS = {"str": "text", "bool": "true or false", "int": "a whole number", "float": "a number"}

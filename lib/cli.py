@@ -39,9 +39,9 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     # A chapter's error holds the traceback of its cell.
-    said = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else f"{type(error).__name__}: {error}"
+    name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
     notes = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
-    return f"{' '.join(said.split())[:300]}{notes} (this was not foreseen; --debug shows where)"
+    return f"{name}: {' '.join(value.split())[:300]}{notes} (this was not foreseen; --debug shows where)"
 
 
 def _parser() -> argparse.ArgumentParser:

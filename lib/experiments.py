@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from lib import streams
 from lib.datasets import SETS
-from lib.errors import UserError
+from lib.errors import UserError, finite, kind, shown, whole
 from lib.models import Architecture, conv2, lenet, lenet_equal, resnet18
 from lib.pruning import Level, percent_levels, round_levels, with_random
 
@@ -66,9 +67,45 @@ class Experiment:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        for field, known in (("optimiser", OPTIMISERS), ("scaling", SCALINGS)):
+        """Raise `UserError` for a specification that cannot be trained."""
+        if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)+", self.name):
+            raise UserError(f"name is {shown(self.name)}: it should be like a/fashion-lenet/free, as it names a folder")
+        for field, known in (("optimiser", OPTIMISERS), ("scaling", SCALINGS), ("dataset", tuple(SETS))):
             if getattr(self, field) not in known:
-                raise UserError(f"{field} is {getattr(self, field)!r}: it should be one of {', '.join(known)}")
+                raise UserError(f"{field} is {shown(getattr(self, field))}: it should be one of {', '.join(known)}")
+        kind("architecture", self.architecture, Architecture)
+        for field in ("inits", "runs", "epochs"):
+            whole(field, getattr(self, field), 1)
+        whole("batch", self.batch, 1, SETS[self.dataset].counts[0])
+        if finite("learning_rate", self.learning_rate) <= 0:
+            raise UserError(f"learning_rate is {self.learning_rate}: it should be above 0")
+        for field in ("shared_order", "noise"):
+            if not 0 <= finite(field, getattr(self, field)) <= 1:
+                raise UserError(f"{field} is {getattr(self, field)}: it should be from 0 to 1")
+        self._check_levels()
+
+    def _check_levels(self) -> None:
+        names = [kind("levels", level, Level).name for level in kind("levels", self.levels, tuple)]
+        if not names or self.levels[0].kept != 1 or len(set(names)) < len(names):
+            raise UserError(f"levels are {', '.join(names) or 'none'}: they should begin with dense, each name once")
+        for level in self.levels:
+            if not re.fullmatch(r"[a-z0-9.-]+", level.name):
+                raise UserError(
+                    f"levels has the name {level.name!r}: it should be like 50 or round-1, as it names a file"
+                )
+            for layer, kept in (("all layers", level.kept), *level.exceptions):
+                if layer not in ("all layers", *self.architecture.weight_slices()) or not 0 < kept <= 1:
+                    raise UserError(
+                        f"levels has {level.name}, which keeps {kept} of {layer}: it should keep more than 0 and at most all of layers "
+                        f"of {self.architecture.name}"
+                    )
+        for before, after in zip(self.levels, self.levels[1:], strict=False):
+            for layer in self.architecture.weight_slices():
+                if after.kept_of(layer) > before.kept_of(layer):
+                    raise UserError(
+                        f"levels has {after.name} after {before.name}, which keeps less of {layer}: pruned weights "
+                        "do not come back"
+                    )
 
     @property
     def replicas(self) -> int:

@@ -203,6 +203,8 @@ def distances(
     another, which on a busy machine takes many times as long.
     """
     _check_chain(architecture)
+    kind("carry", carry, bool)
+    kind("quiet", quiet, bool)
     _check("tickets", tickets, ("tickets", architecture.weight_count))
     if not isinstance(pairs, tuple | list) or len(pairs) != 2:
         raise UserError(f"pairs is {shown(pairs)}: it should be two equally long arrays of whole numbers")
