@@ -96,7 +96,7 @@ class Experiment:
             for layer, kept in (("all layers", level.kept), *level.exceptions):
                 if layer not in ("all layers", *self.architecture.weight_slices()) or not 0 < kept <= 1:
                     raise UserError(
-                        f"levels has {level.name}, which keeps {kept} of {layer}: it should keep more than 0 and at most all of layers "
+                        f"levels has {level.name}, which keeps {kept} of {layer}: it should keep some or all "
                         f"of {self.architecture.name}"
                     )
         for before, after in zip(self.levels, self.levels[1:], strict=False):
