@@ -39,7 +39,7 @@ def test_the_fingerprint_changes_with_every_part(change):
 
 
 def test_no_two_experiments_have_the_same_fingerprint_even_without_their_names():
-    nameless = [dataclasses.replace(e, name="").fingerprint() for e in EXPERIMENTS.values()]
+    nameless = [dataclasses.replace(e, name="no/name").fingerprint() for e in EXPERIMENTS.values()]
     assert len(set(nameless)) == len(EXPERIMENTS)
 
 
