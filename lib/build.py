@@ -1,8 +1,8 @@
 """Executes chapters and builds the book.
 
 A chapter is a jupytext notebook below ``notebooks/``.  Executed, it becomes an ``.ipynb`` below ``book/``, which
-Jupyter Book turns into HTML.  Both steps are done only when something they depend on has changed, told by the
-content of the files: jupyter-cache, the usual way, sees neither a changed module nor changed tickets.
+Jupyter Book turns into HTML.  Both steps are done only when something they depend on has changed (`lib.inputs`):
+jupyter-cache, the usual way, sees neither a changed module nor changed tickets.
 """
 
 import ast
@@ -15,12 +15,14 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +36,7 @@ from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook
 from tqdm import tqdm
 
+from lib import inputs
 from lib.errors import UserError, shown
 from lib.files import write_whole
 from lib.notebook import FIGURE_TYPE, TABLE_TYPE
@@ -95,6 +98,17 @@ def chapters(root: Path = ROOT) -> dict[str, Path]:
     return result
 
 
+def executed_path(chapter: str, root: Path = ROOT) -> Path:
+    """Return where the book's own execution of a chapter is."""
+    return root / _executed(chapter, root)
+
+
+def _executed(chapter: str, root: Path = ROOT) -> str:
+    # The landing page is the root of the book, so that index.html is at the top.
+    place = chapter_path(chapter, root).relative_to(root / "notebooks" if chapter == "index" else root)
+    return (Path("book") / place.with_suffix(".ipynb")).as_posix()
+
+
 def chapter_path(chapter: str, root: Path = ROOT) -> Path:
     """Return the file of a chapter; raise `UserError` if there is none with that id."""
     known = chapters(root)
@@ -152,6 +166,11 @@ def _parse(source: str, path: Path) -> list[Parameter]:
     return result
 
 
+def checked(chapter: str, given: Mapping[str, Any], root: Path = ROOT) -> dict[str, Any]:
+    """Return values for a chapter in the types of its parameters; raise `UserError` if one does not fit."""
+    return _checked(chapter, given, parameters(chapter, root))
+
+
 def _checked(chapter: str, given: Mapping[str, Any], known: list[Parameter]) -> dict[str, Any]:
     by_name = {p.name: p for p in known}
     for name in given:
@@ -191,13 +210,20 @@ def execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool 
     papermill.PapermillExecutionError
         If the chapter fails in any other way; with the traceback.
     """
-    path = chapter_path(chapter, root)
     if out.suffix != ".ipynb":
-        out = out / path.with_suffix(".ipynb").name
+        out = out / chapter_path(chapter, root).with_suffix(".ipynb").name
+    _execute(chapter, parameters, out, quiet, root)
+    return out
+
+
+def _execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool, root: Path) -> inputs.Noted:
+    """Execute a chapter as `execute` says; return what it called and read."""
+    path = chapter_path(chapter, root)
     notebook = jupytext.read(path)
     cell = _parameters_cell(notebook)
     known = [] if cell is None else _parse(cell.source, path)
     values = _checked(chapter, parameters, known)
+    notebook.cells.append(nbformat.v4.new_code_cell(_REPORT))
     try:
         executed = execute_notebook(
             notebook,
@@ -215,8 +241,18 @@ def execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool 
             raise UserError(error.evalue) from error
         error.add_note(f"in chapter {chapter} ({path})")
         raise
+    report = executed.cells.pop().outputs[0]["data"][_REPORT_TYPE]
     write_whole(out, _normalised(executed, chapter, known, values, root).encode())
-    return out
+    return inputs.Noted(**report)
+
+
+# Before the first cell and after the last one: what the chapter calls and reads is noted and reported.
+_WATCH = "import pathlib, lib.inputs; lib.inputs.watch(pathlib.Path.cwd())"
+_REPORT_TYPE = "application/vnd.winning-tickets.inputs+json"
+_REPORT = f"""import dataclasses, lib.inputs
+from IPython.display import display
+display({{{_REPORT_TYPE!r}: dataclasses.asdict(lib.inputs.noted())}}, raw=True)
+"""
 
 
 class _ThisPython(AsyncKernelManager):
@@ -240,7 +276,10 @@ class _ThisPython(AsyncKernelManager):
         """What is started, and in which environment."""
         return KernelSpec(
             # Its log warns of an unencrypted connection, which does not leave the machine.
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"],
+            argv=[
+                *(sys.executable, "-c", f"{_WATCH}; from ipykernel import kernelapp; kernelapp.launch_new_instance()"),
+                *("-f", "{connection_file}", "--log-level=CRITICAL"),
+            ],
             display_name="Python 3",
             language="python",
             env={
@@ -278,7 +317,7 @@ def _normalised(
             cell.metadata["tags"] = tags
         cells.append(cell)
         if "parameters" in tags and known:
-            cells.append(nbformat.v4.new_markdown_cell(_parameter_table(chapter, known, values)))
+            cells.append(nbformat.v4.new_markdown_cell(_parameter_table(chapter, known, values, root)))
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
     notebook.cells = cells
@@ -327,19 +366,41 @@ def _clean_output(output: NotebookNode, clean: list[tuple[str, str]]) -> None:
             output["data"][kind] = cleaned(content)
 
 
-def _parameter_table(chapter: str, known: list[Parameter], values: Mapping[str, Any]) -> str:
+def _parameter_table(chapter: str, known: list[Parameter], values: Mapping[str, Any], root: Path) -> str:
     def row(p: Parameter) -> str:
         meaning = p.meaning.replace("|", "\\|")
         return f"| `{p.name}` | {p.type} | `{values.get(p.name, p.default)!r}` | {meaning} |"
 
-    first = known[0]
     rows = "\n".join(row(p) for p in known)
+    given = {p.name: values.get(p.name, p.default) for p in known}
     return (
-        ":::{dropdown} Parameters of this chapter\n"
+        ":::{dropdown} Parameters of this chapter, and how to execute it with others\n"
         f"| name | type | value here | meaning |\n| --- | --- | --- | --- |\n{rows}\n\n"
-        f"`python -m lib run {chapter} -p {first.name} {first.default}` executes it with a value of your own.\n"
+        "With these values, by this book's command and by papermill's, from the root of the repository:\n\n"
+        f"```bash\n{run_command(chapter, given)}\n"
+        f"{papermill_command(chapter, known, given, root)}\n```\n\n"
+        "The first leaves the result in `runs/`, beside the book's. "
+        "Several values of a number, with commas between, are a sweep. "
+        f"`papermill --help-notebook {_executed(chapter, root)}` prints this table.\n"
         ":::"
     )
+
+
+def run_command(chapter: str, values: Mapping[str, Any]) -> str:
+    """Return the command that executes a chapter with some values, into a folder of its own."""
+    return shlex.join(["python", "-m", "lib", "run", chapter, *_options("-p", values)])
+
+
+def papermill_command(chapter: str, known: Sequence[Parameter], values: Mapping[str, Any], root: Path = ROOT) -> str:
+    """Return the papermill command that executes what the book built of a chapter with some values."""
+    text = {p.name: values[p.name] for p in known if p.type == "str"}  # which papermill would take for numbers
+    others = {name: value for name, value in values.items() if name not in text}
+    options = _options("-p", others) + _options("-r", text)
+    return shlex.join(["papermill", _executed(chapter, root), "mine.ipynb", *options])
+
+
+def _options(flag: str, values: Mapping[str, Any]) -> list[str]:
+    return [word for name, value in values.items() for word in (flag, name, str(value))]
 
 
 # --- the book ------------------------------------------------------------------------------------------------
@@ -365,16 +426,26 @@ def build(quiet: bool = False, jobs: int | None = None, root: Path = ROOT) -> Pa
     UserError
         If a chapter cannot be executed, Jupyter Book warns of anything, or a page needs another host.
     """
-    with _alone(root, quiet):
-        _execute_all(quiet, jobs or os.cpu_count() or 1, root)
+    with alone(root, quiet):
+        durations = execute_all(due_for_the_book(root), quiet, jobs, root)
         index = _build_html(quiet, root)
     if not quiet:
+        for chapter, seconds in durations.items():
+            print(f"{chapter:16} {seconds:6.1f} s")
         print(f"The book is built. Open {os.path.relpath(index)}")
     return index
 
 
+def plan(root: Path = ROOT) -> str:
+    """Return in words what `build` would do, and why."""
+    jobs = due_for_the_book(root)
+    pages = "built" if jobs or _html_is_due(root) else "left as they are"
+    said = f"{len(jobs)} of {len(chapters(root))} chapters would be executed and the pages {pages}"
+    return "\n".join([said, *(f"{job.name}: {job.why}" for job in jobs)])
+
+
 @contextlib.contextmanager
-def _alone(root: Path, quiet: bool) -> Iterator[None]:
+def alone(root: Path, quiet: bool) -> Iterator[None]:
     """Let one build at a time go on."""
     (root / ".build").mkdir(exist_ok=True)
     lock = filelock.FileLock(root / ".build" / "lock")
@@ -391,32 +462,95 @@ def _alone(root: Path, quiet: bool) -> Iterator[None]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Stale:
-    """A chapter to be executed: its id, where to, and the hash of all it depends on."""
+class Job:
+    """A chapter to be executed: with which values, where to, and why."""
 
     chapter: str
+    values: Mapping[str, Any]
     out: Path
-    inputs: str
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """The chapter and its values."""
+        return " ".join([self.chapter, *(f"{name}={value}" for name, value in self.values.items())])
 
 
-def _execute_all(quiet: bool, jobs: int, root: Path) -> None:
-    state = _State(root / ".build" / "executed.json")
-    stale = _stale(state, root)
-    progress = tqdm(total=len(stale), desc="executing chapters", unit="chapter", disable=quiet or not stale)
+def due_for_the_book(root: Path = ROOT) -> list[Job]:
+    """Return the chapters to execute; remove what was executed of chapters that are gone."""
+    jobs = [Job(chapter, {}, executed_path(chapter, root)) for chapter in chapters(root)]
+    outputs = {job.out for job in jobs}
+    for old in (root / "book").rglob("*.ipynb"):
+        if old not in outputs and "_build" not in old.relative_to(root).parts:
+            old.unlink()
+    return due(jobs, root)
+
+
+def due(jobs: Iterable[Job], root: Path = ROOT) -> list[Job]:
+    """Return those of some jobs whose result is not there or whose inputs have changed, with the reason."""
+    state, project = _executions(root), inputs.Project(root, "lib.build._execute")
+    result = []
+    for job in jobs:
+        before = state.get(_key(job.out, root))
+        if not job.out.exists() or not isinstance(before, dict):
+            why = "it was not executed yet"
+        elif before["output"] != inputs.file_hash(job.out):
+            why = "its executed notebook was changed"
+        else:
+            now = _inputs(project, job, inputs.Noted(**before["noted"]), root)
+            why = inputs.reason(before["inputs"], now)
+        if why:
+            result.append(dataclasses.replace(job, why=why))
+    return result
+
+
+def execute_all(
+    jobs: Sequence[Job], quiet: bool = False, workers: int | None = None, root: Path = ROOT
+) -> dict[str, float]:
+    """Execute chapters at once, with one progress display; keep in mind what each was made from.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    quiet : bool
+        Whether to show no progress bar.
+    workers : int, optional
+        How many are executed at once; as many as there are cores if not given.
+
+    Returns
+    -------
+    dict
+        Seconds that each took, by chapter and its values.
+
+    Raises
+    ------
+    UserError
+        If a chapter cannot be executed; the others are.
+    """
+    state, project = _executions(root), inputs.Project(root, "lib.build._execute")
+    durations: dict[str, float] = {}
+
+    def one(job: Job) -> tuple[inputs.Noted, float]:
+        start = time.monotonic()
+        return _execute(job.chapter, job.values, job.out, True, root), time.monotonic() - start
+
+    progress = tqdm(total=len(jobs), desc="executing chapters", unit="chapter", disable=quiet or not jobs)
     # Threads, because the work is done in the kernels, which are processes.
-    with progress, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        running = {pool.submit(execute, job.chapter, {}, job.out, True, root): job for job in stale}
+    with progress, concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        running = {pool.submit(one, job): job for job in jobs}
         failures: list[Exception] = []
         try:
             for done in concurrent.futures.as_completed(running):
                 job = running[done]
                 progress.update()
-                progress.set_postfix_str(job.chapter)
+                progress.set_postfix_str(job.name)
                 try:
-                    done.result()
-                    state.set(job.chapter, [job.inputs, _hash_files(root, [job.out])])
+                    noted, durations[job.name] = done.result()
+                    made_from = _inputs(project, job, noted, root)
+                    entry = {"inputs": made_from, "noted": dataclasses.asdict(noted), "seconds": durations[job.name]}
+                    state.set(_key(job.out, root), {**entry, "output": inputs.file_hash(job.out)})
                 except UserError as error:
-                    failures.append(UserError(f"chapter {job.chapter}: {error}"))
+                    failures.append(UserError(f"chapter {job.name}: {error}"))
                 except PapermillExecutionError as error:
                     failures.append(error)
         except BaseException:
@@ -425,43 +559,42 @@ def _execute_all(quiet: bool, jobs: int, root: Path) -> None:
             raise
     if failures:
         raise failures[0]
+    return durations
 
 
-def _stale(state: "_State", root: Path) -> list[_Stale]:
-    """Return the chapters whose inputs changed; remove what was executed of chapters that are gone."""
-    shared = _hash_files(root, _shared_inputs(root))
-    stale, outputs = [], set()
-    for chapter, path in chapters(root).items():
-        # The landing page is the root of the book, so that index.html is at the top.
-        place = path.relative_to(root / "notebooks" if chapter == "index" else root)
-        out = root / "book" / place.with_suffix(".ipynb")
-        outputs.add(out)
-        inputs = hashlib.sha256((shared + _hash_files(root, [path])).encode()).hexdigest()
-        if not out.exists() or state.get(chapter) != [inputs, _hash_files(root, [out])]:
-            stale.append(_Stale(chapter, out, inputs))
-    for old in (root / "book").rglob("*.ipynb"):
-        if old not in outputs and "_build" not in old.relative_to(root).parts:
-            old.unlink()
-    return stale
+def _inputs(project: inputs.Project, job: Job, noted: inputs.Noted, root: Path) -> dict[str, str]:
+    path = chapter_path(job.chapter, root)
+    code = "\n".join(cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code")
+    return project.inputs(path, code, job.values, noted)
 
 
-def _shared_inputs(root: Path) -> Iterator[Path]:
-    """Yield what every chapter depends on besides its own text."""
-    yield from (root / "lib").rglob("*.py")
-    yield from (root / "data").rglob("manifest.json")  # holds the hash of every ticket file
-    yield from (root / "data").glob("*.yaml")
-    yield from (root / "requirements").glob("*.txt")
+def _executions(root: Path) -> "_State":
+    return _State(root / ".build" / "executed.json")
+
+
+def _key(out: Path, root: Path) -> str:
+    return out.relative_to(root).as_posix() if out.is_relative_to(root) else str(out.resolve())
+
+
+def _html_inputs(root: Path) -> str:
+    book = root / "book"
+    sources = [p for p in book.rglob("*") if p.is_file() and "_build" not in p.relative_to(book).parts]
+    sources += [root / "_config.yml", root / "_toc.yml", *(root / "requirements").glob("*.txt")]
+    sources += (root / "lib").glob("*.py")  # whose docstrings are pages
+    return _hash_files(root, sources)
+
+
+def _html_is_due(root: Path) -> bool:
+    index = root / "book" / "_build" / "html" / "index.html"
+    return not index.exists() or _State(root / ".build" / "built.json").get("book") != _html_inputs(root)
 
 
 def _build_html(quiet: bool, root: Path) -> Path:
-    state = _State(root / ".build" / "built.json")
     book = root / "book"
     index = book / "_build" / "html" / "index.html"
-    sources = [p for p in book.rglob("*") if p.is_file() and "_build" not in p.relative_to(book).parts]
-    sources += [root / "_config.yml", root / "_toc.yml", Path(__file__), *(root / "requirements").glob("*.txt")]
-    inputs = _hash_files(root, sources)
-    if index.exists() and state.get("book") == inputs:
+    if not _html_is_due(root):
         return index
+    made_from = _html_inputs(root)
     if not quiet:
         print("Building the pages ...", file=sys.stderr, flush=True)
     # Always from nothing, which takes seconds: Sphinx would keep the pages of chapters that are gone, and would not
@@ -479,7 +612,7 @@ def _build_html(quiet: bool, root: Path) -> Path:
     _unpack_images(index.parent)
     if foreign:
         raise UserError("the book would need other hosts: " + "; ".join(foreign))
-    state.set("book", inputs)
+    _State(root / ".build" / "built.json").set("book", made_from)
     return index
 
 

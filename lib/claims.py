@@ -1033,6 +1033,24 @@ def table(scored: Sequence[Scored]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_TABLE_ROW = re.compile(
+    r'^\| <span id="claim-[^"]+">(?P<id>[^<]+)</span> \| (?P<paper>[^|]*) \| (?P<measured>[^|]*) '
+    r'\| <span class="verdict [^"]+">(?P<verdict>[^<]+)</span> \|$',
+    re.MULTILINE,
+)
+
+
+def read_table(text: str) -> dict[str, dict[str, str]]:
+    """Return what a text with tables of claims made by `table` says of each claim.
+
+    Returns
+    -------
+    dict
+        By id: 'paper' and 'measured', in HTML, and 'verdict'.
+    """
+    return {html.unescape(row["id"]): row.groupdict() for row in _TABLE_ROW.finditer(text)}
+
+
 def rows(scored: Sequence[Scored]) -> list[dict[str, Any]]:
     """Return the scored claims as plain values that JSON can hold.
 

@@ -75,16 +75,28 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=("text", "json"), default="text")
     sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
 
-    sub = command("run", _run, "execute one chapter with other parameters, into a folder of its own")
+    sub = command("run", _run, "execute a chapter with other parameters, into a folder of its own, and compare")
     sub.add_argument("chapter", metavar="CHAPTER", help="such as a/3.1")
     sub.add_argument(
-        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="may be repeated"
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="may be repeated; several numbers with commas between, or the same name again, are a sweep",
     )
     sub.add_argument("--out", type=Path, metavar="DIR", help="default: runs/CHAPTER with the parameters in its name")
+    sub.add_argument("--dry-run", action="store_true", help="only say what would be executed, and why")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command("compare", _compare, "say which claims of a run have another verdict than in the book; make its page")
+    sub.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, such as runs/a-3.1-level=0.9")
 
     command("readme", _readme, "write the state of the ledger and one figure into README.md")
 
     sub = command("build", _build, "execute the chapters whose inputs changed and build the HTML")
+    sub.add_argument("--dry-run", action="store_true", help="only say what would be executed, and why")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
@@ -161,12 +173,29 @@ def _claims(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lib import build
+    from lib import build, runs
 
-    values = dict(options.parameter)
-    name = "-".join([options.chapter.replace("/", "-"), *(f"{k}={v}" for k, v in values.items())])
-    out = options.out or build.ROOT / "runs" / "".join(c if c.isalnum() or c in "-=._" else "_" for c in name)
-    print(build.execute(options.chapter, values, out))
+    values = runs.combinations(options.chapter, options.parameter)
+    out = options.out or runs.folder(options.chapter, options.parameter)
+    if options.dry_run:
+        due = build.due(runs.jobs(options.chapter, values, out))
+        print(f"{len(due)} of {len(values) + 1} executions would be made, the book's own included")
+        for job in due:
+            print(f"{job.name}: {job.why}")
+        return 0
+    return _show_comparison(*runs.run(options.chapter, values, out, options.quiet))
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from lib import runs
+
+    return _show_comparison(*runs.compare(options.run))
+
+
+def _show_comparison(page: Path, changed: dict[str, list[str]]) -> int:
+    for claim, (book, *others) in changed.items():
+        print(f"{claim}: {book} in the book, {', '.join(others)} here")
+    print(f"{len(changed)} claims have another verdict than in the book. Open {page}")
     return 0
 
 
@@ -183,7 +212,10 @@ def _readme(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     from lib import build
 
-    build.build(quiet=options.quiet)
+    if options.dry_run:
+        print(build.plan())
+    else:
+        build.build(quiet=options.quiet)
     return 0
 
 

@@ -20,7 +20,7 @@ from lib.tickets import Store
 ROOT = Path(__file__).resolve().parent.parent
 FASHION = "a/fashion-lenet/free"
 EXPERIMENT = find(FASHION)
-COMMANDS = ("experiments", "train", "verify", "claims", "run", "build")
+COMMANDS = ("experiments", "train", "verify", "claims", "run", "compare", "build")
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def test_every_command_has_help(command, capsys):
     out = capsys.readouterr().out
     assert out.startswith(f"usage: python -m lib {command}")
     options = re.findall(r"^  (-\S+)(.*)$", out, re.MULTILINE)
-    assert ("-h", ", --help            show this help message and exit") in options or len(options) > 1
+    assert options and options[0][0] == "-h,"
 
 
 def test_the_help_names_every_command(capsys):
@@ -258,8 +258,6 @@ def test_an_interrupt_is_said(tmp_path, capsys, monkeypatch):
         (("a/9.9",), r"chapter is 'a/9\.9': known are .*a/3\.1"),
         (("a/3.1", "-p", "levle", "0.9"), r"parameter is 'levle': chapter a/3\.1 has level: float = 0\.8"),
         (("a/3.1", "-p", "level", "high"), r"parameter level is 'high': it should be a number"),
-        # This one is found by the chapter itself, in a process of its own.
-        (("a/A", "-p", "level", "0.7"), r"(?=.*\b0\.7\b)(?=.*first step).*a/fashion-lenet/free.* 0\.5, 0\.6, 0\.8"),
     ],
 )
 def test_a_chapter_that_cannot_be_run_is_a_sentence(arguments, words, tmp_path, capsys):

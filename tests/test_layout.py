@@ -40,7 +40,7 @@ def test_modules_import_only_what_stands_before_them():
 
 def test_the_analysis_side_needs_no_torch():
     for path in (ROOT / "lib").glob("*.py"):
-        if path.stem != "training":
+        if path.stem not in ("training", "own"):  # `own` only where it reads a file of PyTorch
             tree = ast.parse(path.read_text(encoding="utf-8"))
             roots = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
             roots |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}

@@ -1,0 +1,174 @@
+"""What a chapter depends on: exactly what could change its result makes it due again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_build import CELLS, write
+
+from lib import build
+from lib.inputs import Library, reason
+
+# A library of its own: what one definition names leads to others.
+MODULES = {
+    "__init__": "",
+    "base": "LIMIT = 3\n\ndef used(x):\n    return x + LIMIT\n\ndef unused(x):\n    return helper(x)\n\n"
+    "def helper(x):\n    return x\n",
+    "objects": "from lib import base\n\nclass Thing:\n    def grow(self):\n        return base.used(1)\n",
+    "tables": "from lib.base import unused, used as first\nTABLE = {'a': first, 'b': unused}\n",
+    "reexport": "from lib.base import used\n",
+    "effects": "import lib.base\nSEEN = []\nSEEN.append(1)\n",
+}
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """The definitions that some code uses, in the small library, perhaps with a changed module."""
+
+    def used(code: str, called: list[str], **changed: str) -> dict[str, str]:
+        (tmp_path / "lib").mkdir(exist_ok=True)
+        for name, text in {**MODULES, **changed}.items():
+            (tmp_path / "lib" / f"{name}.py").write_text(text, encoding="utf-8")
+        return Library(tmp_path).used_by(code, called)
+
+    return used
+
+
+@pytest.mark.parametrize(
+    ("code", "called", "expected"),
+    [
+        ("from lib import base\nbase.used(1)", ["lib.base.used"], {"lib.base.used", "lib.base.LIMIT"}),
+        ("from lib import base as b\nb.used(1)", ["lib.base.used"], {"lib.base.used", "lib.base.LIMIT"}),
+        ("from lib.base import used as u\nu(1)", ["lib.base.used"], {"lib.base.used", "lib.base.LIMIT"}),
+        ("import lib.base\nlib.base.LIMIT", [], {"lib.base.LIMIT"}),
+        ("from lib.base import used", [], set()),
+        ("from lib.reexport import used\nused(1)", ["lib.base.used"], {"lib.base.used", "lib.base.LIMIT"}),
+        (
+            "from lib.objects import Thing\nThing().grow()",
+            ["lib.base.used"],
+            {"lib.objects.Thing", "lib.base.used", "lib.base.LIMIT"},
+        ),
+        (
+            "from lib.tables import TABLE\nTABLE['a'](1)",
+            ["lib.base.used"],
+            {"lib.tables.TABLE", "lib.base.used", "lib.base.LIMIT"},
+        ),
+        (
+            "from lib import base\nf = base\ngetattr(f, 'helper')(1)",
+            ["lib.base.helper"],
+            {"lib.base.helper", "lib.base.LIMIT"},
+        ),
+        ("def f():\n    from lib import base\n    return base.LIMIT", [], {"lib.base.LIMIT"}),
+    ],
+)
+def test_what_code_depends_on(library, code: str, called: list[str], expected: set[str]) -> None:
+    names = {name for name in library(code, called) if not name.endswith(".*")}
+    assert names == expected
+
+
+def test_a_definition_behind_a_called_one_counts_and_its_neighbour_does_not(library) -> None:
+    code, called = "from lib import base\nbase.used(1)", ["lib.base.used"]
+    before = library(code, called)
+    assert library(code, called, base=MODULES["base"].replace("return helper(x)", "return 0")) == before
+    assert library(code, called, base=MODULES["base"].replace("LIMIT = 3", "LIMIT = 4")) != before
+    assert library(code, called, base=MODULES["base"].replace("x + LIMIT", "x - LIMIT")) != before
+    told = MODULES["base"].replace("def used(x):\n", 'def used(x):\n    """Add."""  # as it says\n\n')
+    assert library(code, called, base=told) == before
+
+
+def test_what_an_import_executes_counts(library) -> None:
+    code = "from lib import effects"
+    before = library(code, [])
+    assert library(code, [], effects=MODULES["effects"].replace("append(1)", "append(2)")) != before
+
+
+def test_code_that_is_not_python_depends_on_everything(library) -> None:
+    found = library("%matplotlib inline", ["lib.base.helper"])
+    assert {"lib.base.LIMIT", "lib.base.helper", "lib.objects.Thing", "lib.tables.TABLE"} <= set(found)
+
+
+def test_reasons() -> None:
+    before = {"lib.a.f": "1", "data/tickets/a/x/manifest.json": "missing", "data/claims.yaml": "2", "lib.b.*": "3"}
+    assert reason(before, before) == ""
+    assert reason(before, {**before, "lib.a.f": "9"}) == "lib.a.f changed"
+    assert reason(before, {**before, "data/tickets/a/x/manifest.json": "7"}) == "tickets a/x is new"
+    assert reason(before, {**before, "data/claims.yaml": "missing"}) == "data/claims.yaml is gone"
+    assert reason(before, {**before, "lib.b.*": "9", "lib.a.f": "9"}, most=1) == "lib.a.f changed and 1 more"
+    assert reason(before, {**before, "lib.c.g": "1"}) == "lib.c.g is used, or no more"
+
+
+# What a chapter calls and reads is noted while it runs, in other threads too.
+CHAPTER = CELLS + (
+    "# %%\nimport concurrent.futures\nfrom lib import baselines, experiments, statistics, tickets\n"
+    "print(baselines.overlap_mean(10, 5), tickets.Store().finished(experiments.find('a/fashion-lenet/free')))\n"
+    "with concurrent.futures.ThreadPoolExecutor(1) as pool:\n"
+    "    print(pool.submit(statistics.cohen_d, [1, 2, 3.0], [2, 3, 5.0]).result())\n"
+)
+
+
+def test_a_chapter_is_due_again_exactly_when_what_it_used_changed(project: Path) -> None:
+    write(project, CHAPTER)
+    (project / "data").mkdir()
+
+    def why() -> str:
+        return "; ".join(job.why for job in build.due_for_the_book(project))
+
+    def replace(path: str, old: str, new: str) -> None:
+        text = (project / path).read_text(encoding="utf-8")
+        assert old in text
+        (project / path).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    assert why() == "it was not executed yet"
+    build.execute_all(build.due_for_the_book(project), quiet=True, root=project)
+    assert why() == ""
+
+    # What it does not call or read.
+    replace("lib/baselines.py", "def overlap_variance(", "def overlap_variance_of(")
+    replace("lib/statistics.py", "def effect_word(", "def effect_words(")
+    replace("lib/kernels.py", "import", "import os\nimport")
+    (project / "data" / "notes.yaml").write_text("a: 1", encoding="utf-8")
+    (project / "requirements" / "test.txt").write_text("", encoding="utf-8")
+    manifest = project / "data" / "tickets" / "a" / "conv2" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}", encoding="utf-8")
+    assert why() == ""
+
+    # What it calls, in a thread as well, and reads, though it is not there yet.
+    for path, old, new, said in (
+        (
+            "lib/baselines.py",
+            "def overlap_mean(n: int, kept: int)",
+            "def overlap_mean(n, kept)",
+            "lib.baselines.overlap_mean",
+        ),
+        ("lib/statistics.py", "def cohen_d(a: ArrayLike, b: ArrayLike)", "def cohen_d(a, b)", "lib.statistics.cohen_d"),
+        ("requirements/book.txt", "scipy", "scipy  # for statistics", "requirements/book.txt"),
+    ):
+        before = (project / path).read_text(encoding="utf-8")
+        replace(path, old, new)
+        assert why() == f"{said} changed"
+        (project / path).write_text(before, encoding="utf-8")
+        assert why() == ""
+    manifest = project / "data" / "tickets" / "a" / "fashion-lenet" / "free" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}", encoding="utf-8")
+    assert why() == "tickets a/fashion-lenet/free is new"
+    manifest.unlink()
+    (project / "notebooks" / "a" / "3-1.py").write_text(CHAPTER.replace("0.8", "0.7"), encoding="utf-8")
+    assert why() == "notebooks/a/3-1.py changed"
+
+
+def test_the_plan_names_each_chapter_and_why(project: Path) -> None:
+    write(project, CELLS)
+    write(project, CELLS, "a/2.py")
+    assert build.plan(project).splitlines() == [
+        "2 of 2 chapters would be executed and the pages built",
+        "a/2: it was not executed yet",
+        "a/3.1: it was not executed yet",
+    ]
+    build.execute_all(build.due_for_the_book(project), quiet=True, root=project)
+    write(project, CELLS + "\n# %%\n1\n")
+    assert build.plan(project).splitlines()[1:] == ["a/3.1: notebooks/a/3-1.py changed"]
+    state = json.loads((project / ".build" / "executed.json").read_text(encoding="utf-8"))
+    assert all(entry["seconds"] > 0 for entry in state.values())
