@@ -211,6 +211,7 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
     except evidence.Missing as missing:
         markdown(missing_panel(f"Accuracies of `{experiment}` beside `{free}`", str(missing)))
         return
+    clear = sum(not gain.low <= 0 <= gain.high for gain in gains.values())
     table(
         ["pruned", "partly fixed", "free", "difference", "95 % interval"],
         [
@@ -225,8 +226,8 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
         ],
         name,
         "Mean test accuracy with partly fixed and with free randomness, and the difference in points with its interval "
-        f"by bootstrap over the {find(experiment).inits} initialisations, which is too short from so few. Experiments: "
-        f"`{experiment}` and `{free}`.",
+        f"by bootstrap over the {find(experiment).inits} initialisations, too short from so few. It leaves out "
+        f"zero at {clear} of {len(gains)} levels. Experiments: `{experiment}` and `{free}`.",
     )
 
 

@@ -1635,17 +1635,13 @@ def _section_d_5(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
 
 def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
     def falls(name: str) -> Measurement:
-        means = [np.concatenate(both).mean() for both in _by_level(store, name, "CKA").values()]
-        accuracy = [evidence.accuracies(store, name)[level].mean() for level in _trained(store, name)]
-        found = _correlation(np.array(means), np.array(accuracy))
-        return Measurement(
-            checks={
-                f"from {means[0]:.3f} at the first to {means[-1]:.3f} at the last step": bool(means[-1] < means[0]),
-                f"over the levels it correlates with the accuracy by {found:.2f} (at least {RELATED:g})": found
-                >= RELATED,
-            },
-            note=f"mean CKA {', '.join(f'{m:.3f}' for m in means)}",
-        )
+        levels = _trained(store, name)
+        means = [float(np.concatenate(both).mean()) for both in _by_level(store, name, "CKA").values()]
+        found = _correlation(np.array(means), np.array([evidence.accuracies(store, name)[v].mean() for v in levels]))
+        said = f"over the levels it correlates with the accuracy by {found:.2f} (at least {RELATED:g})"
+        steps = itertools.pairwise(zip(levels, means, strict=True))
+        falls = {f"falls from {a} to {b} % ({m:.3f} to {n:.3f})": n < m for (a, m), (b, n) in steps}
+        return Measurement(checks={**falls, said: found >= RELATED})
 
     def within_higher(name: str) -> Measurement:
         return Measurement(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from made import made_store
 
-from lib import baselines, claims, evidence, paper_a, scoring
+from lib import baselines, claims, evidence, pages, paper_a, scoring
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -239,3 +239,85 @@ def test_a_panel_of_all_layers_counts_every_layer(planted):
     claim = next(c for c in OWN if c.id == "A-F10a-2")
     captioned = paper_a.panel_measurements(planted, claim, paper_a.PANELS["A-F10a"])[0]
     assert len(captioned.values) == 5 * 3  # layers, and one pair for each initialisation
+
+
+# --- the blocks of the chapters ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a chapter would show: tables as (header, rows, name, caption), figures at all levels, texts as strings."""
+    found = []
+    monkeypatch.setattr(pages, "markdown", found.append)
+    monkeypatch.setattr(pages, "table", lambda *parts: found.append(parts))
+    monkeypatch.setattr(pages, "show_levels", lambda *parts: found.append(parts))
+    return found
+
+
+BLOCKS = {
+    "gains": lambda store: pages.gain_table(store, FASHION_PARTIAL, "tab-x"),
+    "significant": lambda store: pages.significance_table(store, FASHION_PARTIAL, 50, "tab-x"),
+    "significant by level": lambda store: pages.significance_panel(store, RESNET_PARTIAL, 0.99, "fig-x", "the figure"),
+    "across tasks": lambda store: pages.task_panel(store, paper_a.PANELS["A-F13b"], "90", "fig-x", "the figure"),
+    "free across tasks": lambda store: pages.task_table(store, ["50", "90"], "tab-x"),
+    "ranks": lambda store: pages.correlation_table(store, (FASHION, FASHION_PARTIAL), "80", "tab-x"),
+    "matched": lambda store: pages.nnstd_table(store, FASHION_PARTIAL, "tab-x"),
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_name_what_is_missing(block, tmp_path, shown):
+    BLOCKS[block](Store(tmp_path))
+    assert shown and all(isinstance(text, str) and "not trained yet" in text for text in shown)
+    assert "python -m lib train a/" in shown[0]
+
+
+def test_the_table_of_gains_quotes_them(planted, shown):
+    BLOCKS["gains"](planted)
+    ((header, rows, _, caption),) = shown
+    assert rows[1] == ["50 %", "91.02 %", "90.02 %", "+1.00", "+1.00 to +1.00"]
+    assert len(header) == 5 and len(rows) == 7
+    assert "leaves out zero at 7 of 7 levels" in caption
+
+
+def test_the_table_of_significant_overlaps_has_chance_beside_it(independent, shown):
+    BLOCKS["significant"](independent)
+    ((header, rows, _, _),) = shown
+    assert all(len(row) == len(header) == 9 for row in rows)
+    exact = [float(row[3].split()[0]) for row in rows]
+    assert all(0 < rate <= 5 for rate in exact)
+    # Independent masks are significant as often as chance has it: 375 pairs of different initialisations at each level.
+    across = [float(row[2].split()[0]) for row in rows]
+    assert np.mean(across) == pytest.approx(np.mean(exact), abs=2)
+
+
+def test_a_panel_across_tasks_has_a_row_for_each_layer_and_partner(planted, shown):
+    BLOCKS["across tasks"](planted)
+    ((draw, labels, selected, _, caption, _),) = shown
+    figure, said = draw("90")
+    assert len(figure.axes) == 5 + 3
+    assert "conv2 with cifar10" in said and "dense1 with mnist" in said and "dense1 with cifar10" not in said
+    assert (selected, len(labels)) == ("90", 6) and MNIST_PARTIAL in caption
+    found = evidence.task_overlaps(planted, FASHION_PARTIAL, MNIST_PARTIAL, "90")[2]
+    assert f"dense1 with mnist {found.values.mean():.1f} % (chance {found.expected:.1f} %)" in said
+
+
+def test_a_panel_names_the_layers_that_it_leaves_out(planted, shown):
+    panel = paper_a.PANELS["A-F10c"]
+    pages.overlap_panel(planted, panel, "90", "fig-x", "the figure", key="A-F10c")
+    BLOCKS["significant by level"](planted)
+    draw, by_level = shown[0][0], shown[1][0]
+    assert draw("90")[1].endswith("%).")
+    figure, said = draw("99.9")
+    assert said.endswith("Left out, as they keep no weight: conv1, output.")
+    assert len(figure.axes) == len(paper_a.plotted_layers(RESNET_PARTIAL)) - 2
+    assert "conv11" in by_level("all")[1] and "output" not in by_level("99.9")[1]
+
+
+def test_what_the_paper_says_stands_by_its_figure(planted):
+    scored = scoring.score("A", "Appendix D.5", planted)
+    text = pages.beside(scored, "A-F14a")
+    assert len(text.splitlines()) == 2 + 5
+    assert "57 to 88 % of mask size" in text and 'class="verdict' in text
+    with pytest.raises(UserError, match="A-F99"):
+        pages.beside(scored, "A-F99")
