@@ -9,13 +9,15 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lib import baselines
 from lib.claims import Scored
 from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare
 from lib.experiments import Experiment
+from lib.topology import Match
 
 WIDTH = 7.2  # inches; the width of a page's column
 CHANCE, PAPER, INK = "#8a8a8a", "#c2410c", "#22262b"
@@ -373,6 +375,131 @@ def similarity_violins(
     axes.set_xticks(x, [level if level == "dense" else f"{level} %" for level in within])
     axes.set(xlabel="weights pruned", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="best")
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
+# Of paper B's conditions; random pairs are what chance gives.
+_CATEGORIES = {"WTs": "#0e7490", "between_DS": "#7c3aed", "mixed": "#b7791f", "controls": "#4d7c0f", "random": CHANCE}
+
+
+def distance_strips(
+    panels: Mapping[str, Mapping[str, NDArray[np.float64]]], categories: Mapping[str, str], shared: bool = False
+) -> Figure:
+    """Draw distances of pairs of tickets: one panel a metric or layer, one row a condition, one dot a pair.
+
+    Parameters
+    ----------
+    panels : mapping of str to mapping of str to float array, shape (pairs,)
+        By the panel's title, then by condition, the same ones in every panel.
+    categories : mapping of str to str
+        The category of every condition: 'WTs', 'between_DS', 'mixed', 'controls' or 'random'.
+    shared : bool
+        Whether all panels have one scale.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    names = list(next(iter(panels.values())))
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    height = 0.27 * len(names) + 0.75
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(WIDTH, rows * height + 0.4), sharey=True, sharex=shared, squeeze=False
+    )
+    for axes, (title, values) in zip(grid.flat, panels.items(), strict=False):
+        axes.set_title(title, loc="left", fontsize=9, fontweight="bold")
+        if "random" in values:
+            axes.axvline(values["random"].mean(), color=INK, lw=0.8, ls=(0, (2, 2)), zorder=1)
+        for row, (name, dots) in enumerate(values.items()):
+            colour = _CATEGORIES[categories[name]]
+            jitter = 0.28 * np.cos(2.4 * np.arange(len(dots)))  # the same at every build
+            axes.scatter(dots, row + jitter, s=7, color=colour, alpha=0.55, lw=0, zorder=2)
+            axes.plot([dots.mean()] * 2, [row - 0.38, row + 0.38], color=INK, lw=1.6, zorder=3)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.grid(axis="x", lw=0.4, alpha=0.5)
+        axes.set_axisbelow(True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel("distance")
+    present = [c for c in _CATEGORIES if c in categories.values()]
+    handles = [plt.Line2D([], [], color=_CATEGORIES[c], marker="o", ls="", ms=4, label=c) for c in present]
+    handles.append(plt.Line2D([], [], color=INK, lw=1.6, label="mean"))
+    if "random" in names:
+        handles.append(plt.Line2D([], [], color=INK, lw=0.8, ls=(0, (2, 2)), label="mean of random"))
+    figure.legend(handles=handles, ncols=len(handles), loc="upper center", frameon=False, fontsize=8)
+    sns.despine(figure)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
+    return figure
+
+
+def match_maps(matches: Mapping[str, Sequence[Match]]) -> Figure:
+    """Draw the distance of every unit of one network from every unit of another, with the matched pairs framed.
+
+    Parameters
+    ----------
+    matches : mapping of str to sequence of Match
+        One row of panels for each name, such as a metric; one panel for each layer.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    columns = max(len(row) for row in matches.values())
+    figure, grid = plt.subplots(len(matches), columns, figsize=(WIDTH, 2.9 * len(matches)), squeeze=False)
+    for line, (name, row) in zip(grid, matches.items(), strict=True):
+        for axes, match in zip(line, row, strict=True):
+            units = len(match.partner)
+            axes.imshow(match.costs, cmap="Blues", vmin=0, vmax=1.25)
+            for i, j in np.ndindex(match.costs.shape):
+                axes.text(j, i, f"{match.costs[i, j]:.2f}", ha="center", va="center", fontsize=9)
+            for i, j in enumerate(match.partner):
+                axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=PAPER, lw=2.2))
+            axes.set_xticks(range(units), range(1, units + 1))
+            axes.set_yticks(range(units), range(1, units + 1))
+            axes.set(xlabel="unit of network 2", ylabel="unit of network 1")
+            axes.set_title(f"{name}, {match.layer}: {match.distance:.3f}", fontsize=9)
+            axes.tick_params(length=0)
+            sns.despine(ax=axes, left=True, bottom=True)
+    figure.tight_layout()
+    return figure
+
+
+def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDArray[np.float64] | None) -> Figure:
+    """Draw the test accuracies of the dense network and of the ticket after every round, and of random tickets.
+
+    Parameters
+    ----------
+    accuracies : mapping of str to float array, shape (trials,)
+        In %, by the name of the level, in order.
+    random : float array, shape (trials,), or None
+        Of random tickets as sparse as those of the last round; None if they are not trained.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.3))
+    values = np.stack(list(accuracies.values()))
+    x, colour = np.arange(len(values)), _CATEGORIES["WTs"]
+    axes.plot(x, values, color=colour, lw=0.6, alpha=0.35)
+    axes.plot(x, values.mean(axis=1), color=colour, lw=1.8, marker="o", ms=4, label="winning tickets, mean")
+    axes.axhline(values[0].mean(), color=INK, lw=1, ls=(0, (2, 2)), label="dense network, mean")
+    if random is not None:
+        axes.scatter(
+            np.full(len(random), x[-1] + 0.3), random, s=14, color=_CATEGORIES["mixed"], label="random tickets"
+        )
+    axes.set_xticks(x, [name.removeprefix("round-") for name in accuracies])
+    axes.set(xlabel="round of pruning", ylabel="test accuracy (%)")
+    axes.legend(frameon=False, fontsize=8)
     sns.despine(figure)
     figure.tight_layout()
     return figure

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from lib import claims, evidence, figures, paper_a, scoring, statistics
+from lib import claims, comparisons, evidence, figures, paper_a, paper_b, scoring, statistics
 from lib.claims import Scored
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -670,6 +671,226 @@ def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:
     return head + "\n".join(rows) + "\n"
 
 
+METRICS = {False: "NNSTD", True: "NNSTD±"}
+
+
+def _conditions(stand_ins: bool) -> list[paper_b.Condition]:
+    """Return paper B's conditions, with those of the stand-ins behind if wanted; random pairs are last."""
+    own = list(paper_b.CONDITIONS.values())
+    more = paper_b.conditions(["CIFAR", *paper_b.STAND_INS]) if stand_ins else []
+    return [*own[:-1], *(c for c in more if c not in own), own[-1]]
+
+
+def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = True) -> None:
+    """Say which of paper B's winning tickets are not trained, and so which conditions the chapter cannot show."""
+    absent = paper_b.lacking(store, {**paper_b.DATASETS, **(paper_b.STAND_INS if stand_ins else {})}, settings)
+    if absent:
+        markdown(missing_panel("Conditions with winning tickets", " and ".join(absent)))
+
+
+def distance_panel(
+    store: Store, settings: paper_b.Settings, name: str, what: str, sample: int = paper_b.SAMPLE, stand_ins: bool = True
+) -> None:
+    """Show the distances of all conditions in both metrics, the mean over the layers: the paper's Figure 1.
+
+    Parameters
+    ----------
+    store : Store
+    settings : paper_b.Settings
+    name, what : str
+        As for `overlap_panel`.
+    sample : int
+        Comparisons drawn of each condition; 0 for all.
+    stand_ins : bool
+        Whether the conditions of the stand-ins are shown too.
+    """
+    panels = {}
+    for signed, metric in METRICS.items():
+        found = paper_b.measured(store, _conditions(stand_ins), signed, settings, sample)
+        panels[metric] = {condition: compared.values().mean(axis=1) for condition, compared in found.items()}
+    _show_distances(panels, name, f"Distances of pairs of tickets, the mean over the layers; {what}.", stand_ins)
+
+
+def layer_distance_panel(
+    store: Store, settings: paper_b.Settings, signed: bool, name: str, what: str, shared: bool, stand_ins: bool = True
+) -> None:
+    """Show the distances of all conditions in every layer: the paper's Figures A.1 to A.4.
+
+    Parameters are those of `distance_panel`, and whether all layers are drawn on one scale.
+    """
+    found = paper_b.measured(store, _conditions(stand_ins), signed, settings)
+    layers = [layer.name for layer in find(paper_b.CIFAR).architecture.layers]
+    panels = {
+        layer: {condition: compared.values()[:, number] for condition, compared in found.items()}
+        for number, layer in enumerate(layers)
+    }
+    _show_distances(panels, name, f"{METRICS[signed]} of pairs of tickets, layer by layer; {what}.", stand_ins, shared)
+
+
+def _show_distances(
+    panels: Mapping[str, Mapping[str, NDArray[np.float64]]], name: str, what: str, stand_ins: bool, shared: bool = False
+) -> None:
+    first = next(iter(panels.values()))
+    if not first:
+        return  # signs after training, and nothing is trained: the note above says so
+    conditions = {c.name: c for c in _conditions(stand_ins) if c.name in first}
+    means = "; ".join(
+        f"{title}: " + ", ".join(f"{condition} {values.mean():.4f}" for condition, values in panel.items())
+        for title, panel in panels.items()
+    )
+    used = dict.fromkeys(
+        paper_b.experiment_of(key) for c in conditions.values() for key in (c.a, c.b) if c.category != "random"
+    )
+    source = f"Experiments: {', '.join(f'`{x}`' for x in used)}." if used else "Random tickets need no training."
+    show(
+        figures.distance_strips(panels, {c.name: c.category for c in conditions.values()}, shared),
+        name,
+        f"{what} One dot a pair, up to {max(map(len, first.values()))} of each condition. Means: {means}. {source}",
+        f"Dots by condition, one panel each for {', '.join(panels)}. Means: {means}.",
+    )
+
+
+def comparison_table(
+    store: Store,
+    settings: paper_b.Settings,
+    signed: bool,
+    layer: str,
+    name: str,
+    sample: int = paper_b.SAMPLE,
+    stand_ins: bool = True,
+) -> None:
+    """Show one metric of the paper's Table 1, or of one layer of Tables A.1 and A.2, beside what was measured.
+
+    Parameters
+    ----------
+    store, settings, name, sample, stand_ins
+        As for `distance_panel`.
+    signed : bool
+        NNSTD with signs, not NNSTD.
+    layer : str
+        Its name, or '' for the mean over the layers.
+    """
+    layers = [y.name for y in find(paper_b.CIFAR).architecture.layers]
+    number = layers.index(layer) if layer else None
+    printed = {
+        c.setting["dataset"]: c.claimed
+        for c in claims.load().values()
+        if c.paper == "B"
+        and c.check == "table-row"
+        and c.claimed.cohen_d is not None
+        and ("+-" in c.quantity) == signed
+        and c.layer == (layer or "mean of five layers")
+    }
+    chosen = [c for c in _conditions(stand_ins) if c.category != "random"]
+    found = paper_b.measured(store, chosen, signed, settings, sample)
+    rows = []
+    for condition in chosen:
+        if condition.name not in printed and condition.name not in found:
+            continue
+        said = printed.get(condition.name)
+        row = [f"`{condition.name}`"]
+        row.append(f"{said.diff_mean:g}; {said.p_value:.2g}; {said.cohen_d:g} ({said.label})" if said else "–")
+        compared = found.get(condition.name)
+        if compared is None:
+            rows.append([*row, "not trained", "", ""])
+            continue
+        for drawn in (True, False):
+            d = compared.difference(number, drawn)
+            row.append(f"{d.diff_mean:.4f}; {d.p_value:.2g}; {d.cohen_d:.2f} ({statistics.effect_word(d.cohen_d)})")
+        rows.append([*row, f"{compared.permutation_p(number):.2g}"])
+    table(
+        ["condition", "the paper", f"here, {sample or 'all'} pairs", "here, all pairs", "p, tickets permuted"],
+        rows,
+        name,
+        f"{METRICS[signed]}{f' in {layer}' if layer else ''}, each condition against *random*: difference of the "
+        "means; p of Welch's test; Cohen's d, in the paper's words. The last column permutes the labels of tickets, "
+        "because pairs that share a ticket are not independent. The paper's numbers: {cite:p}`signs2022`.",
+    )
+
+
+def switch_table(store: Store, name: str) -> None:
+    """Show whether two winning tickets of one data set are closer than two random ones, whatever the switches say."""
+    variants = {
+        "as the ledger is scored": paper_b.Settings(),
+        "match not carried": paper_b.Settings(carry=False),
+        "signs after training": paper_b.Settings(trained=True),
+        "pairs of one start count": paper_b.Settings(same_start=True),
+        "the first 14 tickets": paper_b.Settings(tickets=14),
+    }
+    rows = []
+    for key in (*paper_b.DATASETS, *paper_b.STAND_INS):
+        tested = [(v, paper_b.Condition(f"WTs_{key}", "WTs", key, key), s) for v, s in variants.items()]
+        control = paper_b.Condition(f"controls_{key}", "controls", key, key)
+        for variant, condition, settings in [*tested, ("controls instead", control, paper_b.Settings())]:
+            found = paper_b.measured(store, [condition], True, settings).get(condition.name)
+            if found is None:
+                continue
+            d, p = found.difference(), found.permutation_p()
+            stands = "yes" if d.lower and p < comparisons.SIGNIFICANCE else "no"
+            word = f"{d.cohen_d:.2f} ({statistics.effect_word(d.cohen_d)})"
+            rows.append(
+                [f"`{condition.name}`", variant, f"{d.diff_mean:.4f}", word, f"{d.p_value:.2g}", f"{p:.2g}", stands]
+            )
+    if not rows:
+        markdown(missing_panel("What the conclusion hangs on", paper_b.CIFAR))
+        return
+    table(
+        ["pairs", "switch", "difference", "Cohen's d", "Welch's p", "p, tickets permuted", "closer than random"],
+        rows,
+        name,
+        "NNSTD± of pairs against *random*, with one switch turned at a time. *Controls*: random tickets with the "
+        "counts of either sign of the winning ones in every layer, and their survivors in every unit; if they are as "
+        "close as the winning ones, it is these numbers that make them so, not where the signs lie.",
+    )
+
+
+def implied_table(name: str) -> None:
+    """Show which size of groups the p-values and effects that paper B prints together imply."""
+    rows = []
+    printed = paper_b.printed_rows(c for c in claims.load().values() if c.paper == "B")
+    for title in ("Table 1", "Table A.1", "Table A.2"):
+        sizes = [n for c, n in printed if c.artefact.split("(")[0].strip() == title]
+        low, median, high = np.percentile(sizes, [5, 50, 95])
+        rows.append([title, len(sizes), f"{median:.1f}", f"{low:.1f} to {high:.1f}"])
+    table(
+        ["", "rows", "median size of a group", "nine in ten rows"],
+        rows,
+        name,
+        "How large the two groups of a row are if its effect and its p-value belong together: Welch's statistic of two "
+        r"groups of $n$ values with equal variances is $d \sqrt{n/2}$. Rows with p below 0.001 and d of at least 0.5, "
+        "which are printed exactly enough {cite:p}`signs2022`.",
+    )
+
+
+def round_panel(store: Store, key: str, name: str, what: str) -> None:
+    """Show accuracies by round of pruning, and of random tickets, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the data set, as in `paper_b.DATASETS`.
+    name, what : str
+        As for `overlap_panel`.
+    """
+    experiment = paper_b.experiment_of(key)
+    try:
+        accuracy = {level: values.ravel() for level, values in evidence.accuracies(store, experiment).items()}
+    except evidence.Missing as missing:
+        markdown(missing_panel(f"Accuracies by round, {what}", str(missing)))
+        return
+    random = accuracy.pop("random", None)
+    means = ", ".join(f"{level} {values.mean():.2f} %" for level, values in accuracy.items())
+    drawn = "not trained" if random is None else f"{random.mean():.2f} %"
+    show(
+        figures.accuracy_by_round(accuracy, random),
+        name,
+        f"Test accuracy of the dense network (0) and of the ticket after each round; {what}. One thin line each of "
+        f"{len(accuracy['dense'])} trials. Means: {means}; random tickets {drawn}. Experiment: `{experiment}`.",
+        f"Lines of test accuracy by round of pruning. Means: {means}; random tickets {drawn}.",
+    )
+
+
 def missing_panel(title: str, experiments: str) -> str:
     """Return what stands in the place of a panel whose tickets are not there.
 
@@ -680,17 +901,18 @@ def missing_panel(title: str, experiments: str) -> str:
     experiments : str
         What `lib.evidence.Missing` says: the experiment's name, perhaps with the level.
     """
-    name = experiments.split(" at ")[0]
+    parts = re.split(r" and (?=[a-z]+/)", experiments)
     return (
         f":::{{admonition}} {title}: not trained yet\n:class: note missing-panel\n"
-        f"This panel needs the tickets of `{experiments}`. {how_to_train(name)} It fills itself at the next "
+        f"This panel needs the tickets of {' and '.join(f'`{part}`' for part in parts)}. "
+        f"{how_to_train(' '.join(part.split(' at ')[0] for part in parts))} It fills itself at the next "
         f"`python -m lib build`.\n:::\n"
     )
 
 
 def how_to_train(name: str) -> str:
-    """Return the sentence that says how an experiment is trained, or that it cannot be yet."""
-    if name in EXPERIMENTS:
+    """Return the sentence that says how experiments are trained, names with blanks between, or cannot be yet."""
+    if all(part in EXPERIMENTS for part in name.split()):
         return f"`python -m lib train {name}` trains them."
     return f"`python -m lib train {name}` will train them; its specification is not in `lib.experiments` yet."
 

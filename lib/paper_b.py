@@ -18,6 +18,7 @@ from scipy import stats
 from lib import comparisons, evidence, kernels, statistics, streams, topology
 from lib.claims import Claim, Measurement
 from lib.comparisons import Comparison, Difference, Group
+from lib.errors import UserError
 from lib.evidence import Missing
 from lib.experiments import find
 from lib.models import Architecture, Layer
@@ -155,20 +156,74 @@ def groups(store: Store, condition: Condition, settings: Settings) -> tuple[Grou
         found = comparisons.group(store, experiment_of(key), kind, label, settings.trained)
         return found.first(settings.tickets)
 
-    lacking = []
-    for key in dict.fromkeys((condition.a, condition.b)):
-        try:  # what is missing is said before anything is drawn
-            if "winning" in kinds or "control" in kinds:
-                group(key, "winning")
-        except Missing as missing:
-            lacking.append(str(missing))
-    if lacking:
-        raise Missing(" and ".join(lacking))
+    # What is missing is said before anything is drawn.
+    keys = [] if condition.category == "random" else list(dict.fromkeys((condition.a, condition.b)))
+    absent = lacking(store, keys, settings)
+    if absent:
+        raise Missing(" and ".join(absent))
     a, b = (
         group(random_key if kind == "random" else key, kind)
         for key, kind in zip((condition.a, condition.b), kinds, strict=True)
     )
     return a, b, group(random_key, "random")
+
+
+def measured(
+    store: Store, chosen: Iterable[Condition], signed: bool, settings: Settings = _DEFAULT, sample: int = SAMPLE
+) -> dict[str, Comparison]:
+    """Return the comparisons, by the condition's name, of those conditions whose tickets are trained."""
+    found = {}
+    for condition in chosen:
+        try:
+            found[condition.name] = compared(store, condition, signed, settings, sample)
+        except Missing:
+            continue
+    return found
+
+
+def lacking(store: Store, keys: Iterable[str], settings: Settings = _DEFAULT) -> list[str]:
+    """Return what of the winning tickets on some data sets is not trained: the names of experiments."""
+    found = []
+    for key in keys:
+        try:
+            comparisons.group(store, experiment_of(key), "winning", key, settings.trained)
+        except Missing as missing:
+            found.append(str(missing))
+    return found
+
+
+def small_network(*layers: str) -> tuple[Architecture, NDArray[np.int8]]:
+    """Return a small dense network from its connections, written as text.
+
+    Parameters
+    ----------
+    *layers : str
+        One word a unit, one letter a connection: '+', '-', or '0' where there is none; such as '+0- 0++'.
+
+    Returns
+    -------
+    Architecture
+    signs : int8 array, shape (weight_count,)
+
+    Raises
+    ------
+    UserError
+        If a text is not of that kind, or a layer has other inputs than the layer before has units.
+    """
+    signs: list[int] = []
+    shapes: list[tuple[int, int]] = []
+    for number, text in enumerate(layers, 1):
+        units = text.split()
+        if not units or len({len(unit) for unit in units}) > 1 or set("".join(units)) - set("+-0"):
+            raise UserError(
+                f"layer {number} is {text!r}: it should be words of one length, one a unit, of the letters + - 0"
+            )
+        if shapes and len(units[0]) != shapes[-1][0]:
+            raise UserError(f"layer {number} is {text!r}: its words should have {shapes[-1][0]} letters")
+        shapes.append((len(units), len(units[0])))
+        signs += ["-0+".index(letter) - 1 for letter in "".join(units)]
+    made = tuple(Layer(f"layer {number}", shape) for number, shape in enumerate(shapes, 1))
+    return Architecture("small", (1, 1, shapes[0][1]), made), np.array(signs, np.int8)
 
 
 def layer_number(claim: Claim) -> int | None:
@@ -209,13 +264,8 @@ def _differences(store: Store, settings: Settings, layer: int | None = None) -> 
 def _every(store: Store, chosen: Iterable[Condition], make: Callable[[], Measurement]) -> list[Measurement]:
     """Measure a claim that only all its conditions together decide; what is lacking to any of them is named."""
     keys = dict.fromkeys(key for c in chosen for key in (c.a, c.b))
-    lacking = []
-    for key in keys:
-        try:
-            groups(store, CONDITIONS[f"WTs_{key}"], Settings())
-        except Missing as missing:
-            lacking.append(str(missing))
-    return [Measurement(missing=" and ".join(lacking))] if lacking else [attempt("", keys, make)]
+    absent = lacking(store, keys)
+    return [Measurement(missing=" and ".join(absent))] if absent else [attempt("", keys, make)]
 
 
 def _by_reading(make: Callable[[Condition], Mapping[str, bool]], *categories: str) -> list[Measurement]:

@@ -1,0 +1,75 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (b-appendix-a-1)=
+# # B Appendix A.1 Distances layer by layer, with signs
+#
+# **In brief.** The distance of two networks is the mean over five layers, and a mean can hide that layers disagree. The paper's
+# Figures A.1 and A.2 and its Table A.1 show each layer by itself {cite:p}`signs2022`; so does this chapter, for NNSTD±.
+
+# %% tags=["parameters"]
+carry: bool = True  # whether the match of a layer's units is carried to the inputs of the next layer
+trained: bool = False  # signs at the end of the tickets' training, not those of their initial weights
+same_start: bool = False  # whether pairs count whose two tickets have the same initial weights
+tickets: int = 0  # how many of each group's tickets are used, the first ones; 0 for all 20
+
+# %%
+from lib import pages, paper_b, scoring
+from lib.notebook import markdown
+from lib.tickets import Store
+
+store = Store()
+settings = paper_b.Settings(carry, trained, same_start, tickets)
+
+# %%
+pages.untrained_note(store, settings)
+
+# %% [markdown]
+# ## All layers on one scale
+#
+# Layers differ first of all in how sparse they are. A convolution keeps 31 % of its weights, a hidden dense layer 8.6 %, and two
+# random sets are the further apart the sparser they are. How many units there are to match, and of how many inputs, does the rest.
+
+# %%
+pages.layer_distance_panel(store, settings, True, "fig-b-a1-scale", "the paper's Figure A.1", True)
+
+# %% [markdown]
+# ## Each layer on its own
+
+# %%
+pages.layer_distance_panel(store, settings, True, "fig-b-a2-layers", "the paper's Figure A.2", False)
+
+# %% [markdown]
+# ## Table A.1
+
+# %%
+pages.comparison_table(store, settings, True, "conv1", "tab-b-a1-conv1")
+
+# %%
+pages.comparison_table(store, settings, True, "conv2", "tab-b-a1-conv2")
+
+# %%
+pages.comparison_table(store, settings, True, "dense1", "tab-b-a1-dense1")
+
+# %%
+pages.comparison_table(store, settings, True, "dense2", "tab-b-a1-dense2")
+
+# %%
+pages.comparison_table(store, settings, True, "output", "tab-b-a1-output")
+
+# %% [markdown]
+# ## Claims of this section
+
+# %%
+markdown(pages.claims_block(scoring.score("B", "Appendix A.1", store, settings=settings)))
+
+# %%
+markdown(pages.provenance(store, [*paper_b.DATASETS.values(), *paper_b.STAND_INS.values()]))
