@@ -1,6 +1,7 @@
 # make book    builds the book into book/_build/html (only what changed)
 # make test    checks everything, the built book in a browser included
 # make faults  tries what can go wrong: processes killed, disks full, files damaged, input that cannot be used
+# make lab     opens the chapters in JupyterLab, as notebooks
 # make format  formats the code
 # make clean   removes all that is made, environments included
 
@@ -21,12 +22,16 @@ test: .venv-test/ready
 faults: .venv-test/ready
 	.venv-test/bin/python -m pytest -q -m "" tests/faults
 
+lab: .venv-lab/ready
+	JUPYTER_CONFIG_DIR=.venv-lab/etc/jupyter .venv-lab/bin/jupytext-config set-default-viewer python
+	.venv-lab/bin/jupyter lab notebooks/index.py
+
 format: .venv-test/ready
 	.venv-test/bin/ruff format .
 	.venv-test/bin/ruff check --fix .
 
 clean:
-	rm -rf .venv-book .venv-test .build book/_build book/notebooks book/index.ipynb *.egg-info .*_cache
+	rm -rf .venv-book .venv-test .venv-lab .build runs/lab book/_build book/notebooks book/index.ipynb *.egg-info .*_cache
 
 # An environment is made anew when a pin changes; its 'ready' is made last.
 .venv-%/ready: $(PINS)

@@ -393,7 +393,7 @@ def printed_shared_max(n: int, kept: int, masks: int = 5) -> NDArray[np.float64]
     The paper does not say where the recursion starts.  Here it starts from the mean of eq. 3,
     tau_1^max = tau_1, and eq. 5 applies from i = 2 on, as eq. 4 does.  At half of 2,400 weights tau_4^max is
     then 1,453, more than the 1,200 weights that a mask has.  The other readings leave the mask too: 1,439
-    from tau_0^max = |t|, 1,449 from tau_1^max = tau_1 + plus_minus (eq. 3).
+    from tau_0^max = ``|t|``, 1,449 from tau_1^max = tau_1 + plus_minus (eq. 3).
 
     Parameters, returned value and errors as for `printed_shared`.
 
@@ -434,7 +434,7 @@ def printed_uncovered(n: int, kept: int, masks: int = 5) -> float:
 
     References
     ----------
-    Paper A, eq. 6, tau_0 = |t|.
+    Paper A, eq. 6, tau_0 = ``|t|``.
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [float(kept)]
@@ -455,7 +455,7 @@ def printed_covered_max(n: int, kept: int, masks: int = 5) -> float:
 
     References
     ----------
-    Paper A, eq. 7, tau_0^max = |t| as in eq. 6.
+    Paper A, eq. 7, tau_0^max = ``|t|`` as in eq. 6.
     """
     n, kept = _layer(n, kept, at_least=2)
     tau = [float(kept)]

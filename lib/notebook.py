@@ -33,7 +33,7 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
     figure : Figure
         Is closed afterwards.
     name : str
-        By which the text refers to it: ``{numref}`fig-overlap` ``.  Lower-case letters, digits, hyphens; unique in
+        By which the text refers to it, with the role numref.  Lower-case letters, digits, hyphens; unique in
         the book.
     caption : str
         One paragraph of MyST Markdown (mathematics, references and citations included).
@@ -166,7 +166,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], name: str, ca
         Cells are MyST Markdown; what is not a string is shown by ``str``.  A column whose cells are all numbers
         (a sign, digits, a unit) is set flush right.
     name : str
-        By which the text refers to it: ``{numref}`tab-levels` ``.
+        By which the text refers to it, with the role numref.
     caption : str
         One paragraph of MyST Markdown.
     """

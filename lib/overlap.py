@@ -25,7 +25,7 @@ def pairwise(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     Returns
     -------
     float64 array, shape (R, R)
-        100 |Mi and Mj| / |Mi|: symmetric, with 100 on the diagonal.
+        ``100 |Mi and Mj| / |Mi|``: symmetric, with 100 on the diagonal.
 
     Raises
     ------

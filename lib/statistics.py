@@ -89,7 +89,7 @@ def cohen_d(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def effect_word(d: float) -> str:
-    """Return paper B's word for an effect of size |d|, from 'negligible' to 'huge'.
+    """Return paper B's word for an effect of size ``|d|``, from 'negligible' to 'huge'.
 
     Parameters
     ----------

@@ -8,6 +8,8 @@ convolutions, and a replica's bits do not depend on how many others there are.  
 normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing.
 """
 
+from __future__ import annotations  # Sphinx reads this module without torch
+
 import concurrent.futures
 import dataclasses
 import hashlib

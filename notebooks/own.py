@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -18,6 +16,14 @@
 # %% tags=["parameters"]
 level: str = "90"  # the level of the two tickets that serve as an example, in percent pruned
 second: int = 1  # the ticket that is compared with ticket 0; 1 to 4 have its initial weights, 5 to 24 others
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %% [markdown]
 # ## Ten lines

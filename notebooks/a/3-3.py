@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,6 +17,14 @@
 # %% tags=["parameters"]
 experiment: str = "a/fashion-lenet/free"  # experiment whose tickets are compared
 measure: str = "L2"  # of outputs: L2, the mean distance of softmax outputs, or CKA of the logits
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 from lib import pages, scoring

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,6 +17,14 @@
 # %% tags=["parameters"]
 level: float = 0.5  # fraction pruned at which panel (a) is drawn and scored; the paper takes the first step, 0.5
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 import dataclasses

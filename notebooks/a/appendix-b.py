@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -21,6 +19,14 @@ layer: str = "conv2"  # layer of the Fashion-MNIST network whose size is used: c
 masks: int = 5  # number of independent masks
 repetitions: int = 1000  # how often the masks are drawn in the simulation
 seed: int = 0  # of the simulation
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 import numpy as np

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -20,6 +18,14 @@
 level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the paper's caption says 0.8
 implied_level: float = 0.9  # a second reading of it: the level whose expected overlap the paper's text gives
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 from lib import pages, paper_a, scoring

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,6 +17,14 @@
 # %% tags=["parameters"]
 experiment: str = "a/fashion-lenet/partial"  # experiment whose shares the first two figures and the table show
 repetitions: int = 200  # pairs of masks that are drawn for each layer and level, to check the exact rate
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 from lib import pages, paper_a, scoring

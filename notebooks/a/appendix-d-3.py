@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -21,6 +19,14 @@ implied_level: float = 0.9  # a second reading of it, as in section 3.1
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
 of: str = "signed"  # what is ranked: signed weights, or their magnitude
 over: str = "survivors"  # which weights are ranked: the survivors of the ticket, or all (pruned ones count as zero)
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 from lib import pages, paper_a, scoring

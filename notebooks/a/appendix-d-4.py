@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -20,6 +18,14 @@
 level: float = 0.5  # fraction pruned at which Figure 13a is drawn; the paper takes the first step, 0.5
 captioned_level: float = 0.9  # the same for Figure 13b; the paper's caption says 0.9
 implied_level: float = 0.95  # a second reading of it: the level that the paper's text gives
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 import dataclasses

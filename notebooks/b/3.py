@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -23,6 +21,14 @@ output_1: str = "+0- 0++"  # network 1, output layer: a word a unit, a letter a 
 hidden_2: str = "0++-0 +-0-0 -0+00"  # network 2, hidden layer
 output_2: str = "0+- +0-"  # network 2, output layer
 carry: bool = True  # whether the match of the hidden units is carried to the inputs of the output layer
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 from lib import figures, pages, paper_b, scoring, topology

@@ -1,7 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: py:percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -20,6 +18,14 @@ carry: bool = True  # whether the match of a layer's units is carried to the inp
 trained: bool = False  # signs at the end of the tickets' training, not those of their initial weights
 same_start: bool = False  # whether pairs count whose two tickets have the same initial weights
 tickets: int = 0  # how many of each group's tickets are used, the first ones; 0 for all 20
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
 from lib import pages, paper_b, scoring
