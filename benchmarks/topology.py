@@ -18,19 +18,9 @@ import scipy
 from scipy.optimize import linear_sum_assignment
 
 from lib import topology
-from lib.models import Architecture, Layer
+from lib.models import conv2
 
-CONV2 = Architecture(
-    "conv2",
-    (3, 32, 32),
-    (
-        Layer("conv1", (64, 3, 3, 3), padding=1),
-        Layer("conv2", (64, 64, 3, 3), padding=1, pool=True),
-        Layer("dense1", (256, 64 * 16 * 16)),
-        Layer("dense2", (256, 256)),
-        Layer("output", (10, 256)),
-    ),
-)
+CONV2 = conv2()
 TICKETS = 20
 REPETITIONS = 9
 # Table 1 of paper B: ten conditions of 50 comparisons.  Measured on some, scaled to all.

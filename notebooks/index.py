@@ -72,6 +72,11 @@ show(
 # | {ref}`A 3.3 <a-3-3>`, {ref}`Appendix C <a-appendix-c>` | whether tickets are one network in disguise |
 # | {ref}`A Appendix A <a-appendix-a>` | the same at the first pruning step |
 # | {ref}`A Appendix B <a-appendix-b>` | what five masks share by chance: exact, printed, simulated |
+# | {ref}`B 1, 2 <b-1>` | what paper B sets out to show, and which tickets that needs |
+# | {ref}`B 3 <b-3>` | NNSTD and NNSTD with signs, on two small networks that you can change |
+# | {ref}`B 4 <b-4>` | set-up; whether the tickets win |
+# | {ref}`B 5 <b-5>`, {ref}`Appendix A.1 <b-appendix-a-1>`, {ref}`A.2 <b-appendix-a-2>` | winning and random tickets compared, and layer by layer |
+# | {ref}`B 7 <b-7>` | what the conclusion needs to stand |
 # | {ref}`Claims <claims>` | the whole ledger |
 
 # %% tags=["remove-input"]
