@@ -167,6 +167,19 @@ def correlation_strips(
     )
 
 
+def strips(
+    layers: Sequence[LayerOverlap] | Sequence[LayerCorrelation] | Sequence[LayerShare],
+    paper: Mapping[str, tuple[float, float]],
+    share_label: str,
+) -> Figure:
+    """Draw overlaps, rank correlations or shares (under `share_label`), each by the function made for them."""
+    if isinstance(layers[0], LayerOverlap):
+        return overlap_strips([y for y in layers if isinstance(y, LayerOverlap)], paper)
+    if isinstance(layers[0], LayerCorrelation):
+        return correlation_strips([y for y in layers if isinstance(y, LayerCorrelation)], paper)
+    return share_strips([y for y in layers if isinstance(y, LayerShare)], share_label)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Row:
     """One row of dots: values in bands, each in the shade of its initialisation, over a distribution."""
@@ -501,6 +514,48 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
     axes.set(xlabel="round of pruning", ylabel="test accuracy (%)")
     axes.legend(frameon=False, fontsize=8)
     sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
+def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray[np.float64], label: str) -> Figure:
+    """Draw how far each rung of the ladder of randomness is from what the paper states, column by column.
+
+    Parameters
+    ----------
+    rungs, columns : sequence of str
+        Names of the rows and of the columns.
+    distances : float array, shape (rungs, columns)
+        NaN where a rung is not trained, which is hatched. The smallest of each column is framed.
+    label : str
+        Of the scale.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(rungs) + 1.3))
+    axes.set_facecolor("#f3f4f6")
+    axes.patch.set(hatch="////", edgecolor="#c4c9d1")
+    image = axes.imshow(distances, cmap=sns.color_palette("rocket_r", as_cmap=True), aspect="auto", vmin=0)
+    most = np.nanmax(distances) if not np.isnan(distances).all() else 1.0
+    for row, column in np.argwhere(~np.isnan(distances)):
+        value = distances[row, column]
+        axes.text(
+            column, row, f"{value:.2f}" if most < 10 else f"{value:.1f}",
+            ha="center", va="center", fontsize=8, color="white" if value > 0.5 * most else INK,
+        )  # fmt: skip
+    for column in range(len(columns)):
+        if not np.isnan(distances[:, column]).all():
+            row = int(np.nanargmin(distances[:, column]))
+            axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2))
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rungs)), rungs)
+    axes.tick_params(length=0)
+    axes.set_xlabel("weights pruned")
+    figure.colorbar(image, label=label)
+    sns.despine(figure, left=True, bottom=True)
     figure.tight_layout()
     return figure
 

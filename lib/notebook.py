@@ -59,6 +59,7 @@ def show_levels(
     name: str,
     caption: str,
     alt: str,
+    choice: str = "Weights pruned",
 ) -> None:
     """Show one figure at all of its levels, with tabs to choose between them; at most one a cell.
 
@@ -76,6 +77,8 @@ def show_levels(
         The level that is shown first.
     name, caption, alt : str
         As for `show`; what is the same at all levels.
+    choice : str
+        What the tabs choose, such as a level by the weights pruned.
 
     Raises
     ------
@@ -100,7 +103,8 @@ def show_levels(
             f'<div><img src="data:image/webp;base64,{_webp(content)}" width="{width}" height="{height}" loading="lazy" '
             f'alt="{html.escape(" ".join(f"{alt} {label}. {said}".split()))}"><p>{html.escape(said)}</p></div>'
         )
-    group = f'<style>{_TABS}</style><fieldset class="levels"><legend>Weights pruned</legend>{"".join(tabs)}</fieldset>'
+    legend = f"<legend>{html.escape(choice)}</legend>"
+    group = f'<style>{_TABS}</style><fieldset class="levels">{legend}{"".join(tabs)}</fieldset>'
     display({"text/html": group, "image/png": first, "text/plain": alt}, raw=True)
     _caption(name, caption, alt, widest)
 

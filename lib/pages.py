@@ -1,15 +1,16 @@
 """Blocks that chapters share: panels of figures, claims, provenance, and what stands where tickets are missing."""
 
+import contextlib
 import dataclasses
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lib import claims, comparisons, evidence, figures, paper_a, paper_b, scoring, statistics
+from lib import claims, comparisons, evidence, figures, ladder, paper_a, paper_b, scoring, statistics
 from lib.claims import Scored
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -112,7 +113,7 @@ def _levels_panel(
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
-    marks = {at: words.rsplit(", ", 1)[0].removesuffix(" level") for words, at in panel.levels.items() if ", " in words}
+    marks = _marks(panel.levels)
     labels = {
         v.name: f"{v.name} %, {marks[v.name]}" if v.name in marks else f"{v.name} %"
         for v in store.finished(find(panel.experiment))[1:]
@@ -311,17 +312,64 @@ def correlation_table(store: Store, experiments: Sequence[str], level: str, name
         markdown(missing_panel("Rank correlations side by side", str(missing)))
         return
 
-    def words(layer: evidence.LayerCorrelation) -> str:
-        by_init = [layer.values[layer.init == init] for init in np.unique(layer.init)]
-        low, high = statistics.bootstrap_over_inits(by_init)
-        return f"{layer.values.mean():.2f} ({low:.2f} to {high:.2f})"
-
     table(
         ["layer", *(f"`{experiment}`" for experiment in experiments), "null deviation"],
-        [[row[0].layer, *(words(y) for y in row), f"{row[0].null:.3f}"] for row in zip(*found, strict=True)],
+        [
+            [row[0].layer, *(mean_interval(y.values, y.init, 2) for y in row), f"{row[0].null:.3f}"]
+            for row in zip(*found, strict=True)
+        ],
         name,
         f"Mean rank correlation of initial and final weights at {level} % pruned, with its 95 % interval by bootstrap "
         "over initialisations; and the standard deviation of one ticket's correlation under no relationship.",
+    )
+
+
+def mean_interval(values: NDArray[np.float64], init: NDArray[np.int64], digits: int) -> str:
+    """Return a mean and its 95 % interval by bootstrap over initialisations, such as '0.71 (0.68 to 0.74)'.
+
+    Parameters
+    ----------
+    values : float array, shape (n,)
+    init : int array, shape (n,)
+        The initialisation of each; of a single one there is no interval.
+    digits : int
+        After the point.
+    """
+    by_init = [values[init == number] for number in np.unique(init)]
+    if len(by_init) < 2:
+        return f"{values.mean():.{digits}f}"
+    low, high = statistics.bootstrap_over_inits(by_init)
+    return f"{values.mean():.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def ranking_table(store: Store, experiment: str, level: str, name: str) -> None:
+    """Show the rank correlations under each reading of what is ranked, beside their spread by chance.
+
+    Parameters are those of `overlap_panel`.
+    """
+    readings = [(of, over) for over in ("survivors", "all") for of in ("signed", "magnitude")]
+    try:
+        found = [evidence.rank_correlations(store, experiment, level, of, over) for of, over in readings]
+    except evidence.Missing as missing:
+        markdown(missing_panel("Rank correlations under each reading", str(missing)))
+        return
+    table(
+        ["layer", "signed, survivors", "magnitude, survivors", "null", "signed, all", "magnitude, all", "null"],
+        [
+            [
+                row[0].layer,
+                *(mean_interval(y.values, y.init, 2) for y in row[:2]),
+                f"{row[0].null:.3f}",
+                *(mean_interval(y.values, y.init, 2) for y in row[2:]),
+                f"{row[2].null:.3f}",
+            ]
+            for row in zip(*found, strict=True)
+        ],
+        name,
+        f"Mean rank correlation of initial and final weights at {level} % pruned, with its 95 % interval by bootstrap "
+        "over initialisations: of signed weights or of magnitudes, over the survivors or over all weights of the layer "
+        "(pruned ones end as zero). *Null*: the standard deviation of one ticket's correlation under no relationship. "
+        f"Experiment: `{experiment}`.",
     )
 
 
@@ -341,21 +389,16 @@ def task_table(store: Store, levels: Sequence[str], name: str) -> None:
         markdown(missing_panel("Overlaps across data sets, free and partly fixed", str(missing)))
         return
 
-    def words(layer: evidence.LayerOverlap) -> str:
-        by_init = [layer.values[layer.first == init] for init in np.unique(layer.first)]
-        low, high = statistics.bootstrap_over_inits(by_init)
-        return f"{layer.values.mean():.1f} % ({low:.1f} to {high:.1f})"
-
     table(
         ["pruned", "layer", "chance", *pairs],
         [
-            [f"{level} %", row[0].layer, f"{row[0].expected:.1f} %", *(words(y) for y in row)]
+            [f"{level} %", row[0].layer, f"{row[0].expected:.1f}", *(mean_interval(y.values, y.first, 1) for y in row)]
             for level in levels
             for row in zip(*(found[which, level] for which in pairs), strict=True)
         ],
         name,
-        "Mean overlap of tickets of Fashion-MNIST and CIFAR-10 from the same initial weights, free and partly "
-        "fixed randomness; in brackets the 95 % interval by bootstrap over initialisations. Experiments: "
+        "Mean overlap of tickets of Fashion-MNIST and CIFAR-10 from the same initial weights, in % of the mask, free "
+        "and partly fixed randomness; in brackets the 95 % interval by bootstrap over initialisations. Experiments: "
         f"{', '.join(f'`{x}`' for pair in pairs.values() for x in pair)}.",
     )
 
@@ -453,33 +496,216 @@ def spread_table(store: Store, panel: paper_a.Panel, level: str, name: str) -> N
     )
 
 
-def rung_table(store: Store, key: str, panel: paper_a.Panel, level: str, name: str) -> None:
-    """Show whether the paper's numbers fit tickets of one initialisation or of different ones.
+def ladder_strips(store: Store, key: str, network: str, level: str, name: str) -> None:
+    """Show a figure of the paper on every rung of the ladder of randomness, at one level.
 
-    Parameters are those of `overlap_panel`.
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the figure, as for `ladder.statements`.
+    network : str
+        Such as 'a/fashion-lenet'.
+    level, name : str
+        As for `overlap_panel`.
     """
-    try:
-        scored = scoring.as_if_across(store, key, panel, level)
-    except evidence.Missing as missing:
-        markdown(missing_panel("Which tickets the paper's numbers fit", str(missing)))
+    ready: dict[str, ladder.Layers] = {}
+    for rung in ladder.rungs(network):
+        with contextlib.suppress(evidence.Missing):
+            ready[rung.words] = ladder.measure(store, key, rung, level)
+    title = f"The paper's Figure {_figure(key)} on every rung"
+    if not ready:
+        markdown(missing_panel(title, f"{network}/free at {level} %"))
         return
-    table(
-        ["layer", "the paper says", "tickets of one initialisation", "tickets of different initialisations"],
-        [
-            [
-                claims.escaped(within.claim.layer),
-                claims.escaped(within.paper.split(": ", 1)[-1]),
-                f"{claims.escaped(within.measured)} {claims.badge(within.verdict)}",
-                f"{claims.escaped(across.measured)} {claims.badge(across.verdict)}",
-            ]
-            for within, across in scored
-        ],
+    ranges = paper_a.paper_ranges(key) if key in paper_a.PANELS else {}
+
+    def draw(words: str) -> tuple[Figure, str]:
+        layers = ready[words]
+        said = ", ".join(f"{y.layer} {y.values.mean():.3g}" for y in layers)
+        return figures.strips(layers, ranges, _SHARES.get(_figure(key), "")), f"Means, {words}: {said}."
+
+    own = ladder.own_rung(key)
+    show_levels(
+        draw,
+        {words: f"{words} (the paper's)" if words == own else words for words in ready},
+        own if own in ready else next(iter(ready)),
         name,
-        f"What the paper's text says of its Figure {key.removeprefix('A-F')} {{cite:p}}`grosse2020`, held against "
-        "tickets of one initialisation, which it is about, and against tickets of different ones, both at "
-        f"{level} % pruned. "
-        f"Experiment: `{panel.experiment}`.",
+        f"{title} of the ladder of randomness that is trained, at {level} % pruned. Grey is chance, orange what the "
+        f"paper's text says. Experiments: {_experiments(network, ready)}.",
+        "Dots, one row a layer, over what chance gives.",
+        "What the runs share",
     )
+
+
+_SHARES = {"4a": "weights in all masks (% of a mask)", "4b": "weights in no mask (% of the layer)"}
+
+
+def ladder_figure(store: Store, key: str, network: str, readings: Mapping[str, str], name: str) -> None:
+    """Show how far every rung is from what the paper's text says of a figure, at every level it can be read at.
+
+    Parameters
+    ----------
+    store : Store
+    key, network : str
+        As for `ladder_strips`.
+    readings : mapping of str to str
+        How the figure's level is read, in words, to its name, as `paper_a.Panel` has it.
+    name : str
+    """
+    found = ladder.fits(store, key, network, _stated_levels(key, network))
+    words = [rung.words for rung in ladder.rungs(network)]
+    title = f"Which tickets the numbers of the paper's Figure {_figure(key)} fit"
+    if all(fit.missing for fit in found):
+        markdown(missing_panel(title, found[0].missing))
+        return
+    levels = list(dict.fromkeys(fit.level for fit in found))
+    distances = np.array([fit.distance for fit in found]).reshape(len(levels), len(words)).T
+    marks, unit = _marks(readings), _unit(key)
+    nearest = {}
+    for level in [v for v in levels if v in marks] or levels:
+        own = [fit for fit in found if fit.level == level]
+        if not all(fit.missing for fit in own):
+            first, _ = ladder.best(own)
+            nearest[level] = f"{first.rung.words} at {level} % pruned ({first.distance:.3g})"
+    show(
+        figures.ladder_grid(
+            words, [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels], distances, f"distance ({unit})"
+        ),
+        name,
+        f"{title}: the distance between what its text says and what tickets of each rung show, in {unit}, mean of the "
+        "layers; zero would be agreement in every number. Framed: the nearest rung at each level. Hatched: not trained "
+        f"yet. Nearest: {'; '.join(nearest.values())}. "
+        f"Experiments: {_experiments(network, [f.rung.words for f in found if not f.missing])}.",
+        f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
+    )
+
+
+def ladder_table(store: Store, key: str, network: str, readings: Mapping[str, str], name: str) -> None:
+    """Show which rung fits a figure of the paper best, with intervals and layer by layer, at every reading.
+
+    Parameters are those of `ladder_figure`.
+    """
+    figure, unit, own = _figure(key), _unit(key), ladder.own_rung(key)
+    rows: list[list[str]] = []
+    sentences: list[str] = []
+    lacking: dict[str, str] = {}
+    layers: list[str] = []
+    trained: list[str] = []
+    for reading, level in readings.items():
+        found = ladder.fits(store, key, network, [level])
+        lacking |= {f.rung.words: f.missing for f in found if f.missing}
+        there = [f for f in found if not f.missing]
+        if not there:
+            continue
+        first, others = ladder.best(found)
+        layers = layers or list(first.by_layer)
+        trained += [f.rung.words for f in there]
+        also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}" if others else ""
+        sentences.append(
+            f"Read at the {reading}, the numbers of Figure {figure} lie nearest to tickets of **{first.rung.words}**, "
+            f"{_with_interval(first)} {unit} away{also}."
+        )
+        sentences += [
+            f"Tickets of the paper's own setting, *{own}*, are {_with_interval(f)} away."
+            for f in there
+            if f.rung.words == own and f is not first
+        ]
+        rows += [
+            [
+                f"{level} %",
+                f"**{f.rung.words}**" if f is first else f.rung.words,
+                _with_interval(f),
+                *(f"{f.by_layer[y]:.3g}" if y in f.by_layer else "–" for y in layers),
+            ]
+            for f in there
+        ]
+    if rows:
+        markdown(f"**Measured.** {' '.join(sentences)}")
+        table(
+            ["pruned", "what the runs share", "distance (95 %)", *layers],
+            rows,
+            name,
+            f"Distance of each rung from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in "
+            f"{unit}: mean of the layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
+            f"The nearest rung at each reading is bold. Experiments: {_experiments(network, trained)}.",
+        )
+    _name_missing(lacking)
+
+
+def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
+    """Show on every rung whether outputs are closer within an initialisation than across.
+
+    The paper gives an order and no numbers: closer across in its Figures 6 and 9, closer within in its Figure 15.
+
+    Parameters are those of `ladder_figure` and `similarity_panel`.
+    """
+    levels = [level.name for level in find(f"{network}/free").levels[1:]]
+    found = ladder.output_gaps(store, network, levels, measure)
+    words = {rung.experiment: rung.words for rung in ladder.rungs(network) if not rung.across}
+    rows: list[list[str]] = []
+    lacking: dict[str, str] = {}
+    for experiment in dict.fromkeys(gap.experiment for gap in found):
+        own = [gap for gap in found if gap.experiment == experiment]
+        lacking |= {words[g.experiment]: g.missing for g in own if g.missing}
+        there = [gap for gap in own if not gap.missing]
+        if there:
+            rows.append(
+                [
+                    words[experiment],
+                    f"{sum(g.gap < 0 for g in there)} of {len(there)}",
+                    f"{sum(g.gap > 0 for g in there)} of {len(there)}",
+                    *("–" if g.missing else f"{g.gap:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in own),
+                ]
+            )
+    if rows:
+        table(
+            ["what the runs share", "closer across", "closer within", *(f"{level} %" for level in levels)],
+            rows,
+            name,
+            f"By how much outputs of one initialisation are closer than those of different ones, {_label(measure)}"
+            f"{', distance turned round' if measure == 'L2' else ''}, with 95 % intervals (bootstrap over "
+            "initialisations). The paper says *closer across* in its Figures 6 and 9 (free) and *closer within* in its "
+            f"Figure 15 (partial) {{cite:p}}`grosse2020`. Experiments: {_experiments(network, [r[0] for r in rows])}.",
+        )
+    _name_missing(lacking)
+
+
+def _name_missing(lacking: Mapping[str, str]) -> None:
+    """Say which rungs are not trained, and how they are."""
+    if lacking:
+        names = dict.fromkeys(missing.split(" at ")[0] for missing in lacking.values())
+        commands = ", ".join(f"`python -m lib train {name}`" for name in names)
+        markdown(f"*Rungs that are not trained yet: {', '.join(lacking)}. To train them: {commands}.*")
+
+
+def _stated_levels(key: str, network: str) -> list[str]:
+    """Return the levels at which a figure's numbers can be held against tickets."""
+    own = {statement.level for statement in ladder.statements(key)}
+    levels = [level.name for level in find(ladder.rungs(network)[0].experiment).levels[1:]]
+    return levels if own == {""} else [level for level in levels if level in own]
+
+
+def _figure(key: str) -> str:
+    return key.removeprefix("A-F").partition("-")[0]
+
+
+def _unit(key: str) -> str:
+    return "units of the correlation" if _figure(key)[:-1] in ("5", "12") else "percentage points"
+
+
+def _with_interval(fit: ladder.Fit) -> str:
+    interval = "one initialisation" if np.isnan(fit.low) else f"{fit.low:.3g} to {fit.high:.3g}"
+    return f"{fit.distance:.3g} ({interval})"
+
+
+def _experiments(network: str, rungs: Iterable[str]) -> str:
+    names = {rung.words: rung.experiment for rung in ladder.rungs(network)}
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names[words] for words in rungs))
+
+
+def _marks(readings: Mapping[str, str]) -> dict[str, str]:
+    """Return by level how it is read, such as 'captioned'; nothing of a reading that has no words of its own."""
+    return {at: words.rsplit(", ", 1)[0].removesuffix(" level") for words, at in readings.items() if ", " in words}
 
 
 def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
@@ -630,7 +856,7 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
-    label = "L2 distance of softmax outputs" if measure == "L2" else f"linear {_OUTPUTS[measure]}"
+    label = _label(measure)
     words = {level: level if level == "dense" else f"{level} %" for level in levels}
 
     def draw(level: str) -> tuple[Figure, str]:
@@ -657,7 +883,10 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
     )
 
 
-_OUTPUTS = {"CKA": "CKA of the logits", "CKA of softmax": "CKA of softmax outputs"}
+def _label(measure: str) -> str:
+    if measure == "L2":
+        return "L2 distance of softmax outputs"
+    return "linear CKA of the logits" if measure == "CKA" else "linear CKA of softmax outputs"
 
 
 def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:

@@ -1,9 +1,8 @@
 """Scores the ledger: every claim with its measurements, and the verdict that they earn."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
-from lib import claims, evidence, paper_a, paper_b
+from lib import claims, paper_a, paper_b
 from lib.claims import Claim, Scored
 from lib.errors import UserError
 from lib.paper_a import Panel
@@ -69,38 +68,3 @@ def score_all(paper: str | None = None, section: str | None = None, store: Store
         raise UserError(f"section is {section!r}: the ledger has {', '.join(sorted({s for _, s in sections}))}")
     store = store or Store()
     return [scored for own in wanted for scored in _score(own, store, {}, Settings())]
-
-
-def as_if_across(store: Store, key: str, panel: Panel, level: str) -> list[tuple[Scored, Scored]]:
-    """Score the claims of a panel on tickets of one initialisation, and as if they were about different ones.
-
-    Shows which of the two the paper's numbers fit. The second of each pair is no verdict of the ledger.
-
-    Parameters
-    ----------
-    store : Store
-    key : str
-        Of the panel in `paper_a.PANELS`; its claims are those about the overlaps of one layer.
-    panel : Panel
-    level : str
-        Name of the level at which both are scored.
-
-    Returns
-    -------
-    list of (Scored, Scored)
-
-    Raises
-    ------
-    Missing
-        If the level is not trained.
-    """
-    evidence.record(store, panel.experiment, level)
-    both = [dataclasses.replace(panel, levels={"": level}, within=within) for within in (True, False)]
-    return [
-        (
-            claims.judge(c, paper_a.panel_measurements(store, c, both[0])),
-            claims.judge(c, paper_a.panel_measurements(store, c, both[1])),
-        )
-        for c in claims.load().values()
-        if c.id.startswith(key + "-") and paper_a.layer_numbers(c)
-    ]

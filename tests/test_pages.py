@@ -12,7 +12,7 @@ import pytest
 from made import CORRECT, PROVENANCE, made_store
 from scipy.stats import spearmanr
 
-from lib import build, claims, evidence, pages, paper_a, scoring, similarity
+from lib import build, claims, evidence, ladder, pages, paper_a, scoring, similarity
 from lib.errors import UserError
 from lib.experiments import find
 from lib.paper_a import CIFAR, FASHION
@@ -35,6 +35,7 @@ class Levels(NamedTuple):
     name: str
     caption: str
     alt: str
+    choice: str = "Weights pruned"
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def shown(monkeypatch):
     monkeypatch.setattr(pages, "show", lambda *parts: found.append(parts))
     monkeypatch.setattr(pages, "show_levels", lambda *parts: found.append(Levels(*parts)))
     monkeypatch.setattr(pages, "markdown", found.append)
+    monkeypatch.setattr(pages, "table", lambda *parts: found.append(parts))
     return found
 
 
@@ -132,6 +134,93 @@ def test_a_similarity_panel_has_all_levels_and_each(store, shown, measure):
     np.testing.assert_array_equal(np.ma.getmaskarray(drawn), np.eye(25, dtype=bool))
     np.testing.assert_allclose(drawn.compressed(), matrix[~np.eye(25, dtype=bool)])
     assert f"50 %: {within:.3f} and {across:.3f}" in panel.draw("all")[1]
+
+
+def test_the_ladder_of_a_figure_names_what_fits_and_what_is_missing(store, shown):
+    """In a store of independent tickets the paper's first step fits both rungs that are there."""
+    readings = paper_a.PANELS["A-F8a"].levels
+    pages.ladder_figure(store, "A-F8a", "a/fashion-lenet", readings, "fig-x")
+    pages.ladder_table(store, "A-F8a", "a/fashion-lenet", readings, "tab-x")
+    (figure, _, caption, _), sentence, (header, rows, _, _), missing = shown
+    grid = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
+    fits = {f.rung.words: f for f in ladder.fits(store, "A-F8a", "a/fashion-lenet", ["50"])}
+    np.testing.assert_allclose(grid[:, 0], [f.distance for f in fits.values()])
+    assert np.isfinite(grid).all(axis=1).tolist() == [True, True, False, False, False, False, False]
+    first = min((fits["new initial weights"], fits["free"]), key=lambda f: f.distance)
+    assert f"Nearest: {first.rung.words} at 50 % pruned ({first.distance:.3g})." in caption
+    assert f"nearest to tickets of **{first.rung.words}**" in sentence and "not told apart" in sentence
+    assert header[3:] == list(EXPERIMENT.architecture.weight_slices()) and len(rows) == 2
+    for row, words in zip(rows, ("new initial weights", "free"), strict=True):
+        assert words in row[1] and row[2].startswith(f"{fits[words].distance:.3g} (")
+        assert row[3:] == [f"{d:.3g}" for d in fits[words].by_layer.values()]
+    assert "not trained yet: order shared for 1 %," in missing and missing.count("python -m lib train") == 5
+
+
+def test_a_figure_on_every_rung(store, shown):
+    for key, level in (("A-F8a", "50"), ("A-F5a", "90"), ("A-F4a-F", "50"), ("A-F4b", "60")):
+        pages.ladder_strips(store, key, "a/fashion-lenet", level, "fig-x")
+        panel = shown.pop()
+        assert panel.labels == {"new initial weights": "new initial weights", "free": "free (the paper's)"}
+        assert panel.selected == "free" and f"at {level} % pruned" in panel.caption
+        for words in panel.labels:
+            rung = next(r for r in ladder.rungs("a/fashion-lenet") if r.words == words)
+            figure, said = panel.draw(words)
+            values = {y.layer: y.values for y in ladder.measure(store, key, rung, level)}
+            assert len(figure.axes) == len(values)
+            assert said.endswith(", ".join(f"{layer} {v.mean():.3g}" for layer, v in values.items()) + ".")
+
+
+def test_the_ladder_of_outputs(store, shown):
+    pages.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-x")
+    (header, rows, _, caption), missing = shown
+    assert [row[0] for row in rows] == ["free"] and len(header) == len(rows[0]) == 9
+    gaps = [g for g in ladder.output_gaps(store, "a/fashion-lenet", header_levels(header), "L2") if not g.missing]
+    assert rows[0][1] == f"{sum(g.gap < 0 for g in gaps)} of 6" and "distance turned round" in caption
+    assert rows[0][3] == f"{gaps[0].gap:+.3f} ({gaps[0].low:+.3f} to {gaps[0].high:+.3f})"
+    assert "partial" in missing
+
+
+def header_levels(header):
+    return [cell.removesuffix(" %") for cell in header[3:]]
+
+
+def test_a_ladder_without_tickets_says_what_it_lacks(tmp_path, shown):
+    nothing = Store(tmp_path / "nothing")
+    pages.ladder_figure(nothing, "A-F8a", "a/fashion-lenet", {}, "fig-x")
+    pages.ladder_strips(nothing, "A-F8a", "a/fashion-lenet", "50", "fig-x")
+    pages.ladder_table(nothing, "A-F8a", "a/fashion-lenet", {"first step, 50 %": "50"}, "tab-x")
+    pages.ladder_outputs(nothing, "a/fashion-lenet", "CKA", "tab-x")
+    assert len(shown) == 4 and all(f"python -m lib train {FASHION}" in block for block in shown)
+
+
+def test_every_reading_of_a_rank_correlation(store, shown):
+    pages.ranking_table(store, FASHION, "90", "tab-x")
+    ((header, rows, _, _),) = shown
+    assert len(header) == 7 and [row[0] for row in rows] == list(EXPERIMENT.architecture.weight_slices())
+    where = EXPERIMENT.architecture.weight_slices()["conv2"]
+    initial = store.initial_weights(EXPERIMENT).repeat(5, axis=0)[:, where]
+    record = store.read(EXPERIMENT, EXPERIMENT.level("90"))
+    masks, final = record.masks[:, where], record.weights[:, where]
+    readings = [
+        [spearmanr(change(i[m]), change(f[m]))[0] for i, f, m in zip(initial, final, masks, strict=True)]
+        for change in (np.asarray, np.abs)
+    ] + [
+        [spearmanr(change(i), change(np.where(m, f, 0)))[0] for i, f, m in zip(initial, final, masks, strict=True)]
+        for change in (np.asarray, np.abs)
+    ]
+    row = rows[1]
+    for cell, values in zip((row[1], row[2], row[4], row[5]), readings, strict=True):
+        assert cell.startswith(f"{np.mean(values):.2f} (")
+    assert (row[3], row[6]) == (f"{1 / np.sqrt(240 - 1):.3f}", f"{1 / np.sqrt(2400 - 1):.3f}")
+
+
+def test_an_interval_is_of_initialisations_not_of_values():
+    values = np.repeat([1.0, 2.0, 3.0, 4.0], 50) + np.tile(np.linspace(-0.1, 0.1, 50), 4)
+    init = np.arange(200) // 50
+    mean, low, high = map(float, re.fullmatch(r"(.+) \((.+) to (.+)\)", pages.mean_interval(values, init, 3)).groups())
+    drawn = np.random.default_rng(0).integers(1, 5, (4000, 4)).mean(axis=1)
+    assert mean == 2.5 and (low, high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.15)
+    assert pages.mean_interval(values, 0 * init, 1) == "2.5"
 
 
 def test_an_accuracy_panel_quotes_the_means(store, shown):

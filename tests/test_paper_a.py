@@ -162,13 +162,6 @@ def test_a_permuted_network_is_found_out(tiny, tmp_path):
     assert paper_a.smallest_nnstd(made, FASHION, "50") == 0
 
 
-def test_tickets_of_different_initialisations_fit_chance_where_planted_ones_do_not(planted):
-    both = scoring.as_if_across(planted, "A-F8a", paper_a.PANELS["A-F8a"], "50")
-    assert [within.claim.id for within, _ in both] == [f"A-F8a-{n}" for n in range(2, 7)]
-    assert all(across.verdict == Verdict.REPRODUCED for _, across in both)
-    assert sum(within.verdict == Verdict.NOT_REPRODUCED for within, _ in both) >= 3
-
-
 def test_independent_masks_scatter_as_chance_has_it(store):
     for spread in evidence.spreads(store, FASHION, "50"):
         assert spread.measured == pytest.approx(spread.chance, rel=0.2)

@@ -71,6 +71,23 @@ pages.share_panel(
 )
 
 # %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# Other tickets than ours might show what the paper says. The figure on every rung of the ladder of randomness, and the
+# distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains. On the first rung five tickets of *different*
+# initialisations are taken together.
+
+# %%
+pages.ladder_strips(store, "A-F4a-F", "a/fashion-lenet", "50", "fig-a-4a-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F4a-F", "a/fashion-lenet", {}, "fig-a-4a-ladder")
+
+# %%
+readings = {"level that it names, 50 %": "50", "level that it names, 80 %": "80"}
+pages.ladder_table(store, "A-F4a-F", "a/fashion-lenet", readings, "tab-a-4a-ladder")
+
+# %% [markdown]
 # ## Claims of this section, and of 3.2
 
 # %%

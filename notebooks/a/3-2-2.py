@@ -82,6 +82,20 @@ pages.share_panel(
 )
 
 # %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# Other tickets than ours might show what the paper says. The figure on every rung of the ladder of randomness, and the
+# distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains. On the first rung five tickets of *different*
+# initialisations are taken together.
+
+# %%
+pages.ladder_figure(store, "A-F4b", "a/fashion-lenet", {}, "fig-a-4b-ladder")
+
+# %%
+readings = {f"level that it names, {level} %": level for level in ("50", "60", "80")}
+pages.ladder_table(store, "A-F4b", "a/fashion-lenet", readings, "tab-a-4b-ladder")
+
+# %% [markdown]
 # ## Claims of this section
 
 # %%

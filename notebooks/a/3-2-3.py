@@ -51,7 +51,8 @@ pages.correlation_panel(
 
 # %% [markdown]
 # Weights that survive may keep the sign that they started with, and that alone would make a signed correlation positive.
-# The next figure ranks magnitudes instead, which leaves the signs out.
+# The next figure ranks magnitudes instead, which leaves the signs out; the table below it has all four readings, over the
+# survivors and over all weights.
 
 # %%
 pages.correlation_panel(
@@ -59,10 +60,35 @@ pages.correlation_panel(
 )
 
 # %%
+pages.ranking_table(store, paper_a.FASHION, captioned, "tab-a-3-2-3-readings")
+
+# %%
 pages.correlation_panel(store, "A-F5b", "90", "fig-a-5b", "the paper's Figure 5b, CIFAR-10")
 
 # %%
 pages.correlation_panel(store, "A-F5c", "90", "fig-a-5c", "the paper's Figure 5c, ResNet18 on CIFAR-10")
+
+# %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# Other tickets than ours might show what the paper says. The figure on every rung of the ladder of randomness, and the
+# distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains. On the first rung the final weights of a ticket
+# are ranked against the initial weights of *another* initialisation.
+
+# %%
+pages.ladder_strips(store, "A-F5a", "a/fashion-lenet", captioned, "fig-a-5a-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F5a", "a/fashion-lenet", panels["A-F5a"].levels, "fig-a-5a-ladder")
+
+# %%
+pages.ladder_table(store, "A-F5a", "a/fashion-lenet", panels["A-F5a"].levels, "tab-a-5a-ladder")
+
+# %% [markdown]
+# With randomness partially fixed the paper reports correlations near one (its Figure 12a). Which tickets fit those:
+
+# %%
+pages.ladder_table(store, "A-F12a", "a/fashion-lenet", panels["A-F5a"].levels, "tab-a-12a-ladder")
 
 # %% [markdown]
 # ## Claims of this section

@@ -16,7 +16,7 @@
 
 # %% tags=["parameters"]
 experiment: str = "a/fashion-lenet/free"  # experiment whose tickets are compared
-measure: str = "L2"  # of outputs: L2, the mean distance of softmax outputs, or CKA of the logits
+measure: str = "L2"  # of outputs: L2, the mean distance of softmax outputs, CKA of the logits, or CKA of softmax
 
 # %% tags=["remove-cell"]
 # Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.

@@ -71,11 +71,17 @@ pages.overlap_panel(store, across, name, "fig-a-8a-across", "for comparison with
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
 #
-# The same claims, held against pairs of tickets that do *not* share their initial weights. This is no verdict of the
-# ledger: it asks which experiment the printed numbers look like.
+# Other tickets than ours might show what the paper says. The figure on every rung of the ladder of randomness, and the
+# distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains.
 
 # %%
-pages.rung_table(store, "A-F8a", panel, name, "tab-a-appendix-a-rungs")
+pages.ladder_strips(store, "A-F8a", "a/fashion-lenet", name, "fig-a-8a-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F8a", "a/fashion-lenet", panel.levels, "fig-a-8a-ladder")
+
+# %%
+pages.ladder_table(store, "A-F8a", "a/fashion-lenet", panel.levels, "tab-a-8a-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix

@@ -14,7 +14,7 @@
 # finds outputs *more* alike across initialisations than within one {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
-experiment: str = "a/fashion-lenet/free"  # experiment whose tickets the first two figures compare
+experiment: str = "a/fashion-lenet/free"  # experiment whose tickets the first three figures compare
 
 # %% tags=["remove-cell"]
 # Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
@@ -42,10 +42,26 @@ pages.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Fig
 pages.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST")
 
 # %%
+pages.similarity_panel(store, experiment, "CKA of softmax", "fig-a-9-softmax", "the same of softmax outputs")
+
+# %%
 pages.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9, CIFAR-10")
 
 # %%
 pages.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9, ResNet18 on CIFAR-10")
+
+# %% [markdown]
+# ## On every rung of the ladder
+#
+# Of outputs the paper states an order, not numbers: closer *across* initialisations here, closer *within* when randomness
+# is partially fixed (its Figure 15). So what is measured on each rung of the ladder of randomness, from a free batch order
+# to rounding noise alone, is the difference, and at how many levels it has the paper's sign.
+
+# %%
+pages.ladder_outputs(store, "a/fashion-lenet", "CKA", "tab-a-9-ladder-cka")
+
+# %%
+pages.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-a-9-ladder-l2")
 
 # %% [markdown]
 # ## Claims of this appendix

@@ -1,0 +1,431 @@
+"""The ladder of randomness: with which tickets the paper's numbers would agree.
+
+Where our tickets contradict the paper, the same figure is made from tickets whose runs share more, or less: the rungs,
+from new initial weights to everything fixed. How well a rung fits is measured, as a distance between what the paper
+states of a figure and what that rung's tickets show, by these rules, fixed before any distance was looked at:
+
+* A statement of a range holds if all values lie in it (or at an outlier that it names), a statement of a value if the
+  values have it as their mean. The distance is that between the measured distribution and the nearest one for which
+  the statement holds (Wasserstein, of order 1): how far the values must be moved, on average.
+* Of a layer it is the mean over the statements about it, of a figure the mean over its layers. A statement about
+  several layers counts in each.
+* "Some are above 70 %" is left out: to move two values of fifty costs next to nothing.
+* The best rung is the one at the smallest distance. Rungs whose 95 % intervals (bootstrap over initialisations) reach
+  down to the best one's upper end are named as not told apart from it.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib import baselines, claims, evidence, overlap, similarity
+from lib.claims import Claim
+from lib.errors import UserError
+from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare, Missing
+from lib.experiments import EXPERIMENTS, find
+from lib.pruning import kept_counts
+from lib.statistics import bootstrap_over_inits
+from lib.tickets import Store
+
+Layers = Sequence[LayerOverlap] | Sequence[LayerCorrelation] | Sequence[LayerShare]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """One rung: which tickets are compared.
+
+    Attributes
+    ----------
+    words : str
+        What their runs share.
+    experiment : str
+    across : bool
+        Tickets of different initialisations; for rank correlations, a ticket and the initial weights of another one.
+    """
+
+    words: str
+    experiment: str
+    across: bool = False
+
+
+_RUNGS = {
+    "new initial weights": ("free", True),
+    "free": ("free", False),
+    "order shared for 1 %": ("shared-1", False),
+    "order shared for 10 %": ("shared-10", False),
+    "order shared for 50 %": ("shared-50", False),
+    "partial": ("partial", False),
+    "fixed": ("fixed", False),
+}
+
+
+def rungs(network: str) -> list[Rung]:
+    """Return the rungs that are specified for a network, such as 'a/fashion-lenet', from new weights to all fixed."""
+    found = [Rung(words, f"{network}/{name}", across) for words, (name, across) in _RUNGS.items()]
+    found = [rung for rung in found if rung.experiment in EXPERIMENTS]
+    if not found:
+        raise UserError(f"network is {network!r}: no experiment of lib.experiments begins with it and a slash")
+    return found
+
+
+def own_rung(key: str) -> str:
+    """Return the rung that a figure of the paper is said to be of: from Figure 10 on, 'partial', before, 'free'."""
+    match = re.match(r"\d+", _figure(key))
+    return "partial" if match and int(match[0]) >= 10 else "free"
+
+
+# --- what the paper states ---------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """What the paper says in numbers of some layers of one figure.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        Counted from one; empty for all.
+    level : str
+        The pruned level that it is about; '' if the figure shows one level, however that is read.
+    spans : tuple of (float, float)
+        In one of these every value lies; empty if a mean is stated.
+    mean : float
+    """
+
+    layers: tuple[int, ...]
+    level: str = ""
+    spans: tuple[tuple[float, float], ...] = ()
+    mean: float = 0.0
+
+
+def statements(key: str) -> list[Statement]:
+    """Return what the ledger holds of a figure in numbers.
+
+    Parameters
+    ----------
+    key : str
+        With which the ids of its claims begin, up to a number: 'A-F3a', or 'A-F4a-F' for one of its networks.
+    """
+    found = []
+    for claim in claims.load().values():
+        if re.match(re.escape(key) + r"-?\d", claim.id) and claim.layer != "expected":
+            level = _level(claim) if _figure(key) in ("4a", "4b") else ""
+            if claim.check == "range":
+                found.append(Statement(_numbers(claim), level, tuple(claim.claimed.intervals())))
+            elif claim.check == "value" and isinstance(claim.claimed.value, int | float):
+                found.append(Statement(_numbers(claim), level, mean=float(claim.claimed.value)))
+    if not found:
+        raise UserError(f"key is {key!r}: the ledger has no claim in numbers whose id begins with it")
+    return found
+
+
+def _figure(key: str) -> str:
+    match = re.match(r"A-F(\d+[a-z]?)", key)
+    return match[1] if match else ""
+
+
+def _level(claim: Claim) -> str:
+    match = re.match(r"[\d.]+", claim.setting.get("pruning_level", ""))
+    return match[0] if match else ""
+
+
+def _numbers(claim: Claim) -> tuple[int, ...]:
+    """Return the layers that a claim is about, such as (2, 3, 4, 5) of '2-5'; none of 'all'."""
+    first = re.match(r"(\d+)(?:-(\d+)|((?:, \d+)+))?", claim.layer)
+    if first is None:
+        return ()
+    if first[2]:
+        return tuple(range(int(first[1]), int(first[2]) + 1))
+    return tuple(int(number) for number in re.findall(r"\d+", first[0]))
+
+
+# --- what the tickets of a rung show -----------------------------------------------------------------------------
+
+
+def measure(store: Store, key: str, rung: Rung, level: str) -> Layers:
+    """Return of one rung what a figure of the paper shows, layer by layer.
+
+    Figures 3, 8, 10 and 14 show overlaps, 5 and 12 rank correlations, 4 shared (a) and unused weights (b).
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
+    UserError
+        If the figure shows none of these.
+    """
+    figure = _figure(key)
+    if figure[:-1] in ("3", "8", "10", "14"):
+        return evidence.overlaps(store, rung.experiment, level, not rung.across)
+    if figure[:-1] in ("5", "12"):
+        return _ranks(store, rung, level)
+    if figure in ("4a", "4b"):
+        return _shares(store, rung, level, figure == "4a")
+    raise UserError(f"key is {key!r}: it should begin with A-F and a figure of overlaps, shares or rank correlations")
+
+
+def _ranks(store: Store, rung: Rung, level: str) -> list[LayerCorrelation]:
+    if not rung.across:
+        return evidence.rank_correlations(store, rung.experiment, level)
+    stored, experiment = evidence.record(store, rung.experiment, level), find(rung.experiment)
+    own = np.arange(experiment.replicas) // experiment.runs
+    initial = store.initial_weights(experiment)[(own + 1) % experiment.inits]
+    counts = kept_counts(experiment.architecture, experiment.level(level))
+    return [
+        LayerCorrelation(
+            layer,
+            where.stop - where.start,
+            counts[layer],
+            similarity.rank_correlations(initial[:, where], stored.weights[:, where], stored.masks[:, where]),
+            own,
+            similarity.null_deviation(counts[layer]),
+        )
+        for layer, where in experiment.architecture.weight_slices().items()
+        if counts[layer] >= 3  # as in evidence.rank_correlations
+    ]
+
+
+def _shares(store: Store, rung: Rung, level: str, shared: bool) -> list[LayerShare]:
+    if not rung.across:
+        return (evidence.shared if shared else evidence.unused)(store, rung.experiment, level)
+    masks, experiment = evidence.record(store, rung.experiment, level).masks, find(rung.experiment)
+    groups, size = experiment.runs, experiment.inits
+    # One ticket of every initialisation in each group.
+    masks = masks.reshape(size, groups, -1).swapaxes(0, 1).reshape(len(masks), -1)
+    result = []
+    for layer, where in experiment.architecture.weight_slices().items():
+        n = where.stop - where.start
+        kept = kept_counts(experiment.architecture, experiment.level(level))[layer]
+        if shared:
+            values = overlap.shared_by_all(masks[:, where], groups, size)
+            mean, interval = baselines.shared_mean(n, kept, size), baselines.shared_interval(n, kept, size)
+        else:
+            values = overlap.covered_by_none(masks[:, where], groups, size)
+            mean, interval = baselines.uncovered_mean(n, kept, size), baselines.uncovered_interval(n, kept, size)
+        percent = 100 * np.array([mean, *interval, *values]) / (kept if shared else n)
+        result.append(LayerShare(layer, percent[3:], *percent[:3].tolist()))
+    return result
+
+
+def _inits(layer: LayerOverlap | LayerCorrelation | LayerShare, rung: Rung) -> tuple[NDArray, NDArray]:
+    """Return the two initialisations that each value belongs to; of a value that has one, twice that."""
+    if isinstance(layer, LayerOverlap):
+        return layer.first, layer.second
+    first = layer.init if isinstance(layer, LayerCorrelation) else np.arange(len(layer.values))
+    if isinstance(layer, LayerCorrelation) and rung.across:
+        return first, (first + 1) % find(rung.experiment).inits
+    return first, first
+
+
+# --- the distance between the two --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How far what one rung shows is from what the paper states of a figure, at one level.
+
+    Attributes
+    ----------
+    rung : Rung
+    level : str
+    by_layer : mapping of str to float
+        Distance of each layer of which anything is stated; empty where the tickets are missing.
+    distance : float
+        Their mean, in the unit of the figure; NaN where the tickets are missing.
+    low, high : float
+        Its 95 % interval by bootstrap over initialisations; NaN where there is one initialisation.
+    missing : str
+        Which tickets are; '' if none.
+    """
+
+    rung: Rung
+    level: str
+    by_layer: Mapping[str, float]
+    distance: float
+    low: float
+    high: float
+    missing: str = ""
+
+
+def distance(values: NDArray[np.floating], statement: Statement) -> float:
+    """Return how far values must be moved, on average, for a statement to hold of them.
+
+    Parameters
+    ----------
+    values : float array, shape (n,)
+    statement : Statement
+
+    Returns
+    -------
+    float
+        The Wasserstein distance of order 1 to the nearest distribution for which the statement holds.
+    """
+    moved, target = _moved(values, statement)
+    return float(abs(moved.mean() - target))
+
+
+def _moved(values: NDArray[np.floating], statement: Statement) -> tuple[NDArray[np.floating], float]:
+    """Return n values and a target: how far the mean of the values is from the target is the distance."""
+    if not statement.spans:
+        return values, statement.mean
+    ways = [np.maximum(np.maximum(low - values, values - high), 0) for low, high in statement.spans]
+    return np.min(ways, axis=0), 0.0
+
+
+def fits(store: Store, key: str, network: str, levels: Sequence[str]) -> list[Fit]:
+    """Measure the distance of every rung from what the paper states of a figure, at every level given.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the figure, as for `statements`.
+    network : str
+        Such as 'a/fashion-lenet'.
+    levels : sequence of str
+        Names of levels; those of which the figure states nothing are left out.
+
+    Returns
+    -------
+    list of Fit
+        Level by level, rung by rung; those whose tickets are missing included.
+    """
+    return [
+        fit
+        for level in levels
+        if (stated := [s for s in statements(key) if s.level in ("", level)])
+        for fit in [_fit(store, key, rung, level, stated) for rung in rungs(network)]
+    ]
+
+
+def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statement]) -> Fit:
+    try:
+        measured = measure(store, key, rung, level)
+    except Missing as missing:
+        return Fit(rung, level, {}, np.nan, np.nan, np.nan, str(missing))
+    number = {y.name: n for n, y in enumerate(find(rung.experiment).architecture.layers, 1)}
+    terms = [
+        (layer.layer, *_moved(layer.values, statement))
+        for layer in measured
+        for statement in stated
+        if not statement.layers or number[layer.layer] in statement.layers
+    ]
+    if not terms:
+        raise UserError(f"key is {key!r}: {rung.experiment} has none of the layers that it states anything of")
+    layers = list(dict.fromkeys(layer for layer, *_ in terms))
+    moved, targets = np.stack([term[1] for term in terms]), np.array([term[2] for term in terms])
+    # The mean over the statements of each layer.
+    means = np.array([[term[0] == layer for term in terms] for layer in layers], float)
+    means /= means.sum(axis=1, keepdims=True)
+
+    def by_layer(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+        return means @ np.abs(moved @ weights / weights.sum() - targets)
+
+    own = by_layer(np.ones(moved.shape[1]))
+    first, second = _inits(measured[0], rung)
+    inits = 1 + int(max(first.max(), second.max()))
+    low = high = np.nan
+    if inits > 1:
+
+        def drawn(numbers: NDArray) -> float:
+            counts = np.bincount(numbers, minlength=inits).astype(float)
+            weights = np.where(first == second, counts[first], counts[first] * counts[second])
+            # One initialisation, drawn throughout, has no pairs across.
+            return float(by_layer(weights).mean()) if weights.any() else np.nan
+
+        low, high = bootstrap_over_inits([[n] for n in range(inits)], drawn)
+    return Fit(rung, level, dict(zip(layers, own.tolist(), strict=True)), float(own.mean()), low, high)
+
+
+def best(found: Sequence[Fit]) -> tuple[Fit, list[Fit]]:
+    """Return the fit at the smallest distance, and those that are not told apart from it.
+
+    Raises
+    ------
+    Missing
+        If the tickets of all of them are missing.
+    """
+    if not found:
+        raise UserError("found is empty: there should be a fit to choose")
+    there = sorted((fit for fit in found if not fit.missing), key=lambda fit: fit.distance)
+    if not there:
+        raise Missing(found[0].missing)
+    first = there[0]
+    end = first.distance if np.isnan(first.high) else first.high
+    return first, [f for f in there[1:] if (f.distance if np.isnan(f.low) else f.low) <= end]
+
+
+# --- outputs, of which the paper states an order and no numbers --------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """By how much outputs within an initialisation are closer than across, at one level.
+
+    Attributes
+    ----------
+    experiment, level : str
+    gap : float
+        Mean CKA within less mean CKA across; NaN where tickets are missing.
+    low, high : float
+        Its 95 % interval by bootstrap over initialisations.
+    missing : str
+        Which tickets are; '' if none.
+    """
+
+    experiment: str
+    level: str
+    gap: float
+    low: float
+    high: float
+    missing: str = ""
+
+
+def output_gaps(store: Store, network: str, levels: Sequence[str], measure: str = "CKA") -> list[Gap]:
+    """Return, rung by rung and level by level, whether outputs within an initialisation are closer than across.
+
+    A distance (L2) is turned round, so that a positive gap always means closer within. The rung of new initial weights
+    is what the others are compared with, and one of a single initialisation cannot be compared: both are left out.
+
+    References
+    ----------
+    Paper A, figures 6 and 9 (closer across) and figure 15 (closer within).
+    """
+    sign = -1 if measure == "L2" else 1
+    result = []
+    for rung in rungs(network):
+        experiment = find(rung.experiment)
+        if rung.across or experiment.inits < 2:
+            continue
+        for level in levels:
+            try:
+                matrix = sign * evidence.output_matrix(store, rung.experiment, level, measure)
+            except Missing as missing:
+                result.append(Gap(rung.experiment, level, np.nan, np.nan, np.nan, str(missing)))
+                continue
+            gap = functools.partial(_gap, matrix, experiment.inits, experiment.runs)
+            numbers = np.arange(experiment.inits)
+            low, high = bootstrap_over_inits([[number] for number in numbers], gap)
+            result.append(Gap(rung.experiment, level, gap(numbers), low, high))
+    return result
+
+
+def _gap(matrix: NDArray[np.float64], inits: int, runs: int, drawn: NDArray) -> float:
+    """Return mean within less mean across of the initialisations drawn; pairs without a value are left out."""
+    counts = np.bincount(drawn, minlength=inits).astype(float)
+    of = np.arange(inits * runs) // runs
+    same = of[:, None] == of
+    weights = np.where(same, counts[of], counts[of][:, None] * counts[of]) * ~np.isnan(matrix)
+    np.fill_diagonal(weights, 0)
+    values = np.nan_to_num(matrix)
+    totals = [(weights * part).sum() for part in (same, ~same)]
+    if 0 in totals:
+        return np.nan
+    within, across = (
+        (weights * values * part).sum() / total for part, total in zip((same, ~same), totals, strict=True)
+    )
+    return float(within - across)
