@@ -6,7 +6,9 @@ was not foreseen.
 
 import argparse
 import json
+import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,10 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("train", _train, "train what is missing of an experiment, level by level")
     sub.add_argument("names", nargs="+", metavar="NAME", help="experiment, such as a/fashion-lenet/free")
     sub.add_argument("--data", type=Path, metavar="DIR", help="folder of the images (default: $LOTTERY_DATA)")
-    sub.add_argument("--tickets", type=Path, metavar="DIR", help="where to store (default: data/tickets)")
+    sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where new levels go (default: the store)")
+    sub.add_argument("--budget", metavar="TIME", help="stop cleanly before so much time is over, such as 500s or 10m")
     sub.add_argument("--device", choices=("cpu", "cuda"), help="default: a CUDA GPU if there is one")
     sub.add_argument("--workers", type=int, metavar="N", help="processes on a CPU (default: one a core)")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command("import", _import, "verify levels that train --out wrote and add them to the store")
+    sub.add_argument("folder", type=Path, metavar="DIR", help="what train --out wrote")
+    sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
 
     sub = command("verify", _verify, "check every stored ticket file")
     sub.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all that are stored)")
@@ -105,13 +113,29 @@ def _experiments(options: argparse.Namespace) -> int:
     from lib.experiments import EXPERIMENTS
 
     store = _store(options)
-    print(f"{'experiment':32} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16}")
+    try:
+        from lib import training
+    except ImportError:  # torch is not installed, so nothing can be trained here
+        training = None  # type: ignore[assignment]
+    print(f"{'experiment':32} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16} {'here, about':>12}")
     for experiment in EXPERIMENTS.values():
         done, all_levels = len(store.finished(experiment)), len(experiment.levels)
         state = "trained" if done == all_levels else "partly" if done else "missing"
         samples = experiment.samples() / 1e6
-        print(f"{experiment.name:32} {state:8} {done:>3} / {all_levels} {experiment.replicas:>9} {samples:>16.1f}")
+        time_here = _duration(training.seconds(experiment)) if training else "-"
+        print(
+            f"{experiment.name:32} {state:8} {done:>3} / {all_levels:<2} {experiment.replicas:>8} {samples:>16.1f} "
+            f"{time_here:>12}"
+        )
     return 0
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    for name, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -123,18 +147,48 @@ def _train(options: argparse.Namespace) -> int:
         raise UserError(f"--workers is {options.workers}: it should be at least 1")
     try:
         from lib import training
+        from lib.tickets import Store
     except ImportError as error:
         raise UserError(
             f"training needs torch, which is not installed ({error}): pip install -r requirements.txt"
         ) from error
+    deadline = None if options.budget is None else time.monotonic() + _seconds(options.budget)
     store = _store(options)
+    out = Store(options.out) if options.out else store
     for experiment in experiments:
-        if len(store.finished(experiment)) == len(experiment.levels):
+        if not training.missing_levels(experiment, store, out):
             print(f"{experiment.name}: all {len(experiment.levels)} levels are trained")
             continue
         images = datasets.load(experiment.dataset, options.data)
-        training.train(experiment, images, store, options.device, options.workers, options.quiet)
-        print(f"{experiment.name}: trained; its tickets are in {store.folder(experiment)}")
+        whole = training.train(experiment, images, store, options.device, options.workers, options.quiet, out, deadline)
+        if not whole:
+            left = len(training.missing_levels(experiment, store, out))
+            print(f"{experiment.name}: the time is up, {left} of {len(experiment.levels)} levels are missing")
+            return 0
+        print(f"{experiment.name}: trained; its tickets are in {out.folder(experiment)}")
+    return 0
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds that a text such as 500s, 10m or 2h means."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None or float(match[1]) == 0:
+        raise UserError(f"--budget is {text!r}: it should be a positive time such as 500s, 10m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _import(options: argparse.Namespace) -> int:
+    from lib.tickets import Store
+
+    if not options.folder.is_dir():
+        raise UserError(f"DIR is {options.folder}: there is no such folder")
+    store, other = _store(options), Store(options.folder)
+    experiments = other.experiments()
+    if not experiments:
+        raise UserError(f"{options.folder}: holds no experiment; python -m lib train NAME --out DIR makes one")
+    for experiment in experiments:
+        added = store.adopt(other, experiment)
+        print(f"{experiment.name}: {'added ' + ', '.join(added) if added else 'nothing new'}")
     return 0
 
 

@@ -187,14 +187,18 @@ class Store:
             raise UserError(
                 f"{experiment.name} {level.name}: {len(content):,} bytes; at most {MAX_BYTES:,} may be stored"
             )
-        path = self.folder(experiment) / f"{level.name}.npz"
-        entry = {
-            "file": path.name,
+        about = {
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **provenance,
         }
+        return self._enter(experiment, level, content, about)
+
+    def _enter(self, experiment: Experiment, level: Level, content: bytes, about: dict[str, Any]) -> Path:
+        """Write a level's file, then the manifest that names it."""
+        path = self.folder(experiment) / f"{level.name}.npz"
+        entry = {**about, "file": path.name}
         _check_entry(entry, f"{experiment.name} {level.name}: the provenance")
         with self.alone(experiment):
             manifest = self.manifest(experiment) | {"format": FORMAT}
@@ -294,6 +298,59 @@ class Store:
                 whole.append(level.name)
             expected = record.next_masks
         return whole, problems
+
+    def adopt(self, other: "Store", experiment: Experiment) -> list[str]:
+        """Take over the levels of an experiment that another store holds and this one lacks.
+
+        Each is verified first: its checksum, shapes and counts, and that its masks are those that pruning the level
+        before gave, here or there.
+
+        Parameters
+        ----------
+        other : Store
+        experiment : Experiment
+
+        Returns
+        -------
+        list of str
+            The names of the levels that were added.
+
+        Raises
+        ------
+        UserError
+            If a level is damaged, does not follow from the one before it, or is here already with other content;
+            the levels before it have then been added.
+        """
+        theirs, added = other.manifest(experiment), []
+        stored = theirs.get("initial weights sha256")
+        if theirs["levels"] and stored != initial_hash(experiment.architecture, experiment.inits):
+            raise UserError(f"{other.folder(experiment)}: was trained from other initial weights than those made here")
+        before: Level | None = None
+        for level in experiment.levels:
+            entry, ours = theirs["levels"].get(level.name), self.manifest(experiment)["levels"].get(level.name)
+            if entry is not None and ours is not None and entry.get("sha256") != ours.get("sha256"):
+                raise UserError(
+                    f"{other.folder(experiment)}: level {level.name!r} is another than in {self.folder(experiment)}"
+                )
+            if ours is None:
+                if entry is None:
+                    break
+                record = other.read(experiment, level)
+                masks: NDArray[np.bool_] | None = np.ones_like(record.masks)
+                if level.random:
+                    masks = random_masks(experiment.architecture, level, experiment.replicas)
+                elif before is not None:
+                    masks = self.read(experiment, before).next_masks
+                if masks is None or not np.array_equal(record.masks, masks):
+                    raise UserError(
+                        f"{other.folder(experiment)}: the masks of level {level.name!r} are not the ones that pruning "
+                        "the level before gave"
+                    )
+                content = (other.folder(experiment) / f"{level.name}.npz").read_bytes()
+                self._enter(experiment, level, content, entry)
+                added.append(level.name)
+            before = level
+        return added
 
     def experiments(self) -> list[Experiment]:
         """Return the experiments of which anything is stored here."""

@@ -11,13 +11,16 @@ normalisation and skips are trained there by `lib.sparse`, for which pruned weig
 from __future__ import annotations  # Sphinx reads this module without torch
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
+import json
 import multiprocessing
 import os
 import platform
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,15 +30,18 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from lib import sparse
-from lib.datasets import Images, channel_statistics
+from lib.datasets import Images, cache_folder, channel_statistics
 from lib.errors import UserError
 from lib.experiments import Experiment
+from lib.files import write_whole
 from lib.models import Architecture, initial_parameters
-from lib.pruning import prune, random_masks
+from lib.pruning import Level, kept_counts, prune, random_masks
 from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 MOMENTUM = 0.9  # of SGD
+WIDE, WIDE_KEPT = 32, 0.4  # channels and share of weights from which PyTorch convolves faster: benchmarks.training
+RESERVE = 5.0  # seconds between the last epoch and the deadline, to evaluate, prune and write
 NORM_MOMENTUM, NORM_EPSILON = 0.1, 1e-5  # of batch normalisation, torch's values
 
 
@@ -344,7 +350,7 @@ def train_stack(
     masks: NDArray[np.bool_],
     replicas: NDArray[np.int64],
     device: torch.device | str = "cpu",
-    on_epoch: Any = None,
+    on_epochs: Callable[[int], None] | None = None,
 ) -> Trained:
     """Train some replicas of an experiment through one level, from their initial weights.
 
@@ -358,8 +364,8 @@ def train_stack(
     replicas : int array
         Numbers of the replicas.
     device : torch.device or str
-    on_epoch : callable, optional
-        Called without arguments after every epoch.
+    on_epochs : callable, optional
+        Called after every epoch with the number of replicas that finished it.
 
     Returns
     -------
@@ -370,8 +376,8 @@ def train_stack(
     label = f"noise/{experiment.name}/{level}/{','.join(str(r) for r in replicas)}"
     seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
     channels = channel_statistics(images.train) if experiment.scaling == "standardised" else None
-    if engine(experiment, device) == "sparse.c" and len(replicas) == 1:
-        return _train_sparse(experiment, images, level, start[0], masks[0], int(replicas[0]), seed, channels, on_epoch)
+    if engine(experiment, device, level) == "sparse.c" and len(replicas) == 1:
+        return _train_sparse(experiment, images, level, start[0], masks[0], int(replicas[0]), seed, channels, on_epochs)
     stack = Stack(
         architecture,
         start,
@@ -392,16 +398,22 @@ def train_stack(
     for epoch in range(experiment.epochs):
         order = np.stack([experiment.batch_order(int(r), level, epoch, len(x)) for r in replicas])
         losses.append(stack.train_epoch(x, y, torch.from_numpy(order).to(stack.device)).cpu().numpy())
-        if on_epoch is not None:
-            on_epoch()
+        if on_epochs is not None:
+            on_epochs(len(replicas))
     logits, correct = stack.evaluate(on_device(images.test), on_device(images.test_labels).long())
     return Trained(stack.parameters(), logits, correct, np.stack(losses, axis=1))
 
 
-def engine(experiment: Experiment, device: torch.device | str) -> str:
-    """Return what trains `experiment` on `device`: 'sparse.c' or 'torch'."""
+def engine(experiment: Experiment, device: torch.device | str, level: int) -> str:
+    """Return what trains a level of `experiment` on `device`: 'sparse.c' or 'torch'.
+
+    PyTorch's convolutions of many channels are faster than those of sparse.c as long as many weights are left.
+    """
+    layers = experiment.architecture.layers
+    kept = kept_counts(experiment.architecture, experiment.levels[level])
+    dense = any(len(y.shape) == 4 and y.shape[1] >= WIDE and kept[y.name] > WIDE_KEPT * y.size for y in layers)
     compiled = str(device) == "cpu" and sparse.supports(experiment.architecture) and sparse.library() is not None
-    return "sparse.c" if compiled else "torch"
+    return "sparse.c" if compiled and not dense else "torch"
 
 
 def _train_sparse(
@@ -413,7 +425,7 @@ def _train_sparse(
     replica: int,
     seed: int,
     channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
-    on_epoch: Any,
+    on_epochs: Callable[[int], None] | None,
 ) -> Trained:
     """Train one replica through one level, surviving weights only."""
     momentum, decay = BETAS if experiment.optimiser == "Adam" else (MOMENTUM, 0.0)
@@ -433,13 +445,46 @@ def _train_sparse(
     for epoch in range(experiment.epochs):
         order = experiment.batch_order(replica, level, epoch, len(images.train))
         losses.append(network.train_epoch(images.train, images.train_labels, order))
-        if on_epoch is not None:
-            on_epoch()
+        if on_epochs is not None:
+            on_epochs(1)
     logits = network.evaluate(images.test)
     correct = int((logits.argmax(axis=1) == images.test_labels).sum())
     return Trained(
         network.parameters[None], logits[None, :TEST_LOGITS], np.array([correct]), np.array([losses], np.float32)
     )
+
+
+class OutOfTimeError(Exception):
+    """The level that was being trained would not have been finished in time."""
+
+
+class _Clock:
+    """Stops a level as soon as its pace says that it will not end before the deadline.
+
+    Parameters
+    ----------
+    deadline : float or None
+        In seconds of ``time.monotonic``.
+    epochs : int
+        Of all replicas of the level.
+    """
+
+    def __init__(self, deadline: float | None, epochs: int) -> None:
+        self.deadline, self.epochs, self.done = deadline, epochs, 0
+        self.first: tuple[float, int] | None = None  # when the first epochs were done, and how many
+
+    def check(self, more: int = 0) -> None:
+        """Count epochs that were done; raise `OutOfTimeError` if the rest will not end in time."""
+        self.done += more
+        now = end = time.monotonic()
+        if self.first is None and self.done:
+            self.first = (now, self.done)
+        elif self.first is not None and self.done - self.first[1] > self.epochs // 10:
+            # The first epochs do not count: they also start processes and capture graphs.
+            pace = (now - self.first[0]) / (self.done - self.first[1])
+            end = now + pace * (self.epochs - self.done)
+        if self.deadline is not None and end + RESERVE > self.deadline:
+            raise OutOfTimeError
 
 
 def train(
@@ -449,10 +494,12 @@ def train(
     device: str | None = None,
     workers: int | None = None,
     quiet: bool = False,
-) -> None:
+    out: Store | None = None,
+    deadline: float | None = None,
+) -> bool:
     """Train what is missing of an experiment, level by level: train, prune, reset, store.
 
-    Goes on after the last level that `store` holds; the state between two levels is only the masks.
+    Goes on after the last level that `store` or `out` holds; the state between two levels is only the masks.
 
     Parameters
     ----------
@@ -465,6 +512,15 @@ def train(
         Processes on a CPU, one a core if not given. The result does not depend on it.
     quiet : bool
         Whether to show no progress bar.
+    out : Store, optional
+        Where new levels go; `store` if not given.
+    deadline : float, optional
+        In seconds of ``time.monotonic``: a level that will not be finished by then is given up.
+
+    Returns
+    -------
+    bool
+        Whether all levels are trained.
 
     Raises
     ------
@@ -481,40 +537,45 @@ def train(
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
-    finished = store.finished(experiment)
+    out = out or store
+    missing = missing_levels(experiment, store, out)
+    if not missing:
+        return True
+    first = experiment.levels.index(missing[0])
     masks: NDArray[np.bool_] | None
-    if finished:
-        masks = store.read(experiment, finished[-1]).next_masks
+    if first:
+        before = experiment.levels[first - 1]
+        holder = out if before.name in out.manifest(experiment)["levels"] else store
+        masks = holder.read(experiment, before).next_masks
     else:
         masks = np.ones((experiment.replicas, experiment.architecture.weight_count), bool)
-    remaining = len(experiment.levels) - len(finished)
+    level_epochs = experiment.epochs * experiment.replicas
     progress = tqdm(
-        total=remaining * experiment.epochs * experiment.replicas,
-        desc=experiment.name,
-        unit="epoch",
-        disable=quiet,
-        smoothing=0.02,
+        total=len(missing) * level_epochs, desc=experiment.name, unit="epoch", disable=quiet, smoothing=0.02
     )
-    with store.alone(experiment), progress:
-        for number in range(len(finished), len(experiment.levels)):
+    with out.alone(experiment), progress:
+        for number in range(first, len(experiment.levels)):
             level = experiment.levels[number]
             progress.set_postfix_str(f"level {level.name}")
             if level.random:
                 masks = random_masks(experiment.architecture, level, experiment.replicas)
             assert masks is not None
             begin = time.perf_counter()
-            if device == "cuda":
-                trained = train_stack(
-                    experiment,
-                    images,
-                    number,
-                    masks,
-                    np.arange(experiment.replicas),
-                    device,
-                    lambda: progress.update(experiment.replicas),
-                )
-            else:
-                trained = _train_on_cpu(experiment, images, number, masks, workers, progress)
+            clock = _Clock(deadline, level_epochs)
+
+            def on_epochs(count: int, clock: _Clock = clock) -> None:
+                progress.update(count)
+                clock.check(count)
+
+            try:
+                clock.check()
+                if device == "cuda":
+                    every = np.arange(experiment.replicas)
+                    trained = train_stack(experiment, images, number, masks, every, device, on_epochs)
+                else:
+                    trained = _train_on_cpu(experiment, images, number, masks, workers, on_epochs)
+            except OutOfTimeError:
+                return False
             following, pruned_to = None, experiment.pruned_to(level)
             if pruned_to is not None:
                 following = prune(experiment.architecture, trained.parameters, masks, pruned_to)
@@ -530,9 +591,9 @@ def train(
             )
             provenance = {
                 "wall seconds": round(time.perf_counter() - begin, 1),
-                "device": _device_name(device),
+                "device": device_name(device),
                 "processes": workers if device == "cpu" else 1,
-                "engine": engine(experiment, device),
+                "engine": engine(experiment, device, number),
                 "versions": {
                     "python": platform.python_version(),
                     "torch": torch.__version__,
@@ -546,8 +607,18 @@ def train(
                     "test images": len(images.test),
                 },
             }
-            store.write(experiment, level, record, provenance)
+            out.write(experiment, level, record, provenance)
             masks = following
+    return True
+
+
+def missing_levels(experiment: Experiment, *stores: Store) -> list[Level]:
+    """Return the levels from the first on that none of the stores holds."""
+    stored = {name for store in stores for name in store.manifest(experiment)["levels"]}
+    levels = list(experiment.levels)
+    while levels and levels[0].name in stored:
+        del levels[0]
+    return levels
 
 
 def _train_on_cpu(
@@ -556,25 +627,26 @@ def _train_on_cpu(
     level: int,
     masks: NDArray[np.bool_],
     workers: int,
-    progress: tqdm,
+    on_epochs: Callable[[int], None],
 ) -> Trained:
     """Train every replica of a level as a stack of one, `workers` at once."""
     context = multiprocessing.get_context("spawn")
-    epochs_done = context.Value("q", 0)
+    epochs_done, stop = context.Value("q", 0), context.Event()
     with concurrent.futures.ProcessPoolExecutor(
-        workers, context, _start_worker, (experiment, images, level, epochs_done)
+        workers, context, _start_worker, (experiment, images, level, epochs_done, stop)
     ) as pool:
         jobs = [pool.submit(_train_replica, r, masks[r]) for r in range(experiment.replicas)]
         shown, pending = 0, set(jobs)
         try:
             while pending:
                 _, pending = concurrent.futures.wait(pending, 0.5, concurrent.futures.FIRST_EXCEPTION)
-                progress.update(epochs_done.value - shown)
+                on_epochs(epochs_done.value - shown)
                 shown = epochs_done.value
                 for job in jobs:
                     if job.done():
                         job.result()  # raises what the worker raised
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         results = [job.result() for job in jobs]
@@ -586,10 +658,10 @@ def _train_on_cpu(
 _WORK: dict[str, Any] = {}
 
 
-def _start_worker(experiment: Experiment, images: Images, level: int, epochs_done: Any) -> None:
+def _start_worker(experiment: Experiment, images: Images, level: int, epochs_done: Any, stop: Any) -> None:
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _WORK.update(experiment=experiment, images=images, level=level, epochs_done=epochs_done)
+    _WORK.update(experiment=experiment, images=images, level=level, epochs_done=epochs_done, stop=stop)
 
 
 def _end_with_parent() -> None:
@@ -601,16 +673,18 @@ def _end_with_parent() -> None:
 
 
 def _train_replica(replica: int, mask: NDArray[np.bool_]) -> Trained:
-    def count_epoch() -> None:
+    def count(epochs: int) -> None:
         with _WORK["epochs_done"].get_lock():
-            _WORK["epochs_done"].value += 1
+            _WORK["epochs_done"].value += epochs
+        if _WORK["stop"].is_set():
+            raise OutOfTimeError
 
     return train_stack(
-        _WORK["experiment"], _WORK["images"], _WORK["level"], mask[None], np.array([replica]), "cpu", count_epoch
+        _WORK["experiment"], _WORK["images"], _WORK["level"], mask[None], np.array([replica]), "cpu", count
     )
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     name = platform.processor() or platform.machine()
@@ -620,3 +694,68 @@ def _device_name(device: str) -> str:
     except (OSError, StopIteration):
         pass
     return f"CPU: {name}, {os.cpu_count()} cores"
+
+
+def seconds(experiment: Experiment, device: str | None = None, workers: int | None = None) -> float:
+    """Return about how long all of `experiment` takes on this device.
+
+    What a step takes is measured once for every architecture, at the first and the last level, kept beside the cached
+    images, and taken to be linear in the number of weights that are left.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    device, workers : optional
+        As of `train`.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    workers = 1 if device == "cuda" else min(workers or os.cpu_count() or 1, experiment.replicas)
+    together = experiment.replicas if device == "cuda" else 1
+    counts = [sum(kept_counts(experiment.architecture, level).values()) for level in experiment.levels]
+    about = (
+        device_name(device),
+        [engine(experiment, device, n) for n in (0, -1)],
+        torch.__version__,
+        together,
+        experiment.batch,
+    )
+    key = hashlib.sha256(repr((about, experiment.specification()["architecture"], counts)).encode()).hexdigest()[:16]
+    place = cache_folder() / f"pace-{key}.json"
+    try:
+        dense, pruned = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        dense, pruned = (_step_seconds(experiment, device, together, level) for level in (0, -1))
+        with contextlib.suppress(OSError):  # a pace that cannot be kept is measured again
+            write_whole(place, json.dumps([dense, pruned]).encode())
+    step = np.interp(counts, (counts[-1], counts[0]), (pruned, dense)).mean()
+    return float(step * experiment.samples() / (experiment.batch * together * workers))
+
+
+def _step_seconds(experiment: Experiment, device: str, together: int, level: int) -> float:
+    """Measure what one step of a stack costs, on noise; what starting costs drops out of a difference."""
+    architecture, rng = experiment.architecture, np.random.default_rng(0)
+    parameters = np.stack([initial_parameters(architecture, 0)] * together)
+    every = np.ones((together, architecture.weight_count), bool)
+    masks = prune(architecture, parameters, every, experiment.levels[level])
+
+    def measure(steps: int) -> float:
+        def noise(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+            return rng.integers(0, 256, (count, *architecture.input_shape), np.uint8), np.zeros(count, np.uint8)
+
+        images = Images("noise", *noise(steps * experiment.batch), *noise(1), "noise", "0" * 64)
+        # One thread's processor time, so that other work on the machine does not count.
+        now = time.perf_counter if device == "cuda" else time.process_time
+        begin = now()
+        train_stack(dataclasses.replace(experiment, epochs=1), images, level, masks, np.arange(together), device)
+        return now() - begin
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if device == "cpu" else threads)
+    try:
+        measure(1)
+        start, steps = measure(1), 1
+        while (took := measure(1 + steps) - start) < 0.3 and steps < 2000:
+            steps *= 4
+    finally:
+        torch.set_num_threads(threads)
+    return max(took, 1e-9) / steps

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from made import made_store, tiny_experiment
+from made import made_images, made_store, tiny_experiment
 
 import lib
 from lib import claims, cli, tickets
@@ -20,7 +20,7 @@ from lib.tickets import Store
 ROOT = Path(__file__).resolve().parent.parent
 FASHION = "a/fashion-lenet/free"
 EXPERIMENT = find(FASHION)
-COMMANDS = ("experiments", "train", "verify", "claims", "run", "compare", "build")
+COMMANDS = ("experiments", "train", "import", "verify", "claims", "run", "compare", "build")
 
 
 @pytest.fixture(scope="session")
@@ -97,17 +97,18 @@ def states(out):
     return {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
 
 
-def test_the_table_of_experiments(whole, tiny, tmp_path, capsys):
+def test_the_table_of_experiments(whole, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lib.training.seconds", lambda experiment: experiment.samples() / 1e6)
     assert cli.main(["experiments", "--tickets", str(whole)]) == 0
     found = states(capsys.readouterr().out)
     assert list(found) == list(EXPERIMENTS)
     # 60,000 images x 15 epochs x 7 levels x 25 networks.
-    assert found[FASHION] == ["trained", "7", "/", "7", "25", "157.5"]
+    assert found[FASHION] == ["trained", "7", "/", "7", "25", "157.5", "2.6", "min"]
     assert found[tiny.name][:4] == ["missing", "0", "/", "3"]
     made_store(tmp_path, tiny, levels=2)
     assert cli.main(["experiments", "--tickets", str(tmp_path)]) == 0
     found = states(capsys.readouterr().out)
-    assert found[tiny.name] == ["partly", "2", "/", "3", "4", "1.4"]
+    assert found[tiny.name] == ["partly", "2", "/", "3", "4", "1.4", "1", "s"]
     assert found[FASHION][0] == "missing"
 
 
@@ -288,3 +289,32 @@ def test_the_module_runs_from_another_directory(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "lib: nothing: holds no experiment; python -m lib train NAME trains one\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_trained_elsewhere_is_imported(tiny, tmp_path, capsys):
+    made_store(tmp_path / "there", tiny)
+    arguments = ["import", str(tmp_path / "there"), "--tickets", str(tmp_path / "here")]
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out == f"{tiny.name}: added dense, 50, 80\n"
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out == f"{tiny.name}: nothing new\n"
+    assert cli.main(["verify", tiny.name, "--tickets", str(tmp_path / "here")]) == 0
+
+
+def test_imports_that_cannot_be_are_sentences(tmp_path, capsys):
+    assert "no such folder" in refused(capsys, "import", tmp_path / "nowhere")
+    assert "holds no experiment" in refused(capsys, "import", tmp_path)
+
+
+@pytest.mark.parametrize("budget", ["", "0", "-3s", "soon", "5 m", "1d"])
+def test_budgets_that_are_no_time_are_sentences(budget, tiny, tmp_path, capsys):
+    sentence = refused(capsys, "train", tiny.name, "--tickets", tmp_path, f"--budget={budget}")
+    assert repr(budget) in sentence and "500s" in sentence
+
+
+def test_a_budget_that_is_up_is_said(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lib.datasets.load", lambda *_: made_images())
+    out = tmp_path / "out"
+    assert cli.main(["train", tiny.name, "--tickets", str(tmp_path), "--out", str(out), "--budget", "1s"]) == 0
+    assert "the time is up, 3 of 3 levels are missing" in capsys.readouterr().out
+    assert not list(out.rglob("*.npz"))

@@ -9,6 +9,7 @@ from made import TINY, made_images, tiny_experiment
 from reference import SAME, chain, random_masks, reference
 
 from lib import sparse, training
+from lib.experiments import find
 from lib.models import Architecture, Layer, initial_parameters, lenet, resnet18
 
 pytestmark = pytest.mark.skipif(sparse.library() is None, reason="needs a C compiler")
@@ -185,15 +186,22 @@ def test_networks_it_does_not_know_are_trained_by_torch(monkeypatch):
         sparse.Replica(
             resnet18(), initial_parameters(resnet18(), 0), np.ones(resnet18().weight_count, bool), *[0.1] * 4
         )
-    assert training.engine(tiny_experiment(), "cpu") == "sparse.c"
-    assert training.engine(tiny_experiment(), "cuda") == "torch"
+    assert training.engine(tiny_experiment(), "cpu", 0) == "sparse.c"
+    assert training.engine(tiny_experiment(), "cuda", 0) == "torch"
+
+
+def test_wide_convolutions_are_left_to_torch_until_they_are_sparse():
+    found = [training.engine(find("b/conv2/cifar10"), "cpu", level) for level in range(12)]
+    changed = found.index("sparse.c")
+    assert 0 < changed < 11 and set(found[:changed]) == {"torch"} and set(found[changed:]) == {"sparse.c"}
+    assert 0.9**changed <= 0.4 < 0.9 ** (changed - 1)
 
 
 def test_without_a_compiler_training_goes_on(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     sparse.library.cache_clear()
     try:
-        assert sparse.library() is None and training.engine(tiny_experiment(), "cpu") == "torch"
+        assert sparse.library() is None and training.engine(tiny_experiment(), "cpu", 0) == "torch"
         masks = random_masks(TINY, 1)
         slow = training.train_stack(tiny_experiment(), made_images(), 1, masks, np.array([0]))
     finally:

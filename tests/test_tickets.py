@@ -293,3 +293,50 @@ def test_random_tickets_are_checked_against_the_masks_that_are_drawn_for_them(tm
         names[:-1],
         [Problem(experiment.name, "random", "its masks are not the ones drawn for it")],
     )
+
+
+def copy(store, root, *levels):
+    """A store that holds only some levels of another."""
+    result = Store(root)
+    for level, record in zip(EXPERIMENT.levels, RECORDS, strict=True):
+        if level.name in levels:
+            result.write(EXPERIMENT, level, record, PROVENANCE | {"device": "another"})
+    return result
+
+
+def test_levels_from_elsewhere_are_taken_over_once(store, tmp_path):
+    here, there = copy(store, tmp_path / "here", "dense"), copy(store, tmp_path / "there", "50", "80")
+    assert here.adopt(there, EXPERIMENT) == ["50", "80"]
+    assert here.adopt(there, EXPERIMENT) == []
+    assert here.verify(EXPERIMENT) == (["dense", "50", "80"], [])
+    assert here.manifest(EXPERIMENT)["levels"]["80"] == there.manifest(EXPERIMENT)["levels"]["80"]
+    assert copy(store, tmp_path / "empty").adopt(here, EXPERIMENT) == ["dense", "50", "80"]
+
+
+def test_levels_that_do_not_follow_are_not_taken_over(store, tmp_path):
+    there = copy(store, tmp_path / "there", "80")
+    assert copy(store, tmp_path / "a", "dense").adopt(there, EXPERIMENT) == []  # level 50 is missing between them
+    other = Store(tmp_path / "other")
+    turned = dataclasses.replace(RECORDS[0], next_masks=RECORDS[0].next_masks[::-1].copy())
+    other.write(EXPERIMENT, DENSE, turned, PROVENANCE)
+    half = copy(store, tmp_path / "half", "50")
+    with pytest.raises(UserError, match="masks of level '50' are not the ones"):
+        other.adopt(half, EXPERIMENT)
+    assert [level.name for level in other.finished(EXPERIMENT)] == ["dense"]
+    with pytest.raises(UserError, match="level 'dense' is another than in"):
+        other.adopt(store, EXPERIMENT)
+
+
+def test_damaged_levels_from_elsewhere_are_not_taken_over(store, tmp_path):
+    path = store.folder(EXPERIMENT) / "50.npz"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    here = Store(tmp_path / "here")
+    with pytest.raises(UserError, match="SHA-256"):
+        here.adopt(store, EXPERIMENT)
+    assert [level.name for level in here.finished(EXPERIMENT)] == ["dense"]
+    changed = json.loads(manifest_path(store).read_text()) | {"initial weights sha256": "0" * 64}
+    manifest_path(store).write_bytes(sealed(changed))
+    with pytest.raises(UserError, match="other initial weights"):
+        Store(tmp_path / "there").adopt(store, EXPERIMENT)

@@ -1,6 +1,13 @@
 import dataclasses
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +15,7 @@ import torch
 from made import TINY, made_images, tiny_experiment
 from reference import SAME, chain, random_masks, reference, residual
 
-from lib import training
+from lib import sparse, training
 from lib.errors import UserError
 from lib.files import sealed
 from lib.models import initial_parameters, lenet, resnet18
@@ -236,3 +243,113 @@ def test_the_captured_graph_trains_as_the_plain_loop_does():
     on_cpu = training.train_stack(experiment, made_images(), 1, masks, np.arange(4), "cpu")
     np.testing.assert_allclose(on_gpu.losses, on_cpu.losses, rtol=1e-2)
     np.testing.assert_allclose(on_gpu.parameters, on_cpu.parameters, atol=2e-2)
+
+
+def files(store, experiment):
+    return {path.name: path.read_bytes() for path in store.folder(experiment).glob("*.npz")}
+
+
+def test_a_budget_ends_between_levels_and_another_folder_takes_up_what_is_missing(tmp_path, monkeypatch):
+    experiment, images = tiny_experiment(), made_images()
+    whole, store, out = (Store(tmp_path / name) for name in ("whole", "store", "out"))
+    assert training.train(experiment, images, whole, "cpu", quiet=True)
+    # The clock says "no" when the second level begins.
+    begun = []
+
+    def check(clock, more=0):
+        begun.append(clock) if clock not in begun else None
+        if len(begun) > 1:
+            raise training.OutOfTimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Clock, "check", check)
+        assert not training.train(experiment, images, store, "cpu", quiet=True, deadline=0.0)
+    assert [level.name for level in training.missing_levels(experiment, store)] == ["50", "80"]
+    assert training.train(experiment, images, store, "cpu", quiet=True, out=out)
+    assert set(files(store, experiment)) == {"dense.npz"} and set(files(out, experiment)) == {"50.npz", "80.npz"}
+    assert training.missing_levels(experiment, store, out) == []
+    assert training.train(experiment, images, store, "cpu", quiet=True, out=out)  # nothing is left to do
+    assert store.adopt(out, experiment) == ["50", "80"]
+    assert files(store, experiment) == files(whole, experiment)
+    assert store.verify(experiment) == (["dense", "50", "80"], [])
+
+
+def test_a_level_that_will_not_end_in_time_is_given_up(tmp_path):
+    """With workers at work: they stop, and nothing is written."""
+    experiment = tiny_experiment(epochs=4000)
+    store = Store(tmp_path)
+    begin = time.monotonic()
+    deadline = begin + training.RESERVE + 6
+    assert not training.train(experiment, made_images(), store, "cpu", quiet=True, deadline=deadline)
+    assert not list(tmp_path.rglob("*.npz"))
+    assert not training.train(experiment, made_images(), store, "cpu", quiet=True, deadline=begin - 1)
+
+
+@pytest.mark.parametrize("pace, ends", [(1.0, True), (1.2, False)])
+def test_the_clock_extrapolates_the_pace(pace, ends, monkeypatch):
+    """100 epochs at `pace` seconds each, 110 seconds of time and the reserve."""
+    now = [1000.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    clock = training._Clock(1000.0 + 110 + training.RESERVE, 100)
+    counted = 0
+    try:
+        for counted in range(1, 101):
+            now[0] += 30 * pace if counted == 1 else (pace * 70 / 99)  # the first also starts everything
+            clock.check(1)
+    except training.OutOfTimeError:
+        assert not ends and 10 <= counted < 90
+    else:
+        assert ends and counted == 100
+
+
+KILLED = """
+import sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from made import made_images, tiny_experiment
+from lib import sparse, training
+from lib.tickets import Store
+if __name__ == "__main__":
+    training.train(tiny_experiment(epochs=40), made_images(), Store(Path({root!r})), "cpu", quiet=True)
+"""
+
+
+def test_training_that_is_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
+    experiment = tiny_experiment(epochs=40)
+    undisturbed, store = Store(tmp_path / "undisturbed"), Store(tmp_path / "killed")
+    training.train(experiment, made_images(), undisturbed, "cpu", quiet=True)
+    script = tmp_path / "train.py"
+    tests = Path(__file__).resolve().parent
+    script.write_text(KILLED.format(paths=[str(tests), str(tests.parent)], root=str(store.root)))
+    rng, kills = np.random.default_rng(0), 0
+    begin = time.monotonic()
+    subprocess.run([sys.executable, script], check=True)
+    took = time.monotonic() - begin
+    shutil.rmtree(store.root)
+    while kills < 3:
+        process = subprocess.Popen([sys.executable, script], start_new_session=True)
+        try:
+            process.wait(rng.uniform(0.3, 0.9) * took)
+            shutil.rmtree(store.root)  # it was faster this time: once more from the beginning
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+        _, problems = store.verify(experiment)
+        assert all(problem.what == "missing" for problem in problems)
+    subprocess.run([sys.executable, script], check=True)
+    assert files(store, experiment) == files(undisturbed, experiment)
+    left = {path.name for path in store.folder(experiment).iterdir() if not path.name.startswith(".")}
+    assert left == {"dense.npz", "50.npz", "80.npz", "manifest.json"}
+
+
+def test_the_estimate_is_measured_once_and_grows_with_the_samples(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path))
+    sparse.library.cache_clear()
+    once, twice = tiny_experiment(), tiny_experiment(epochs=4)
+    found = training.seconds(once, "cpu", workers=1)
+    assert found > 0
+    monkeypatch.setattr(training, "_step_seconds", None)  # called no more
+    assert training.seconds(twice, "cpu", workers=1) == pytest.approx(2 * found)
+    assert training.seconds(once, "cpu", workers=2) == pytest.approx(found / 2)
+    sparse.library.cache_clear()

@@ -1,0 +1,239 @@
+"""Training many tickets: this library against what one writes first, measured side by side.
+
+Run from the repository's root: ``OMP_NUM_THREADS=1 python -m benchmarks.training [--device cpu|cuda] [--pages]``; it
+needs torch.  All sides train the same replicas, from the same weights and masks, on the same images, which already lie
+on the device, with Adam; all sides must come to the same losses.
+
+* *plain loop*: `torch.nn` modules and `torch.optim.Adam`, one replica after the other, gradients masked.
+* *vmap*: `torch.func.stack_module_state`, `vmap` over replicas and `torch.optim.Adam` on the stack.
+* *one graph*: one replica in a CUDA graph (only on a CUDA GPU).
+* *this library*: `lib.training`, which on a CPU is `lib.sparse` where that knows the network.
+
+On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine
+counts little.  ``--pages`` writes the table into the book's page on performance.
+"""
+
+import argparse
+import copy
+import dataclasses
+import platform
+import re
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib import sparse, training
+from lib.experiments import Experiment, find
+from lib.files import write_whole
+from lib.models import Architecture, initial_parameters
+from lib.pruning import Level
+
+PAGE = Path(__file__).resolve().parent.parent / "book" / "performance.md"
+CASES = [
+    ("a/fashion-lenet/free", (1.0, 0.5, 0.2, 0.1, 0.02)),
+    ("a/cifar-lenet/free", (1.0, 0.1)),
+    ("a/cifar-resnet18/free", (1.0,)),
+    ("b/conv2/cifar10", (1.0, 0.3)),
+]
+SETTLE = 2  # steps that are not measured
+
+
+class Network(torch.nn.Module):
+    """One replica as a module of torch.nn, for architectures with and without batch normalisation and skips."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.layers = torch.nn.ModuleDict()
+        for y in architecture.layers:
+            if len(y.shape) == 4:
+                module: torch.nn.Module = torch.nn.Conv2d(
+                    y.shape[1], y.shape[0], y.shape[2:], y.stride, y.padding, bias=not y.norm
+                )
+            else:
+                module = torch.nn.Linear(y.shape[1], y.shape[0])
+            self.layers[y.name] = module
+            if y.norm:
+                # No running averages: they are of no use in training and vmap cannot change them.
+                self.layers[y.name + "_norm"] = torch.nn.BatchNorm2d(y.shape[0], track_running_stats=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits of a batch."""
+        outputs: dict[str, torch.Tensor] = {}
+        for y in self.architecture.layers:
+            x = outputs[y.source] if y.source else x
+            if len(y.shape) == 2 and x.dim() == 4:
+                x = x.mean(dim=(2, 3)) if y.average else x.flatten(1)
+            x = self.layers[y.name](x)
+            x = self.layers[y.name + "_norm"](x) if y.norm else x
+            x = torch.nn.functional.max_pool2d(x, 2) if y.pool else x
+            x = x + outputs[y.add] if y.add else x
+            x = x if y.linear or y is self.architecture.layers[-1] else torch.relu(x)
+            outputs[y.name] = x
+        return x
+
+
+def modules(architecture: Architecture, starts: np.ndarray, masks: np.ndarray, device: str) -> tuple[list, list]:
+    """Return the replicas as modules, and the mask of every weight of each."""
+    networks, found = [], []
+    for start, mask in zip(starts, masks, strict=True):
+        network = Network(architecture).to(device)
+        tensors = {}
+        for name, where in architecture.weight_slices().items():
+            layer: Any = network.layers[name]
+            weight = layer.weight
+            tensors[f"layers.{name}.weight"] = torch.from_numpy(mask[where]).view(weight.shape).float().to(device)
+            with torch.no_grad():
+                weight.copy_(torch.from_numpy(start[where] * mask[where]).view(weight.shape))
+                if layer.bias is not None:
+                    layer.bias.zero_()
+        networks.append(network)
+        found.append(tensors)
+    return networks, found
+
+
+def plain_loop(experiment: Experiment, networks: list, masks: list, x: torch.Tensor, y: torch.Tensor) -> Callable:
+    """Return a function that does the steps of an order one replica after the other."""
+    optimisers = [torch.optim.Adam(n.parameters(), experiment.learning_rate) for n in networks]
+
+    def run(order: torch.Tensor) -> list[float]:
+        losses = []
+        for network, mask, optimiser, batches in zip(networks, masks, optimisers, order, strict=True):
+            total = torch.zeros((), device=x.device)
+            for chosen in batches:
+                loss = torch.nn.functional.cross_entropy(network(x[chosen].float() / 255), y[chosen])
+                optimiser.zero_grad()
+                loss.backward()
+                for name, parameter in network.named_parameters():
+                    if name in mask:
+                        parameter.grad *= mask[name]
+                optimiser.step()
+                total += loss.detach()
+            losses.append(float(total) / len(batches))
+        return losses
+
+    return run
+
+
+def vmapped(experiment: Experiment, networks: list, masks: list, x: torch.Tensor, y: torch.Tensor) -> Callable:
+    """Return a function that does the steps of an order for all replicas at once, by torch.func."""
+    parameters, _ = torch.func.stack_module_state(networks)
+    shell = copy.deepcopy(networks[0]).to("meta")
+    stacked = {name: torch.stack([m[name] for m in masks]) for name in masks[0]}
+    optimiser = torch.optim.Adam(parameters.values(), experiment.learning_rate)
+
+    def one(replica: dict, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logits = torch.func.functional_call(shell, replica, (images.float() / 255,))
+        return torch.nn.functional.cross_entropy(logits, labels)
+
+    def run(order: torch.Tensor) -> list[float]:
+        total = torch.zeros(len(networks), device=x.device)
+        for s in range(order.shape[1]):
+            losses = torch.vmap(one)(parameters, x[order[:, s]], y[order[:, s]])
+            optimiser.zero_grad()
+            losses.sum().backward()
+            for name, mask in stacked.items():
+                parameters[name].grad *= mask
+            optimiser.step()
+            total += losses.detach()
+        return (total / order.shape[1]).tolist()
+
+    return run
+
+
+def ours(
+    experiment: Experiment, starts: np.ndarray, masks: np.ndarray, x: torch.Tensor, y: torch.Tensor, device: str
+) -> Callable:
+    """Return a function that does the steps of an order with this library."""
+    architecture, rate = experiment.architecture, experiment.learning_rate
+    level = Level("so dense", Fraction(masks.mean()))
+    if training.engine(dataclasses.replace(experiment, levels=(level,)), device, 0) == "sparse.c":
+        settings = (rate, *training.BETAS, training.EPSILON)
+        replicas = [sparse.Replica(architecture, s, m, *settings) for s, m in zip(starts, masks, strict=True)]
+        images, labels = x.numpy(), y.numpy().astype(np.uint8)
+        return lambda order: [r.train_epoch(images, labels, o) for r, o in zip(replicas, order.numpy(), strict=True)]
+    if device == "cpu":
+        stacks = [training.Stack(architecture, s[None], m[None], rate) for s, m in zip(starts, masks, strict=True)]
+        return lambda order: [float(s.train_epoch(x, y, o[None])) for s, o in zip(stacks, order, strict=True)]
+    stack = training.Stack(architecture, starts, masks, rate, device=device)
+    return lambda order: stack.train_epoch(x, y, order).tolist()
+
+
+def measure(run: Callable, order: torch.Tensor, device: str) -> tuple[float, list[float], list[float]]:
+    """Return the seconds that the steps take after `SETTLE` others, and the losses of both parts."""
+    now = time.perf_counter if device == "cuda" else time.process_time
+    first = run(order[:, :SETTLE].contiguous())
+    begin = now()
+    losses = run(order[:, SETTLE:].contiguous())  # ends with losses on the host, so a GPU has finished
+    return now() - begin, first, losses
+
+
+def case(name: str, density: float, device: str, replicas: int, steps: int) -> dict[str, float]:
+    """Return images per second of every side, all of which must come to the same losses."""
+    experiment = find(name)
+    architecture, rng = experiment.architecture, np.random.default_rng(0)
+    starts = np.stack([initial_parameters(architecture, r % experiment.inits) for r in range(replicas)])
+    masks = rng.random((replicas, architecture.weight_count)) < density
+    count = 2048
+    x = torch.from_numpy(rng.integers(0, 256, (count, *architecture.input_shape), np.uint8)).to(device)
+    y = torch.from_numpy(rng.integers(0, 10, count)).to(device)
+    order = torch.from_numpy(rng.integers(0, count, (replicas, SETTLE + steps, experiment.batch))).to(device)
+    sides: dict[str, tuple[Callable, int]] = {
+        "plain loop": (plain_loop(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
+        "vmap": (vmapped(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
+        "this library": (ours(experiment, starts, masks, x, y, device), replicas),
+    }
+    if device == "cuda":
+        sides["one graph"] = (ours(experiment, starts[:1], masks[:1], x, y, device), 1)
+    found, losses = {}, {}
+    for side, (run, trained) in sides.items():
+        taken, *losses[side] = measure(run, order[:trained], device)
+        found[side] = trained * steps * experiment.batch / taken
+    for side, (first, _) in losses.items():
+        np.testing.assert_allclose(first, losses["plain loop"][0][: len(first)], rtol=2e-3, err_msg=side)
+    return found
+
+
+def main() -> None:
+    """Print the table; write it into the book with ``--pages``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--steps", type=int, default=40, help="measured steps (default: 40)")
+    parser.add_argument("--replicas", type=int, help="replicas (default: 2 on a CPU, those of the experiment on a GPU)")
+    parser.add_argument("--pages", action="store_true", help="write the table into book/performance.md")
+    options = parser.parse_args()
+    if options.device == "cpu":
+        torch.set_num_threads(1)
+    lines = [
+        "| network | weights left | plain loop | vmap | one graph | this library | over the plain loop | over vmap |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, densities in CASES:
+        experiment = find(name)
+        replicas = options.replicas or (experiment.replicas if options.device == "cuda" else 2)
+        for density in densities:
+            steps = max(2, options.steps // (1 if experiment.architecture.name.startswith("lenet") else 10))
+            found = case(name, density, options.device, replicas, steps)
+            us, rates = found["this library"], [found.get(s) for s in ("plain loop", "vmap", "one graph")]
+            cells = [f"{r:,.0f}" if r else "-" for r in rates]
+            lines.append(
+                f"| {experiment.architecture.name} | {100 * density:g} % | {' | '.join(cells)} | {us:,.0f} "
+                f"| {us / found['plain loop']:.1f} | {us / found['vmap']:.1f} |"
+            )
+            print(lines[-1], flush=True)
+    where = f"{training.device_name(options.device)}; Python {platform.python_version()}, torch {torch.__version__}"
+    text = "\n".join([*lines, "", f"Images a second{' of one core' * (options.device == 'cpu')}; {where}."])
+    print(text)
+    if options.pages:
+        page = PAGE.read_text(encoding="utf-8")
+        block = re.compile(rf"(<!-- training {options.device} -->\n).*?(<!-- end -->)", re.DOTALL)
+        write_whole(PAGE, block.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", page).encode())
+
+
+if __name__ == "__main__":
+    main()
