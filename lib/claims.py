@@ -588,8 +588,9 @@ def judge(claim: Claim, measurements: Sequence[Measurement]) -> Scored:
         raise UserError(f"claim {claim.id}: readings are {names}: each must have a name of its own")
     outcomes = [_outcome(claim, m) for m in measurements]
     verdict, reason = _combine(claim, list(zip(names, outcomes, strict=True)))
-    if len(outcomes) == 1:
-        measured = outcomes[0].words
+    if len(outcomes) == 1 or all(m.missing for m in measurements):
+        # What lacks the same tickets in every reading says so once.
+        measured = "; ".join(dict.fromkeys(outcome.words for outcome in outcomes))
     else:
         measured = "; ".join(f"{name}: {o.words} ({o.verdict})" for name, o in zip(names, outcomes, strict=True))
     return Scored(

@@ -272,8 +272,11 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
             axes.fill_between([x - 0.06, x + 0.06], share.low, share.high, color=CHANCE, alpha=0.45, lw=0)
             axes.plot([x - 0.06, x + 0.06], [share.expected] * 2, color=INK, lw=1)
             spread = share.values.std(ddof=1) if len(share.values) > 1 else 0.0
+            mean = share.values.mean()
+            # A share lies between 0 and 100 %, and so does the bar.
+            bar = [[min(spread, abs(mean))], [min(spread, abs(100 - mean))]]
             axes.errorbar(
-                x, share.values.mean(), spread, fmt="os^Dv"[number % 5],
+                x, mean, bar, fmt="os^Dv"[number % 5],
                 ms=4.5, color=palette[number], capsize=2, lw=1.2, label=share.layer if level == 0 else None,
             )  # fmt: skip
     axes.fill_between([], [], color=CHANCE, alpha=0.45, lw=0, label="chance (95 %)")

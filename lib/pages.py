@@ -132,22 +132,26 @@ def _left_out(experiment: str, level: str, chosen: Sequence[str]) -> str:
     return f" Left out, as they keep no weight: {', '.join(lost)}." if lost else ""
 
 
-def beside(scored: Sequence[Scored], key: str) -> str:
-    """Return a Markdown table of what the paper's text says of one panel, with the verdicts: it stands by the figure.
+def beside(scored: Sequence[Scored], *keys: str) -> str:
+    """Return a Markdown table of what the paper's text says of some panels, with the verdicts: it stands by the figure.
+
+    A claim that is read in several ways has the verdict of each that could be tested.
 
     Parameters
     ----------
     scored : sequence of Scored
-    key : str
-        With which the ids of the panel's claims begin, such as 'A-F10a'.
+    *keys : str
+        With which the ids of the panels' claims begin, such as 'A-F10a'.
     """
-    rows = [
-        f"| {s.claim.layer} | {s.paper.split(': ', 1)[-1].replace('|', '/')} | {claims.badge(s.verdict)} |"
-        for s in scored
-        if s.claim.id.startswith(key + "-")
-    ]
+    rows = []
+    for s in scored:
+        if any(s.claim.id.startswith(key + "-") for key in keys):
+            tested = [(name, verdict) for name, verdict, _ in s.readings if verdict != claims.Verdict.NOT_TESTABLE]
+            verdicts = [f"{claims.badge(verdict)} {claims.escaped(name)}" for name, verdict in tested if name]
+            here = "<br>".join(verdicts) or claims.badge(s.verdict)
+            rows.append(f"| {claims.escaped(s.claim.layer)} | {claims.escaped(s.paper.split(': ', 1)[-1])} | {here} |")
     if not rows:
-        raise UserError(f"key is {key!r}: no claim that was scored begins with it")
+        raise UserError(f"keys is {', '.join(keys)!r}: no claim that was scored begins with it")
     return "\n".join(["| layer | the paper says | here |", "| --- | --- | --- |", *rows]) + "\n"
 
 
@@ -252,7 +256,7 @@ def significance_panel(store: Store, experiment: str, probability: float, name: 
     share_panel(store, experiment, measure, name, what, label)
 
 
-def significance_table(store: Store, experiment: str, repetitions: int, name: str) -> None:
+def significance_table(store: Store, experiment: str, probability: float, repetitions: int, name: str) -> None:
     """Show the share of significant overlaps beside what chance alone gives, or what stands in the place of that table.
 
     Parameters
@@ -260,38 +264,39 @@ def significance_table(store: Store, experiment: str, repetitions: int, name: st
     store : Store
     experiment, name : str
         As for `overlap_panel`.
+    probability : float
+        Of the interval of chance.
     repetitions : int
         How many pairs of masks are drawn for each layer and level.
     """
     rows = []
     try:
-        levels = list(paper_a.significant_shares(store, experiment, 0.95))
+        levels = list(paper_a.significant_shares(store, experiment, probability))
     except evidence.Missing as missing:
         markdown(missing_panel("Significant overlaps beside chance", str(missing)))
         return
     for level in levels:
-        row = [f"{level} %"]
-        for probability in paper_a.PROBABILITIES:
-            within = evidence.significance(store, experiment, level, probability)
-            across = evidence.significance(store, experiment, level, probability, within=False)
-            values = np.mean([y.values for y in within], axis=0)
-            low, high = statistics.bootstrap_over_inits([[value] for value in values])
-            drawn = evidence.drawn_significance(experiment, level, probability, repetitions)
-            row += [
+        within = evidence.significance(store, experiment, level, probability)
+        across = evidence.significance(store, experiment, level, probability, within=False)
+        values = np.mean([y.values for y in within], axis=0)
+        low, high = statistics.bootstrap_over_inits([[value] for value in values])
+        drawn = evidence.drawn_significance(experiment, level, probability, repetitions)
+        rows.append(
+            [
+                f"{level} %",
                 f"{values.mean():.1f} % ({low:.0f} to {high:.0f})",
                 f"{np.mean([y.values.mean() for y in across]):.1f} %",
                 f"{np.mean([y.expected for y in within]):.1f} %",
                 f"{drawn:.1f} %",
             ]
-        rows.append(row)
-    kinds = ("one initialisation", "different ones", "chance, exact", "simulated")
+        )
     table(
-        ["pruned", *(f"{100 * p:g} %: {kind}" for p in paper_a.PROBABILITIES for kind in kinds)],
+        ["pruned", "one initialisation", "different ones", "chance, exact", "chance, simulated"],
         rows,
         name,
-        "Share of pairs whose overlap lies outside the central 95 and 99 % of chance, mean of all layers: tickets of "
-        "one initialisation (with its interval by bootstrap over initialisations), of tickets of different ones, and "
-        f"what random masks give, exactly and in {repetitions:,} drawn pairs a layer. Experiment: `{experiment}`.",
+        f"Share of pairs whose overlap lies outside the central {100 * probability:g} % of chance, mean of all layers: "
+        "tickets of one initialisation (with its interval by bootstrap over initialisations), tickets of different "
+        f"ones, and random masks, exactly and in {repetitions:,} drawn pairs a layer. Experiment: `{experiment}`.",
     )
 
 

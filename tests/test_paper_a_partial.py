@@ -256,7 +256,7 @@ def shown(monkeypatch):
 
 BLOCKS = {
     "gains": lambda store: pages.gain_table(store, FASHION_PARTIAL, "tab-x"),
-    "significant": lambda store: pages.significance_table(store, FASHION_PARTIAL, 50, "tab-x"),
+    "significant": lambda store: pages.significance_table(store, FASHION_PARTIAL, 0.95, 50, "tab-x"),
     "significant by level": lambda store: pages.significance_panel(store, RESNET_PARTIAL, 0.99, "fig-x", "the figure"),
     "across tasks": lambda store: pages.task_panel(store, paper_a.PANELS["A-F13b"], "90", "fig-x", "the figure"),
     "free across tasks": lambda store: pages.task_table(store, ["50", "90"], "tab-x"),
@@ -283,7 +283,7 @@ def test_the_table_of_gains_quotes_them(planted, shown):
 def test_the_table_of_significant_overlaps_has_chance_beside_it(independent, shown):
     BLOCKS["significant"](independent)
     ((header, rows, _, _),) = shown
-    assert all(len(row) == len(header) == 9 for row in rows)
+    assert all(len(row) == len(header) == 5 for row in rows)
     exact = [float(row[3].split()[0]) for row in rows]
     assert all(0 < rate <= 5 for rate in exact)
     # Independent masks are significant as often as chance has it: 375 pairs of different initialisations at each level.
@@ -319,5 +319,7 @@ def test_what_the_paper_says_stands_by_its_figure(planted):
     text = pages.beside(scored, "A-F14a")
     assert len(text.splitlines()) == 2 + 5
     assert "57 to 88 % of mask size" in text and 'class="verdict' in text
+    readings = pages.beside(scored, "A-F14b").splitlines()[2]
+    assert "captioned level, 90 %" in readings and readings.count('class="verdict') == 2
     with pytest.raises(UserError, match="A-F99"):
         pages.beside(scored, "A-F99")

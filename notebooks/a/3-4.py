@@ -102,7 +102,7 @@ pages.overlap_panel(
 )
 
 # %%
-markdown(pages.beside(scored, "A-F7b") + "\n" + pages.beside(scored, "A-F7bc"))
+markdown(pages.beside(scored, "A-F7b", "A-F7c", "A-F7bc"))
 
 # %% [markdown]
 # ## Layers of equal size

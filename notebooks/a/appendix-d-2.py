@@ -53,7 +53,10 @@ pages.significance_panel(store, experiment, 0.95, "fig-a-11-95", "the paper's Fi
 pages.significance_panel(store, experiment, 0.99, "fig-a-11-99", "the paper's Figure 11 at 99 %")
 
 # %%
-pages.significance_table(store, experiment, repetitions, "tab-a-d-2-rates")
+pages.significance_table(store, experiment, 0.95, repetitions, "tab-a-d-2-rates-95")
+
+# %%
+pages.significance_table(store, experiment, 0.99, repetitions, "tab-a-d-2-rates-99")
 
 # %% [markdown]
 # ## The other networks
