@@ -289,6 +289,8 @@ def test_the_table_of_significant_overlaps_has_chance_beside_it(independent, sho
     # Independent masks are significant as often as chance has it: 375 pairs of different initialisations at each level.
     across = [float(row[2].split()[0]) for row in rows]
     assert np.mean(across) == pytest.approx(np.mean(exact), abs=2)
+    drawn = [float(row[4].split()[0]) for row in rows]
+    assert np.mean(drawn) == pytest.approx(np.mean(exact), abs=2)
 
 
 def test_a_panel_across_tasks_has_a_row_for_each_layer_and_partner(planted, shown):
