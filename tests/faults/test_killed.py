@@ -290,6 +290,7 @@ def pages(project: Path) -> dict[str, str]:
 
 def test_building(project, tried, monkeypatch):
     small_book(project)
+    monkeypatch.setattr(build, "__file__", str(project / "lib" / "build.py"))
     monkeypatch.setattr(build, "_foreign", lambda folder: set())  # without this book's settings a page loads fonts
     log = project / "log"
 
