@@ -38,7 +38,7 @@ from tqdm import tqdm
 
 from lib import inputs
 from lib.errors import UserError, shown
-from lib.files import write_whole
+from lib.files import remove_leftovers, write_whole
 from lib.notebook import FIGURE_TYPE, TABLE_TYPE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -456,6 +456,9 @@ def alone(root: Path, quiet: bool) -> Iterator[None]:
             print("Another build of this book is running: waiting for it to end.", file=sys.stderr)
         lock.acquire()
     try:
+        for place in (".build", "book"):
+            for path in (root / place).rglob(".*-????????"):
+                remove_leftovers(path.parent)
         yield
     finally:
         lock.release()
