@@ -592,6 +592,16 @@ def _html_is_due(root: Path) -> bool:
     return not index.exists() or _State(root / ".build" / "built.json").get("book") != _html_inputs(root)
 
 
+# Ends when the other end of its input is closed, as it is when this process is killed: it would write into the folder
+# of the next build otherwise.
+_JUPYTER_BOOK = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.buffer.raw.read(), os._exit(1)), daemon=True).start()
+from jupyter_book.cli.main import main
+main()
+"""
+
+
 def _build_html(quiet: bool, root: Path) -> Path:
     book = root / "book"
     index = book / "_build" / "html" / "index.html"
@@ -603,10 +613,17 @@ def _build_html(quiet: bool, root: Path) -> Path:
     # Always from nothing, which takes seconds: Sphinx would keep the pages of chapters that are gone, and would not
     # repeat the warnings about pages that it does not read again.
     shutil.rmtree(book / "_build", ignore_errors=True)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "book"]
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", "book"]
     command += ["--config", "_config.yml", "--toc", str(root / "_toc.yml"), "--path-output", "book"]
     command += ["-W", "--keep-going", "-n"]
-    done = subprocess.run(command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    ours, theirs = os.pipe()
+    try:
+        done = subprocess.run(
+            command, cwd=root, text=True, stdin=ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
     if done.returncode or not index.exists():
         told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).replace(str(root) + os.sep, "")
         said = [y for y in told.splitlines() if re.search(r"WARNING|ERROR|Error|error:", y)]
