@@ -473,7 +473,7 @@ def match_maps(matches: Mapping[str, Sequence[Match]]) -> Figure:
     for line, (name, row) in zip(grid, matches.items(), strict=True):
         for axes, match in zip(line, row, strict=True):
             units = len(match.partner)
-            axes.imshow(match.costs, cmap="Blues", vmin=0, vmax=1.25)
+            axes.imshow(match.costs, cmap="Blues", vmin=0, vmax=1.9)  # pale enough for dark digits
             for i, j in np.ndindex(match.costs.shape):
                 axes.text(j, i, f"{match.costs[i, j]:.2f}", ha="center", va="center", fontsize=9)
             for i, j in enumerate(match.partner):

@@ -1042,6 +1042,41 @@ def comparison_table(
     )
 
 
+def random_spread_table(store: Store, settings: paper_b.Settings, signed: bool, name: str) -> None:
+    """Show how far the distances of random pairs scatter in every layer, beside what the paper's rows imply."""
+    random = paper_b.measured(store, [paper_b.CONDITIONS["random"]], signed, settings, 0).get("random")
+    if random is None:
+        return  # signs after training, and nothing is trained: the note above says so
+    # A row's difference over its effect is the pooled deviation of its two groups; of mixed rows, because half of their
+    # tickets are random; of those whose difference has at least two digits.
+    implied: dict[str, list[float]] = {}
+    for c in claims.load().values():
+        said, fits = c.claimed, ("+-" in c.quantity) == signed and c.setting.get("dataset", "").startswith("mixed")
+        if c.paper == "B" and fits and said.cohen_d and said.diff_mean is not None and abs(said.diff_mean) >= 0.001:
+            implied.setdefault(c.layer, []).append(said.diff_mean / said.cohen_d)
+    layers = [layer.name for layer in find(paper_b.CIFAR).architecture.layers]
+    spread = {"mean of five layers": random.values().mean(axis=1)}
+    spread |= {layer: random.values()[:, number] for number, layer in enumerate(layers)}
+    table(
+        ["layer", "mean, random pairs", "standard deviation", "implied by the paper"],
+        [
+            [layer, f"{values.mean():.4f}", f"{values.std(ddof=1):.5f}", _range_of(implied.get(layer, []))]
+            for layer, values in spread.items()
+        ],
+        name,
+        f"{METRICS[signed]} of all {len(random.values())} pairs of random tickets, and the pooled standard deviation "
+        "that the paper's *mixed* rows imply, each its difference over its effect {cite:p}`signs2022`; left out are "
+        "rows whose difference is printed with a single digit. Random tickets need no training.",
+    )
+
+
+def _range_of(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    low, high = f"{min(values):.5f}", f"{max(values):.5f}"
+    return low if low == high else f"{low} to {high}"
+
+
 def switch_table(store: Store, name: str) -> None:
     """Show whether two winning tickets of one data set are closer than two random ones, whatever the switches say."""
     variants = {

@@ -17,9 +17,9 @@
 
 # %% tags=["parameters"]
 hidden_1: str = "+-00+ 0++-0 -00+0"  # network 1, hidden layer: a word a unit, a letter an input, of + - 0
-output_1: str = "+0- 0++"  # network 1, output layer: a word a unit, a letter a hidden unit
-hidden_2: str = "0++-0 +-0-0 -0+00"  # network 2, hidden layer
-output_2: str = "0+- +0-"  # network 2, output layer
+output_1: str = "+0- 0++ -+0"  # network 1, output layer: a word a unit, a letter a hidden unit
+hidden_2: str = "0++-0 +-0-+ -00-0"  # network 2, hidden layer
+output_2: str = "0+- +0+ +-0"  # network 2, output layer
 carry: bool = True  # whether the match of the hidden units is carried to the inputs of the output layer
 
 # %% tags=["remove-cell"]
@@ -101,6 +101,10 @@ table(
 )
 
 # %% [markdown]
+# Network 2 was made from network 1: its first two hidden units have changed places, one of them has a connection more, the third has
+# one of the other sign, and the columns of its output layer went along. NNSTD sees the additional connection and nothing else;
+# NNSTD± sees both. Unless the match is carried, it also finds the output layers different, although they are the same.
+#
 # Try it: `python -m lib run b/3 -p hidden_2 "+-00+ -00+0 0++-0"` gives network 2 the hidden units of network 1 in another order.
 # The hidden layers are then at distance 0, whatever the order; so is the output layer if its columns go along, and if the
 # match is carried.

@@ -54,6 +54,13 @@ pages.layer_distance_panel(store, settings, True, "fig-b-a1-scale", "the paper's
 pages.layer_distance_panel(store, settings, True, "fig-b-a2-layers", "the paper's Figure A.2", False)
 
 # %% [markdown]
+# Random pairs can be compared without any training: they are the paper's control, and show whether ours is the same. The paper
+# prints no absolute distance, but its differences and effects together say how far its distances scatter.
+
+# %%
+pages.random_spread_table(store, settings, True, "tab-b-a1-random")
+
+# %% [markdown]
 # ## Table A.1
 
 # %%

@@ -54,6 +54,13 @@ pages.layer_distance_panel(store, settings, False, "fig-b-a3-scale", "the paper'
 pages.layer_distance_panel(store, settings, False, "fig-b-a4-layers", "the paper's Figure A.4", False)
 
 # %% [markdown]
+# Random pairs can be compared without any training: they are the paper's control, and show whether ours is the same. The paper
+# prints no absolute distance, but its differences and effects together say how far its distances scatter.
+
+# %%
+pages.random_spread_table(store, settings, False, "tab-b-a2-random")
+
+# %% [markdown]
 # ## Table A.2
 
 # %%
