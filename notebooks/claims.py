@@ -13,6 +13,8 @@
 # Every figure, table and quantitative claim of both papers, in the order of the papers, with what the paper says, what
 # was measured and the verdict. The [rules](../rules.md) say how a verdict is earned. The same list for machines:
 # `python -m lib claims --format json`.
+#
+# <div id="claims-filter"></div>
 
 # %% tags=["parameters"]
 paper: str = "A and B"  # whose claims are listed: A, B, or A and B

@@ -186,6 +186,52 @@ _BROKEN_IMAGES = """async () => (await Promise.all([...document.images].map(imag
 }))).filter(source => source)"""
 
 
+@pytest.mark.browser
+def test_the_claims_can_be_searched_and_filtered_by_keyboard(book: Path, browser: Browser) -> None:
+    path = book / "notebooks" / "claims.html"
+    rows = [
+        (row.find("span", id=re.compile("^claim-"))["id"], row.get_text(" ").lower(), row.select_one(".verdict").text)
+        for row in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select("tr:has(span.verdict)")
+        if row.find("span", id=re.compile("^claim-"))
+    ]
+    page = browser.new_page()
+    complaints = _complaints(page)
+    page.goto(path.as_uri())
+    output = page.locator("#claims-filter output")
+    assert output.inner_text() == f"{len(rows)} of {len(rows)} claims"
+
+    def shown() -> set[str]:
+        found = page.evaluate(
+            "[...document.querySelectorAll('tr:has(.verdict) [id^=claim-]')]"
+            ".filter(e => e.checkVisibility()).map(e => e.id)"
+        )
+        assert output.inner_text() == f"{len(found)} of {len(rows)} claims"
+        return set(found)
+
+    page.locator("#claims-filter input").focus()
+    page.keyboard.type("Overlap conv1")
+    assert shown() == {name for name, text, _ in rows if "overlap" in text and "conv1" in text} != set()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Tab")
+    page.keyboard.type("B")  # the paper
+    assert shown() == {name for name, *_ in rows if name.startswith("claim-B")} != set()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type("not a claim")
+    assert shown() == {n for n, _, verdict in rows if n.startswith("claim-B") and verdict == "not a claim"} != set()
+    empty = "[...document.querySelectorAll('article h3')].filter(e => e.checkVisibility()).length"
+    assert page.evaluate(empty) < len({name for name, *_ in rows})
+    assert not complaints
+    page.close()
+
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(path.as_uri())
+    assert plain.locator("tr:has(.verdict):visible").count() >= len(rows)
+    assert plain.locator("#claims-filter *").count() == 0
+    plain.context.close()
+
+
 def _complaints(page: Page) -> list[str]:
     """Collect what goes wrong while a page is open."""
     complaints: list[str] = []

@@ -1,0 +1,104 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (deviations)=
+# # Register of deviations
+#
+# **In brief.** Where this book does not do what a paper did, or cannot know what it did: a setting that is not stated, a data
+# set that could not be had, a formula that cannot be right. For each: what we do, why, and where its effect can be seen.
+
+# %% tags=["parameters"]
+level: str = "80"  # the level at which settings are compared, in percent pruned: 50, 60 or 80
+
+# %% [markdown]
+# ## Settings that the papers do not state
+#
+# | paper | what is open | what we do | why | effect |
+# | --- | --- | --- | --- | --- |
+# | A | optimiser and learning rate of the small networks | Adam, 0.0012, batches of 60, Glorot normal | the values of {cite:t}`frankle2019` for LeNet | {numref}`tab-deviations` |
+# | A | scaling of the pixels | divided by 255 | {cite:t}`zhou2019`, whom the paper follows, do no more | {numref}`tab-deviations` |
+# | A | what "a small ResNet18" is | 16, 3 x [16, 16], 3 x [32, 32], 3 x [64, 64], average, dense 10; batches of 128 | the Resnet-18 for CIFAR-10 of {cite:t}`frankle2019` | none measured yet |
+# | A | which of its layers 1, 11, 12, 18, 19 are | all layers are computed; both ways of counting are scored | no order fits every range in the paper | with its tickets |
+# | A | what "partially fixed randomness" is | same initial weights and batch order; relative noise of one step of 32-bit rounding | of four readings the one whose words fit best | {ref}`A 3.4 <a-3-4>`, {ref}`A 3.5 <a-3-5>` |
+# | A | which rank correlation, over which weights | Spearman's, signed, over the surviving weights; magnitudes and all weights beside it | the plainest reading | {ref}`A 3.2.3 <a-3-2-3>` |
+# | B | how a match of units crosses convolution and flattening in NNSTD | it is carried in blocks of kernels and pixels; also without | the only way that keeps connections whole | {ref}`B 5 <b-5>` |
+# | B | which neighbours are meant in a kernel | those that share an edge | the paper's 34.5 % for random kernels fits 12 of 36 pairs, not 20 of 36 | none: it decides what is measured |
+#
+# ## Data sets and experiments that could not be had
+#
+# | paper | what | what we do | effect |
+# | --- | --- | --- | --- |
+# | B | CINIC-10 and SVHN | ten superclasses of CIFAR-100, and digits on photographs, stand in under their own names | no claim about CINIC-10 or SVHN is scored on a stand-in: they are *not testable here* ({ref}`B 1 <b-1>`) |
+# | both | experiments that are not trained yet | nothing in their place | their claims are *not testable here*, and their panels name the command that trains them |
+#
+# ## Where a paper cannot be right, or contradicts itself
+#
+# | paper | what | what we do | effect |
+# | --- | --- | --- | --- |
+# | A | captions of 80, 90 and 90 % pruned, expected overlaps of 90, 95 and 98 % | every claim is scored at both levels | {ref}`A 3.1 <a-3-1>`: the verdict is *partly* where they differ |
+# | A | equations 3, 5 and 7 drop a factor and add a variance to a mean; equation 6 gives a negative share of weights | exact distributions, checked by simulation; the printed formulas once, beside them | {ref}`A Appendix B <a-appendix-b>` |
+# | A | equation 2 calls the variance sigma | its root is the standard deviation | none: the mean decides |
+# | A | "a 10 % ticket, expected overlap 5 %" | the expected overlap is the kept fraction, 10 % | {ref}`A Appendix B <a-appendix-b>` |
+# | A | pairs that share tickets are counted as independent; hundreds of tests without a correction | the exact rate of false positives beside every share; intervals from resampling initialisations | {ref}`A D.2 <a-appendix-d-2>` |
+# | A | a distance of outputs is taken to refute symmetry | masks are compared too, hidden units matched first | {ref}`A 3.3 <a-3-3>` |
+# | B | "50 comparisons", while its p and d imply about 30 | 50 pairs are drawn, or all by a parameter; a permutation test over tickets beside Welch's | {ref}`B 5 <b-5>` |
+# | B | random tickets with as many positive as negative weights, winning ones with up to twice as many positive | a control with the same ratio of signs and the same survivors of each filter | {ref}`B 5 <b-5>` |
+# | B | kernel statistics of 14 tickets, of 20 | all that are trained | none measured yet |
+#
+# ## Measured effect of the settings
+#
+# How much two tickets of one initialisation share, by layer, when one setting is changed. Chance is the same for all.
+
+# %% tags=["remove-cell"]
+# Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
+import sys
+from pathlib import Path
+
+places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
+sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
+
+# %%
+from lib import evidence, pages, paper_a
+from lib.errors import UserError
+from lib.notebook import markdown, table
+from lib.tickets import Store
+
+if level not in ("50", "60", "80"):
+    raise UserError(f"level is {level!r}: it should be 50, 60 or 80, to which all settings are trained")
+store = Store()
+settings = {
+    paper_a.FASHION: "as in this book",
+    "a/fashion-lenet/sgd": "SGD in place of Adam",
+    "a/fashion-lenet/slow": "a lower learning rate",
+    "a/fashion-lenet/fast": "a higher learning rate",
+    "a/fashion-lenet/standardised": "standardised pixels",
+}
+measured, lacking = {}, []
+for name in settings:
+    try:
+        measured[name] = evidence.overlaps(store, name, level)
+    except evidence.Missing:
+        lacking.append(name)
+if paper_a.FASHION in measured:
+    layers = measured[paper_a.FASHION]
+    rows = [["chance", *(f"{y.expected:.1f} %" for y in layers), ""]]
+    rows += [[settings[n], *(f"{y.values.mean():.1f} %" for y in found), f"`{n}`"] for n, found in measured.items()]
+    rows += [[settings[n], *("–" for _ in layers), f"`{n}`, not trained yet"] for n in lacking]
+    table(
+        ["setting", *(y.layer for y in layers), "experiment"],
+        rows,
+        "tab-deviations",
+        f"Mean overlap of tickets of one initialisation at {level} % pruned, in % of the mask, when one setting is changed.",
+    )
+else:
+    table(["setting"], [[settings[n]] for n in settings], "tab-deviations", "Settings; none of them is trained yet.")
+
+# %%
+if lacking:
+    markdown("\n".join(f"- `{name}`: {pages.how_to_train(name)}" for name in lacking))
