@@ -8,7 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -21,6 +23,9 @@ from lib.topology import Match
 
 WIDTH = 7.2  # inches; the width of a page's column
 CHANCE, PAPER, INK = "#8a8a8a", "#c2410c", "#22262b"
+# Of weights, as paper B colours them.
+SIGNS = {1: "#c0392b", -1: "#2b6cb0"}
+_GLYPHS = {1: "+", -1: "\N{MINUS SIGN}"}
 VERDICTS = {
     "reproduced": "#1a7f4b",
     "partly": "#b7791f",
@@ -608,6 +613,162 @@ def baseline_comparison(
     sns.despine(figure)
     figure.tight_layout()
     return figure
+
+
+def filter_bars(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Figure:
+    """Draw how many filters keep 0, 1, 2, ... weights, one row a group, over what chance gives.
+
+    Parameters
+    ----------
+    groups : mapping of str to (int array, float array), both of shape (weights of a filter + 1,)
+        By name: filters counted, and expected by chance; equally many bins in all.
+
+    Returns
+    -------
+    Figure
+        Heights in percent of the group's filters.
+    """
+    _style()
+    figure, grid = plt.subplots(
+        len(groups), 1, figsize=(WIDTH, 1.0 * len(groups) + 0.9), sharex=True, sharey=True, squeeze=False
+    )
+    for axes, (name, (counts, expected)) in zip(grid[:, 0], groups.items(), strict=True):
+        x = np.arange(len(counts))
+        axes.fill_between(x, 100 * expected / expected.sum(), color=CHANCE, alpha=0.45, lw=0, step="mid")
+        axes.bar(x, 100 * counts / counts.sum(), width=0.5, color=shades(5)[2])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=26)
+    grid[-1, 0].set_xlabel(f"weights that a filter keeps, of {len(x) - 1} (bars: % of the filters)")
+    handles = [
+        plt.Rectangle((0, 0), 1, 1, color=shades(5)[2], label="counted"),
+        plt.Rectangle((0, 0), 1, 1, color=CHANCE, alpha=0.45, label="chance (hypergeometric)"),
+    ]
+    figure.legend(handles=handles, ncols=2, loc="upper center", frameon=False, fontsize=8)
+    sns.despine(figure)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()), h_pad=0.5)
+    return figure
+
+
+def position_maps(groups: Mapping[str, tuple[NDArray[np.int64], float]], channels: Sequence[str]) -> Figure:
+    """Draw how often each position of a filter keeps its weight: one row a group, one map a channel.
+
+    Parameters
+    ----------
+    groups : mapping of str to (int array, shape (channels, 3, 3), and float)
+        By name: filters that keep a weight there, and the same number expected by chance.
+    channels : sequence of str
+        Their names.
+
+    Returns
+    -------
+    Figure
+        Colour is the difference from chance, on one scale for all maps.
+    """
+    _style()
+    figure, grid = plt.subplots(
+        len(groups), len(channels), figsize=(WIDTH, 1.3 * len(groups) + 0.6), squeeze=False, layout="constrained"
+    )
+    most = max(float(np.abs(100 * counts / expected - 100).max()) for counts, expected in groups.values())
+    for row, (name, (counts, expected)) in zip(grid, groups.items(), strict=True):
+        for axes, channel, values in zip(row, channels, counts, strict=True):
+            image = _small_map(axes, 100 * values / expected - 100, most)
+            for (r, c), count in np.ndenumerate(values):
+                strong = abs(100 * count / expected - 100) > 0.7 * most
+                axes.text(c, r, str(count), ha="center", va="center", fontsize=8, color="white" if strong else INK)
+            if axes.get_subplotspec().is_first_row():
+                axes.set_title(channel, fontsize=9)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+    figure.colorbar(image, ax=grid, shrink=min(1.0, 3 / len(groups)), label="% more or fewer than chance", aspect=25)
+    return figure
+
+
+def pair_maps(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]], reference: int) -> Figure:
+    """Draw how often two weights lie in one kernel together: one row a group, one map a reference place.
+
+    Parameters
+    ----------
+    groups : mapping of str to (int array, float array), both of shape (3, 3, 3, 3)
+        By name: what `kernels.together` counts, and what chance gives for it.
+    reference : int
+        Sign of the weight at the reference place, 1 or -1, for its colour.
+
+    Returns
+    -------
+    Figure
+        Colour is the difference from chance, on one scale for all maps; the reference place holds its sign.
+    """
+    _style()
+    figure, grid = plt.subplots(
+        len(groups), 9, figsize=(WIDTH, 0.68 * len(groups) + 0.95), squeeze=False, layout="constrained"
+    )
+    figure.set_layout_engine("constrained", wspace=0.03, hspace=0.06)
+    # Where chance gives nothing there is nothing: a place has not both signs.
+    excess = {
+        name: 100 * np.divide(counts, expected, out=np.ones(counts.shape), where=expected > 0) - 100
+        for name, (counts, expected) in groups.items()
+    }
+    others = ~np.eye(9, dtype=bool).reshape((3,) * 4)
+    most = max(float(np.abs(values[others]).max()) for values in excess.values())
+    for row, (name, values) in zip(grid, excess.items(), strict=True):
+        for axes, (r, c) in zip(row, np.ndindex(3, 3), strict=True):
+            shown = values[r, c].copy()
+            shown[r, c] = 0
+            image = _small_map(axes, shown, most)
+            axes.add_patch(plt.Rectangle((c - 0.5, r - 0.5), 1, 1, color=SIGNS[reference], lw=0))
+            axes.text(c, r, _GLYPHS[reference], ha="center", va="center", fontsize=8, color="white", weight="bold")
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+    figure.colorbar(
+        image, ax=grid, location="bottom", shrink=0.5, aspect=35, label="% more or fewer together than by chance"
+    )
+    return figure
+
+
+def pattern_grid(groups: Mapping[str, tuple[NDArray[np.int8], NDArray[np.int64], Sequence[float]]]) -> Figure:
+    """Draw the most frequent patterns of signs in a kernel, one row a group, the most frequent first.
+
+    Parameters
+    ----------
+    groups : mapping of str to (int8 array, shape (patterns, 3, 3); int array; sequence of float)
+        By name: patterns, how many kernels have each, and how many chance gives.
+
+    Returns
+    -------
+    Figure
+        Above each pattern its count, in brackets that of chance.
+    """
+    _style()
+    columns = max(len(patterns) for patterns, _, _ in groups.values())
+    figure, grid = plt.subplots(
+        len(groups), columns, figsize=(WIDTH, 0.95 * len(groups) + 0.25), squeeze=False, layout="constrained"
+    )
+    palette = ListedColormap([SIGNS[-1], "#eceef1", SIGNS[1]])
+    for row, (name, (patterns, counts, expected)) in zip(grid, groups.items(), strict=True):
+        for axes in row[len(patterns) :]:
+            axes.axis("off")
+        for axes, pattern, count, chance in zip(row, patterns, counts, expected, strict=False):
+            axes.imshow(pattern, cmap=palette, vmin=-1, vmax=1)
+            _grid_lines(axes)
+            for (r, c), sign in np.ndenumerate(pattern):
+                if sign:
+                    axes.text(c, r, _GLYPHS[int(sign)], ha="center", va="center", fontsize=9, color="white")
+            axes.set_title(f"{count} ({chance:.1f})" if chance < 9.95 else f"{count} ({chance:.0f})", fontsize=8, pad=3)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+    return figure
+
+
+def _small_map(axes: Axes, values: NDArray[np.float64], most: float) -> AxesImage:
+    """Draw a 3 x 3 map of differences from chance."""
+    image = axes.imshow(values, cmap="PuOr_r", vmin=-most, vmax=most)
+    _grid_lines(axes)
+    return image
+
+
+def _grid_lines(axes: Axes) -> None:
+    """Separate the places of a 3 x 3 map by white lines, and show nothing else of the axes."""
+    axes.set_xticks([0.5, 1.5], ["", ""])
+    axes.set_yticks([0.5, 1.5], ["", ""])
+    axes.grid(color="white", lw=1)
+    axes.tick_params(length=0)
+    sns.despine(ax=axes, left=True, bottom=True)
 
 
 def verdict_bars(scored: Sequence[Scored]) -> Figure:

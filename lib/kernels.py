@@ -6,6 +6,7 @@ gives the exact expectation of the statistic of that name if the same numbers of
 every ticket lay anywhere in its layer, every choice of places equally likely.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -18,6 +19,8 @@ SIDE = 3
 PLACES = SIDE * SIDE
 # The weight of each place of a kernel in the number of its pattern: base 3, the first place lowest.
 _BASE_3 = 3 ** np.arange(PLACES)
+# The same for sets of places, base 2.
+_BASE_2 = 2 ** np.arange(PLACES)
 
 Signs = NDArray[np.int8]
 
@@ -305,7 +308,56 @@ def expected_neighbour_share(diagonal: bool = False) -> float:
     -------
     float
     """
-    return float(_adjacency(diagonal).sum()) / (PLACES * (PLACES - 1))
+    return float(adjacency(diagonal).sum()) / (PLACES * (PLACES - 1))
+
+
+def adjacency(diagonal: bool) -> NDArray[np.bool_]:
+    """Return which of the nine places of a kernel are neighbours.
+
+    Parameters
+    ----------
+    diagonal : bool
+        As for `neighbour_share`.
+
+    Returns
+    -------
+    bool array, shape (9, 9)
+        Places in the order of their rows; none is its own neighbour.
+    """
+    kind("diagonal", diagonal, bool)
+    rows, columns = np.divmod(np.arange(PLACES), SIDE)
+    down, across = abs(rows[:, None] - rows), abs(columns[:, None] - columns)
+    return np.maximum(down, across) == 1 if diagonal else down + across == 1
+
+
+def opposite_neighbour_share(signs: Signs, diagonal: bool = False) -> float:
+    """Return which share of the pairs of a positive and a negative weight in one kernel are neighbours, pooled.
+
+    Chance gives `expected_neighbour_share`, as for weights of one sign.
+
+    Parameters
+    ----------
+    signs : int8 array, shape (tickets, filters, channels, 3, 3)
+        1, -1, or 0 where pruned.
+    diagonal : bool
+        As for `neighbour_share`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    UserError
+        If `signs` is not such an array, or no kernel has weights of both signs.
+
+    References
+    ----------
+    Paper B, section 6, figure 4: negative weights lie further away from a positive one.
+    """
+    pairs = together(signs, 1, -1).reshape(PLACES, PLACES)
+    return float(pairs[adjacency(diagonal)].sum() / _some(pairs.sum(), "kernel with weights of both signs"))
 
 
 def same_sign_share(signs: Signs, diagonal: bool = False) -> float:
@@ -377,11 +429,8 @@ def frequent_patterns(signs: Signs, weights: int, most: int = 9) -> tuple[Signs,
     ----------
     Paper B, figures 5, 6 and A.5 to A.8.
     """
-    _check(signs)
-    whole("weights", weights, 0, PLACES)
+    chosen = _with_weights(signs, weights)
     whole("most", most, 1)
-    kernels = _kernels(signs)
-    chosen = kernels[(kernels != 0).sum(axis=1) == weights]
     numbers, counts = np.unique((chosen + 1) @ _BASE_3, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
     patterns = numbers[order, None] // _BASE_3 % 3 - 1
@@ -422,6 +471,83 @@ def expected_pattern_count(signs: Signs, pattern: Signs) -> float:
         ways = math.prod(math.perm(have, need) for have, need in zip(found, wanted, strict=True))
         expected += kernels * (ways / math.perm(n, PLACES))
     return expected
+
+
+def grouped(patterns: Signs, diagonal: bool = False) -> NDArray[np.bool_]:
+    """Return which patterns are grouped: the weights of each sign lie in one block.
+
+    A block is a set of places that hang together as neighbours; a single place, or none, is one.  A grouped pattern
+    of one sign is a surface; one of both signs has them side by side, as filters for edges and corners have.
+
+    Parameters
+    ----------
+    patterns : int8 array, shape (..., 3, 3)
+        1, -1, or 0 where pruned.
+    diagonal : bool
+        As for `neighbour_share`.
+
+    Returns
+    -------
+    bool array, shape (...)
+
+    References
+    ----------
+    Paper B, section 6: its winning tickets have grouped weights of one sign, like filters for an edge, a corner or a
+    surface; it gives no definition.
+    """
+    blocks = _blocks(diagonal)
+    rows = np.asarray(patterns).reshape(*np.shape(patterns)[:-2], PLACES)
+    return blocks[(rows > 0) @ _BASE_2] & blocks[(rows < 0) @ _BASE_2]
+
+
+def grouped_share(signs: Signs, weights: int, diagonal: bool = False) -> float:
+    """Return which share of the kernels with some number of weights have a grouped pattern.
+
+    Parameters
+    ----------
+    signs : int8 array, shape (tickets, filters, channels, 3, 3)
+        1, -1, or 0 where pruned.
+    weights : int
+        Number of weights of the kernels, 0 to 9.
+    diagonal : bool
+        As for `neighbour_share`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    UserError
+        If an argument is not of that kind, or no kernel has so many weights.
+    """
+    chosen = _with_weights(signs, weights)
+    _some(np.int64(len(chosen)), f"kernel with {weights} weights")
+    return float(grouped(chosen.reshape(-1, SIDE, SIDE), diagonal).mean())
+
+
+def expected_grouped_share(signs: Signs, weights: int, diagonal: bool = False) -> float:
+    """Return the expected number of grouped kernels over that of all kernels with some number of weights.
+
+    Parameters and errors as for `grouped_share`.
+
+    Returns
+    -------
+    float
+    """
+    _with_weights(signs, weights)
+    blocks, sizes = _blocks(diagonal), (np.arange(2**PLACES)[:, None] >> np.arange(PLACES) & 1).sum(axis=1)
+    good = everything = 0.0
+    for positive in range(weights + 1):
+        ones, others = (np.flatnonzero(sizes == count) for count in (positive, weights - positive))
+        apart = (ones[:, None] & others) == 0
+        pattern = np.repeat([1, -1, 0], [positive, weights - positive, PLACES - weights]).astype(np.int8)
+        # Chance does not see where the weights lie, only how many of either sign there are.
+        each = expected_pattern_count(signs, pattern.reshape(SIDE, SIDE))
+        everything += each * apart.sum()
+        good += each * (apart & blocks[ones][:, None] & blocks[others]).sum()
+    return float(good / _some(np.float64(everything), f"kernel with {weights} weights"))
 
 
 def control_masks(signs: Signs, seed: int = 0) -> Signs:
@@ -473,6 +599,14 @@ def _kernels(signs: NDArray[np.generic]) -> NDArray:
     return signs.reshape(-1, PLACES)
 
 
+def _with_weights(signs: Signs, weights: int) -> NDArray[np.int8]:
+    """Return the kernels that keep so many weights, as rows of nine places."""
+    _check(signs)
+    whole("weights", weights, 0, PLACES)
+    kernels = _kernels(signs)
+    return kernels[(kernels != 0).sum(axis=1) == weights]
+
+
 def _per_ticket(which: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return how many weights of each ticket are meant."""
     return which.reshape(len(which), -1).sum(axis=1).astype(np.float64)
@@ -501,18 +635,21 @@ def _expected_histogram(signs: Signs, drawn: int) -> NDArray[np.float64]:
     return result
 
 
-def _adjacency(diagonal: bool) -> NDArray[np.bool_]:
-    """Return which of the nine places are neighbours, shape (9, 9)."""
-    kind("diagonal", diagonal, bool)
-    rows, columns = np.divmod(np.arange(PLACES), SIDE)
-    down, across = abs(rows[:, None] - rows), abs(columns[:, None] - columns)
-    return np.maximum(down, across) == 1 if diagonal else down + across == 1
+@functools.cache
+def _blocks(diagonal: bool) -> NDArray[np.bool_]:
+    """Return for each of the 512 sets of places, as a number in base 2, whether it hangs together."""
+    sets = (np.arange(2**PLACES)[:, None] >> np.arange(PLACES) & 1).astype(bool)
+    near = adjacency(diagonal).astype(np.int64)
+    reached = sets & (np.cumsum(sets, axis=1) == 1)  # the first place of each set; then all that it leads to
+    for _ in range(PLACES):
+        reached |= sets & (reached.astype(np.int64) @ near > 0)
+    return (reached == sets).all(axis=1)
 
 
 def _near_pairs(which: NDArray[np.bool_], diagonal: bool) -> NDArray[np.int64]:
     """Return the number of pairs of neighbours in every kernel."""
     kernels = _kernels(which).astype(np.int64)
-    return np.einsum("ki,ij,kj->k", kernels, np.triu(_adjacency(diagonal)).astype(np.int64), kernels, optimize=True)
+    return np.einsum("ki,ij,kj->k", kernels, np.triu(adjacency(diagonal)).astype(np.int64), kernels, optimize=True)
 
 
 def _neighbours(signs: Signs, sign: int | None, diagonal: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

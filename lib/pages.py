@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lib import claims, comparisons, evidence, figures, ladder, paper_a, paper_b, scoring, statistics
+from lib import claims, comparisons, evidence, figures, kernels, ladder, paper_a, paper_b, patterns, scoring, statistics
 from lib.claims import Scored
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -892,6 +892,355 @@ def _label(measure: str) -> str:
     if measure == "L2":
         return "L2 distance of softmax outputs"
     return "linear CKA of the logits" if measure == "CKA" else "linear CKA of softmax outputs"
+
+
+def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, patterns.Group]:
+    """Return the groups of tickets whose kernels a chapter shows, by name; say which are not trained yet."""
+    groups, lacking = paper_b.kernel_groups(store, settings)
+    if lacking:
+        names = ", ".join(f"`{name}`" for name in lacking)
+        markdown(
+            f":::{{admonition}} Not trained yet: {names}\n:class: note missing-panel\nThe figures show the groups that "
+            f"there are. {how_to_train(lacking[0].split(' at ')[0])} The others fill themselves in at the next "
+            "`python -m lib build`.\n:::\n"
+        )
+    return groups
+
+
+def filter_panel(groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
+    """Show how many weights the filters of the first layer keep.
+
+    Parameters
+    ----------
+    groups : mapping of str to patterns.Group
+    name : str
+        By which the text refers to the figure.
+    what : str
+        Which figure of the paper this is.
+    """
+    deviations = _by_group(
+        groups,
+        lambda g: f"{kernels.filter_deviation(g.signs):.2f} (chance {kernels.expected_filter_deviation(g.signs):.2f})",
+    )
+    show(
+        figures.filter_bars(
+            {
+                label: (kernels.filter_histogram(g.signs), kernels.expected_filter_histogram(g.signs))
+                for label, g in groups.items()
+            }
+        ),
+        name,
+        f"Weights left in each filter of the first layer; {what}. {_tickets(groups)} Standard deviations: "
+        f"{deviations}.",
+        f"Bars over grey distributions of chance, one row a group. Standard deviations: {deviations}.",
+    )
+
+
+def position_panel(groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
+    """Show how often each position of a filter keeps its weight; parameters are those of `filter_panel`."""
+    deviations = _by_group(
+        groups,
+        lambda g: (
+            f"{kernels.position_deviation(g.signs):.1f} (chance {kernels.expected_position_deviation(g.signs):.1f})"
+        ),
+    )
+    first = next(iter(groups.values())).signs
+    channels = ["red", "green", "blue"] if first.shape[2] == 3 else [f"channel {c + 1}" for c in range(first.shape[2])]
+    show(
+        figures.position_maps(
+            {
+                label: (kernels.position_counts(g.signs), (g.signs != 0).sum() / g.signs[0, 0].size)
+                for label, g in groups.items()
+            },
+            channels,
+        ),
+        name,
+        f"Filters of the first layer that keep a weight at each of their {first[0, 0].size} positions; {what}. One map "
+        f"a colour channel; purple, fewer than by chance, orange, more. {_tickets(groups)} Standard deviations over "
+        f"the positions: {deviations}.",
+        f"Maps of 3 by 3 numbers, one row a group. Standard deviations over the positions: {deviations}.",
+    )
+
+
+def pair_panel(
+    groups: Mapping[str, patterns.Group], other: int, settings: paper_b.Settings, name: str, what: str
+) -> None:
+    """Show how often weights of some sign lie in one kernel with a positive one, by place.
+
+    Parameters
+    ----------
+    groups, name, what
+        As for `filter_panel`.
+    other : int
+        Sign of the weights counted, 1 or -1.
+    settings : paper_b.Settings
+        Which places are neighbours.
+    """
+
+    def excess(group: patterns.Group) -> str:
+        near, far = (
+            np.nansum(part)
+            for part in patterns.near_and_far(kernels.together(group.signs, 1, other), settings.diagonal)
+        )
+        return f"{near / far:.2f}"
+
+    kind = "positive" if other == 1 else "negative"
+    ratios = _by_group(groups, excess)
+    show(
+        figures.pair_maps(
+            {
+                label: (kernels.together(g.signs, 1, other), kernels.expected_together(g.signs, 1, other))
+                for label, g in groups.items()
+            },
+            1,
+        ),
+        name,
+        f"How often a kernel has a {kind} weight at each place when the one at the reference place (red) is positive; "
+        f"{what}. Nine reference places a group; purple, less often than by chance, orange, more often. "
+        f"{_tickets(groups)} Mean count at the {'eight' if settings.diagonal else 'four'}-neighbours of the reference "
+        f"over that at other places: {ratios}.",
+        f"Nine maps of 3 by 3 places in a row for each group. Mean at the neighbours over mean elsewhere: {ratios}.",
+    )
+
+
+def pattern_panel(groups: Mapping[str, patterns.Group], weights: int, name: str, what: str) -> None:
+    """Show the nine most frequent patterns of the kernels with some number of weights.
+
+    Parameters
+    ----------
+    groups, name, what
+        As for `filter_panel`.
+    weights : int
+        That a kernel keeps.
+    """
+    found = {}
+    for label, group in groups.items():
+        shown, counts = kernels.frequent_patterns(group.signs, weights)
+        found[label] = (shown, counts, [kernels.expected_pattern_count(group.signs, pattern) for pattern in shown])
+    if not any(len(counts) for _, counts, _ in found.values()):
+        markdown(f"No kernel keeps {weights} weights.")
+        return
+    most = ", ".join(
+        f"{label} {counts[0]} (chance {expected[0]:.1f})"
+        for label, (_, counts, expected) in found.items()
+        if len(counts)
+    )
+    show(
+        figures.pattern_grid({label: row for label, row in found.items() if len(row[1])}),
+        name,
+        f"The most frequent patterns of kernels with {weights} weights left; {what}. Red (+) positive, blue (−) "
+        f"negative. Above each its count, in brackets the count expected if the ticket's weights lay anywhere in the "
+        f"layer. {_tickets(groups)} Most frequent: {most}.",
+        f"Rows of nine patterns of signs in 3 by 3 places, one row a group. Counts of the most frequent: {most}.",
+    )
+
+
+def kernel_table(groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+    """Show the statistics of filters, positions and signs of each group beside those of random tickets."""
+    keys = ("filters", "sparse", "dense", "positions", "ratio", "empty")
+    measured = {
+        label: patterns.statistics(group, settings.diagonal, settings.pooled) for label, group in groups.items()
+    }
+    random = measured["random"]
+    rows = [
+        ["*chance*", *(_plain_number(random[key].expected, key) for key in keys)],
+        [
+            "*95 % of random tickets*",
+            *(f"{_plain_number(random[k].low, k)} to {_plain_number(random[k].high, k)}" for k in keys),
+        ],
+    ]
+    for label, own in measured.items():
+        cells = [
+            _marked(_plain_number(own[key].value, key), not random[key].low <= own[key].value <= random[key].high)
+            if key in own
+            else "–"
+            for key in keys
+        ]
+        rows.append([label, *cells])
+    table(
+        [
+            "group",
+            "per filter",
+            "sparse filters",
+            "dense filters",
+            "per position",
+            "positive to negative",
+            "empty kernels",
+        ],
+        rows,
+        name,
+        "Weights left per filter and per position (standard deviations), filters that keep far fewer or far more "
+        "weights than the mean (by two standard deviations of chance), the ratio of signs, and kernels without a "
+        f"weight. **Bold**: outside of the central 95 % of {patterns.RANDOM_DRAWS} groups of random tickets. "
+        f"{_tickets(groups)}",
+    )
+
+
+def neighbour_table(groups: Mapping[str, patterns.Group], name: str) -> None:
+    """Show, under every reading of the word, how many pairs of weights in a kernel are neighbours."""
+    readings = [(diagonal, pooled) for diagonal in (False, True) for pooled in (True, False)]
+    kinds = {"positive": "positive pairs", "negative": "negative pairs", "opposite": "opposite signs"}
+    rows = [["*chance*", "any", *(f"{100 * kernels.expected_neighbour_share(d):.1f} %" for d, _ in readings), ""]]
+    for label, group in groups.items():
+        own = [patterns.measure(group.signs, d, p) for d, p in readings]
+        control = patterns.statistics(group)
+        for key, kind in kinds.items():
+            if key not in control:
+                continue
+            cells = [
+                "–" if key == "opposite" and not pooled else f"{values[key]:.1f} %"
+                for values, (_, pooled) in zip(own, readings, strict=True)
+            ]
+            interval = control[key]
+            rows.append([label, kind, *cells, f"{interval.control_low:.1f} to {interval.control_high:.1f} %"])
+    table(
+        ["group", "pairs", "4, all pairs", "4, by kernel", "8, all pairs", "8, by kernel", "control"],
+        rows,
+        name,
+        "Pairs of weights in one kernel that are neighbours: with four or eight neighbours to a place; all pairs of "
+        "the group together, or kernel by kernel and then averaged. *Control*: 95 % of tickets with the group's own "
+        f"numbers of either sign and survivors per filter, in the first of the four readings. {_tickets(groups)}",
+    )
+
+
+def grouped_table(groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+    """Show how many kernels with three and four weights have a grouped pattern, beside chance and control."""
+    rows = []
+    for label, group in groups.items():
+        measured = patterns.statistics(group, settings.diagonal)
+        for weights in (3, 4):
+            own = measured.get(f"grouped{weights}")
+            if own is None:
+                continue
+            found, _ = kernels.frequent_patterns(group.signs, weights)
+            good = int(kernels.grouped(found, settings.diagonal).sum())
+            rows.append(
+                [
+                    label,
+                    weights,
+                    f"{own.value:.1f} %",
+                    f"{own.expected:.1f} %",
+                    f"{own.control_low:.1f} to {own.control_high:.1f} %",
+                    f"{good} of {len(found)}",
+                ]
+            )
+    table(
+        ["group", "weights", "grouped kernels", "chance", "control", "of the most frequent patterns"],
+        rows,
+        name,
+        "Kernels in which the weights of each sign lie in one block. *Chance*: the group's weights of either sign "
+        "anywhere in the layer, exact. *Control*: 95 % of tickets that also have the group's survivors in each filter. "
+        f"{_tickets(groups)}",
+    )
+
+
+def kernel_brief(groups: Mapping[str, patterns.Group], settings: paper_b.Settings) -> None:
+    """Show in a few sentences what the paper's numbers, and our tickets' are beside what random tickets give."""
+    chance = patterns.statistics(groups["random"], settings.diagonal, settings.pooled)
+    outside: dict[bool, list[bool]] = {True: [], False: []}
+    for part, key in paper_b.KERNEL_VALUES.items():
+        for label in paper_b.KERNEL_GROUPS:
+            (value,) = paper_b.printed(f"B-6-{part}-{label}")
+            outside[label == "random"].append(not chance[key].low <= value <= chance[key].high)
+    sentences = [
+        f"Of the {len(outside[False])} numbers that the paper prints for filters, positions, signs and neighbours of "
+        f"its winning tickets, {sum(outside[False])} lie outside of what 95 % of random tickets give; of the "
+        f"{len(outside[True])} for its random tickets, {sum(outside[True])}."
+    ]
+    for label, group in groups.items():
+        own = patterns.statistics(group, settings.diagonal, settings.pooled)
+        parts = [
+            f"{own[key].value:.{digits}f}{unit} {words} (chance {own[key].expected:.{digits}f}{unit})"
+            for key, digits, unit, words in (
+                ("filters", 2, "", "standard deviation of the weights per filter"),
+                ("ratio", 2, "", "positive weights to a negative one"),
+                ("positive", 1, " %", "of the pairs of positive weights neighbours"),
+            )
+            if key in own
+        ]
+        sentences.append(f"{' '.join(label.split())}, {len(group.signs)} tickets: {', '.join(parts)}.")
+    markdown(f"**Measured here.** {' '.join(sentences)}")
+
+
+def printed_table(settings: paper_b.Settings, name: str) -> None:
+    """Show the numbers that the paper prints about kernels beside those of random tickets, which need no training."""
+    group = paper_b.kernel_group(Store(), "random", dataclasses.replace(settings, trained=False))
+    short = {
+        "filters": "per filter",
+        "positions": "per position",
+        "ratio": "positive to negative",
+        "positive": "neighbours (%)",
+    }
+    rows = []
+    for part, key in paper_b.KERNEL_VALUES.items():
+        own = patterns.statistics(group, settings.diagonal, settings.pooled)[key]
+        printed = [x for label in paper_b.KERNEL_GROUPS for x in paper_b.printed(f"B-6-{part}-{label}")]
+        rows.append(
+            [
+                short[key],
+                _plain_number(own.expected, key),
+                f"{_plain_number(own.low, key)} to {_plain_number(own.high, key)}",
+                _plain_number(own.value, key),
+                *(_marked(f"{value:g}", not own.low <= value <= own.high) for value in printed),
+            ]
+        )
+    table(
+        ["", "chance", "95 % of random", "ours", *(label.replace("-WTs", "") for label in paper_b.KERNEL_GROUPS)],
+        rows,
+        name,
+        "Standard deviations of the weights left per filter and per position, positive weights to a negative one, and "
+        "pairs of positive weights that are neighbours. Last four columns: what the paper prints of its random tickets "
+        "and of the winning ones of its three data sets {cite:p}`signs2022`, beside what "
+        f"{patterns.RANDOM_DRAWS} groups of {settings.kernel_tickets} random tickets give, which need no training. "
+        "**Bold**: outside of the central 95 %.",
+    )
+
+
+def kernel_count_table(groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+    """Show how many kernels keep 0 to 9 weights: by chance, in the paper's table, and here."""
+    tickets = settings.kernel_tickets
+    expected, low, high = patterns.kernel_counts(paper_b.CIFAR, tickets)
+    share = tickets / paper_b.KERNEL_TICKETS
+    rows = [
+        ["*chance*", *(f"{x:.1f}" for x in expected)],
+        ["*95 % of random tickets*", *(f"{a:.0f} to {b:.0f}" for a, b in zip(low, high, strict=True))],
+    ]
+
+    def row(label: str, counts: Sequence[float], scale: float) -> list[str]:
+        marks = [not a <= x * scale <= b for a, b, x in zip(low, high, counts, strict=True)]
+        return [label, *(_marked(f"{x:.0f}", mark) for x, mark in zip(counts, marks, strict=True))]
+
+    for label in paper_b.KERNEL_GROUPS:
+        rows.append(row(f"the paper's {label}", paper_b.printed(f"B-TA3-{label}"), share))
+    rows += [row(label, kernels.kernel_histogram(group.signs).tolist(), 1.0) for label, group in groups.items()]
+    table(
+        ["group", *(str(n) for n in range(10))],
+        rows,
+        name,
+        f"Kernels of the first layer with 0 to 9 weights left; the paper's Table A.3 {{cite:p}}`signs2022` and this "
+        f"book's tickets. **Bold**: outside of the central 95 % of random tickets. {_tickets(groups)}",
+    )
+
+
+def _by_group(groups: Mapping[str, patterns.Group], make: Callable[[patterns.Group], str]) -> str:
+    return ", ".join(f"{' '.join(label.split())} {make(group)}" for label, group in groups.items())
+
+
+def _tickets(groups: Mapping[str, patterns.Group]) -> str:
+    """Return how many tickets of which experiments are shown."""
+    names = [f"`{group.experiment}`" for group in groups.values() if not group.random]
+    count = len(next(iter(groups.values())).signs)
+    where = f" Experiments: {', '.join(names)}." if names else " Only random tickets, which need no training."
+    return f"{count} tickets a group.{where}"
+
+
+def _plain_number(value: float, key: str) -> str:
+    digits = 2 if key in ("filters", "ratio") else 1
+    return f"{value:.{digits}f}"
+
+
+def _marked(text: str, strong: bool) -> str:
+    return f"**{text}**" if strong else text
 
 
 def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:

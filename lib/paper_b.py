@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lib import comparisons, evidence, kernels, statistics, streams, topology
+from lib import claims, comparisons, evidence, kernels, patterns, statistics, streams, topology
 from lib.claims import Claim, Measurement
 from lib.comparisons import Comparison, Difference, Group
 from lib.errors import UserError
@@ -32,6 +32,21 @@ DATASETS = {"CIFAR": CIFAR, "CINIC": CINIC, "SVHN": SVHN}
 STAND_INS = {"super10": "b/conv2/cifar100-super10", "photo": "b/conv2/mnist-photo"}
 STANDARDISED = "b/conv2/cifar10-standardised"
 SAMPLE = 50  # comparisons of each condition; paper B, section 5
+# The groups of tickets in the paper's statistics of kernels, as it calls them ...
+KERNEL_GROUPS = ("random", "CIFAR-WTs", "CINIC-WTs", "SVHN-WTs")
+# ... the number of tickets in each (281 weights a position are 14 x 64 x 0.9^11), which it does not explain ...
+KERNEL_TICKETS = 14
+# ... and the winning tickets that are shown here.
+KERNEL_LABELS = {
+    "CIFAR-10": CIFAR,
+    "CINIC-10": CINIC,
+    "SVHN": SVHN,
+    "CIFAR-100\n(stand-in)": STAND_INS["super10"],
+    "digits on photos\n(stand-in)": STAND_INS["photo"],
+    "CIFAR-10,\nstandardised": STANDARDISED,
+}
+# What the ledger calls the statistics that `patterns.measure` returns.
+KERNEL_VALUES = {"sdfilter": "filters", "sdpos": "positions", "signratio": "ratio", "adj": "positive"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +63,22 @@ class Settings:
         Whether pairs count whose two tickets have the same initial weights.
     tickets : int
         How many of a group's tickets are used, the first ones; 0 for all.
+    kernel_tickets : int
+        The same for the statistics of kernels.
+    diagonal : bool
+        Whether places of a kernel that share a corner are neighbours, or only those that share an edge.
+    pooled : bool
+        Whether all pairs of weights of a group are counted together, or the shares of its kernels averaged. Claims
+        about them are scored both ways.
     """
 
     carry: bool = True
     trained: bool = False
     same_start: bool = False
     tickets: int = 0
+    kernel_tickets: int = KERNEL_TICKETS
+    diagonal: bool = False
+    pooled: bool = True
 
 
 _DEFAULT = Settings()
@@ -233,12 +258,6 @@ def layer_number(claim: Claim) -> int | None:
 
 
 # --- how a claim is measured -------------------------------------------------------------------------------------
-
-
-def needed(claim: Claim) -> list[str]:
-    """Return the experiments that a claim is about: of the data sets that its setting names, or of all three."""
-    named = [name for key, name in DATASETS.items() if key in claim.setting.get("dataset", "")]
-    return named or list(DATASETS.values())
 
 
 def attempt(reading: str, keys: Iterable[str], make: Callable[[], Measurement]) -> Measurement:
@@ -808,9 +827,233 @@ def _section_appendix_a2(store: Store, ledger: Sequence[Claim], settings: Settin
     }
 
 
-def _lacking(store: Store, ledger: Sequence[Claim], settings: Settings) -> dict[str, list[Measurement]]:
-    """Measure nothing yet: every claim says which tickets it needs."""
-    return {c.id: [Measurement(missing=" and ".join(needed(c)))] for c in ledger if c.check != "figure"}
+# --- sections 6 and A.3: signs in the first layer ---------------------------------------------------------------
+
+PLACE_NAMES = [f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right")]
+
+
+def kernel_settings(tickets: int, trained: bool, neighbours: int = 4, pooled: bool = True) -> Settings:
+    """Return the settings of a chapter about kernels.
+
+    Parameters
+    ----------
+    tickets : int
+        In a group: 1 to 20.
+    trained : bool
+        Signs at the end of the tickets' training, not those of their initial weights.
+    neighbours : int
+        Places that count as next to a place: 4 or 8.
+    pooled : bool
+        All pairs of weights of a group in one share.
+
+    Raises
+    ------
+    UserError
+        If a number is not one of these.
+    """
+    if neighbours not in (4, 8):
+        raise UserError(f"neighbours is {neighbours}: a place has 4 neighbours, or 8 with the diagonal ones")
+    if not 1 <= tickets <= find(CIFAR).replicas:
+        raise UserError(f"tickets is {tickets}: it should be 1 to {find(CIFAR).replicas}")
+    return Settings(trained=trained, kernel_tickets=tickets, diagonal=neighbours == 8, pooled=pooled)
+
+
+def printed(name: str) -> tuple[float, ...]:
+    """Return the number, or the row of numbers, that the paper prints, by the id of its claim."""
+    value = claims.load()[name].claimed.value
+    if value is None:
+        raise UserError(f"claim {name}: it should have a value")
+    return value if isinstance(value, tuple) else (value,)
+
+
+def kernel_group(store: Store, dataset: str, settings: Settings) -> patterns.Group:
+    """Return the tickets whose kernels are looked at: 'random', or a key of `DATASETS`; raise `Missing` without."""
+    if dataset == "random":
+        return patterns.random(store, CIFAR, settings.kernel_tickets, settings.trained)
+    return patterns.winning(store, DATASETS[dataset], settings.kernel_tickets, settings.trained)
+
+
+def kernel_groups(store: Store, settings: Settings) -> tuple[dict[str, patterns.Group], list[str]]:
+    """Return all groups of tickets there are, by the name they are shown under, and the experiments not trained.
+
+    The stand-ins' tickets are among them, under names of their own.
+    """
+    groups, lacking = {}, []
+    for label, name in {"random": "", **KERNEL_LABELS}.items():
+        try:
+            if name:
+                groups[label] = patterns.winning(store, name, settings.kernel_tickets, settings.trained)
+            else:
+                groups[label] = kernel_group(store, "random", settings)
+        except Missing as missing:
+            lacking.append(str(missing))
+    return groups, list(dict.fromkeys(lacking))
+
+
+def _by_group(store: Store, settings: Settings, make: Callable[[patterns.Group], Measurement]) -> list[Measurement]:
+    """Measure a claim about the kernels of winning tickets, one reading a data set."""
+    return _by_dataset(lambda key: make(kernel_group(store, key, settings)))
+
+
+def _random_as_by_chance(store: Store, settings: Settings, key: str) -> dict[str, bool]:
+    """Check a statistic of the random tickets against many other random ones."""
+    own = patterns.statistics(kernel_group(store, "random", settings), settings.diagonal)[key]
+    words = patterns.STATISTICS[key][0]
+    name = f"random tickets as by chance: {words} {own.value:.3g} ({own.low:.3g} to {own.high:.3g})"
+    return {name: own.low <= own.value <= own.high}
+
+
+def _beyond(group: patterns.Group, settings: Settings, key: str, control: bool, more: bool = True) -> dict[str, bool]:
+    """Check that a statistic lies beyond the central 95 % of random tickets, or of the group's control."""
+    own = patterns.statistics(group, settings.diagonal)[key]
+    words, unit = patterns.STATISTICS[key]
+    low, high = (own.control_low, own.control_high) if control else (own.low, own.high)
+    said = f"{words}: {own.value:.3g}{f' {unit}' if unit else ''}, {'control' if control else 'random'}"
+    if more:
+        return {f"{said} up to {high:.3g}": own.value > high}
+    return {f"{said} down to {low:.3g}": own.value < low}
+
+
+def _by_place(group: patterns.Group, settings: Settings, other: int, nearer: bool) -> dict[str, bool]:
+    """Check for each place with a positive weight whether others of a sign lie rather beside it, or rather not."""
+    near, far = patterns.near_and_far(kernels.together(group.signs, 1, other), settings.diagonal)
+    kind = "positive" if other == 1 else "negative"
+    return {
+        f"{name}: {beside:.0f} {kind} ones at a neighbour, {away:.0f} elsewhere": bool((beside > away) is nearer)
+        for name, beside, away in zip(PLACE_NAMES, near.ravel().tolist(), far.ravel().tolist(), strict=True)
+        if not np.isnan(away)  # with diagonals the centre has none but neighbours
+    }
+
+
+def _same_signs_together(group: patterns.Group, settings: Settings) -> dict[str, bool]:
+    """Check that weights of one sign are neighbours more often than in controls with as many of either sign."""
+    return _beyond(group, settings, "positive", True) | _beyond(group, settings, "negative", True)
+
+
+def _typical_patterns(group: patterns.Group, settings: Settings) -> dict[str, bool]:
+    """Check what can be checked of "most frequent patterns resemble filters for an edge, a corner or a surface".
+
+    The paper does not define it.  Here: the weights of each sign lie in one block, more often than in controls, and in
+    most of the nine most frequent patterns.
+    """
+    checks: dict[str, bool] = {}
+    for weights in (3, 4):
+        checks |= _beyond(group, settings, f"grouped{weights}", True)
+        found, _ = kernels.frequent_patterns(group.signs, weights)
+        good = int(kernels.grouped(found, settings.diagonal).sum())
+        checks[f"{good} of the {len(found)} most frequent patterns with {weights} weights are grouped"] = (
+            2 * good > len(found)
+        )
+    return checks
+
+
+def _section_6(store: Store, ledger: Sequence[Claim], settings: Settings) -> dict[str, list[Measurement]]:
+    def value(dataset: str, key: str, pooled: bool = True) -> Measurement:
+        own = patterns.statistics(kernel_group(store, dataset, settings), settings.diagonal, pooled)[key]
+        return Measurement(values=[own.value], note=f"95 % of random tickets have {own.low:.3g} to {own.high:.3g}")
+
+    def sparse_and_dense(group: patterns.Group) -> Measurement:
+        return Measurement(checks=_beyond(group, settings, "sparse", False) | _beyond(group, settings, "dense", False))
+
+    def uneven(group: patterns.Group) -> Measurement:
+        return Measurement(
+            checks=_random_as_by_chance(store, settings, "positions") | _beyond(group, settings, "positions", False),
+            note='"no special structure evident" and "possibly dependent on the data set" are not checked',
+        )
+
+    def positive_pairs(group: patterns.Group) -> Measurement:
+        return Measurement(
+            checks=_random_as_by_chance(store, settings, "positive") | _by_place(group, settings, 1, True)
+        )
+
+    def similar(group: patterns.Group) -> Measurement:
+        share = patterns.measure(group.signs, settings.diagonal)
+        plus, minus = share["positive"], share["negative"]
+        # "Similar" has no number in the paper; fixed here as a tenth.
+        return Measurement(
+            checks={f"{minus:.1f} % of the negative pairs, {plus:.1f} % of the positive": abs(minus / plus - 1) <= 0.1}
+        )
+
+    def resemble(group: patterns.Group) -> Measurement:
+        return Measurement(
+            checks=_same_signs_together(group, settings)
+            | _beyond(group, settings, "opposite", True, more=False)
+            | _typical_patterns(group, settings)
+        )
+
+    def mean(per: int) -> list[Measurement]:
+        # Every group keeps as many weights of the layer, so this needs no training.
+        group = kernel_group(store, "random", dataclasses.replace(settings, trained=False))
+        return [Measurement(values=[int((group.signs != 0).sum()) / per])]
+
+    def like_the_mean(c: Condition) -> dict[str, bool]:
+        both = compared(store, c, True, settings)
+        first, mean = both.difference(0), both.difference()
+        checks = {_words(f"{c.name} below random in conv1", first): first.lower} if c in WINNING else {}
+        same = (first.lower, first.higher) == (mean.lower, mean.higher)
+        return checks | {_words(f"{c.name}, as over all layers", mean): same}
+
+    first = find(CIFAR).architecture.layers[0]
+    found = {
+        "B-6-1": _by_reading(like_the_mean, "WTs", "mixed", "between_DS"),
+        "B-6-meanfilter": mean(settings.kernel_tickets * first.shape[0]),
+        "B-6-meanpos": mean(first.size // first.shape[0]),
+        "B-F2a": _by_group(store, settings, sparse_and_dense),
+        "B-F2b": _by_group(store, settings, uneven),
+        "B-6-signratio-range": _by_group(
+            store, settings, lambda group: Measurement(values=[kernels.sign_ratio(group.signs)])
+        ),
+        "B-F3": _by_group(store, settings, positive_pairs),
+        "B-6-adjneg": _by_group(store, settings, similar),
+        "B-6-group": _by_group(
+            store, settings, lambda group: Measurement(checks=_same_signs_together(group, settings))
+        ),
+        "B-F4": _by_group(store, settings, lambda group: Measurement(checks=_by_place(group, settings, -1, False))),
+        "B-6-pat": _by_group(store, settings, resemble),
+    }
+    for claim in ledger:
+        part, _, dataset = claim.id.removeprefix("B-6-").partition("-")
+        if part not in KERNEL_VALUES or dataset == "range":
+            continue
+        dataset, key = dataset.removesuffix("-WTs"), KERNEL_VALUES[part]
+        keys = (dataset,) if dataset in DATASETS else ()
+        # The paper does not say whether it counts all pairs together or kernel by kernel.
+        readings = {"all pairs together": True, "kernel by kernel": False} if part == "adj" else {"": True}
+        found[claim.id] = [
+            attempt(words, keys, functools.partial(value, dataset, key, pooled)) for words, pooled in readings.items()
+        ]
+    return found
+
+
+def _section_appendix_a3(store: Store, ledger: Sequence[Claim], settings: Settings) -> dict[str, list[Measurement]]:
+    def counts(dataset: str) -> Measurement:
+        group = kernel_group(store, dataset, settings)
+        histogram = kernels.kernel_histogram(group.signs) * (KERNEL_TICKETS / settings.kernel_tickets)
+        other = settings.kernel_tickets != KERNEL_TICKETS
+        return Measurement(
+            values=histogram,
+            note=f"{settings.kernel_tickets} tickets, counts scaled to {KERNEL_TICKETS}" if other else "",
+        )
+
+    def empty(group: patterns.Group) -> Measurement:
+        return Measurement(checks=_beyond(group, settings, "empty", False))
+
+    filters, channels = find(CIFAR).architecture.layers[0].shape[:2]
+    kernels_in_all = KERNEL_TICKETS * filters * channels
+    found = {
+        "B-A3-S1": [
+            Measurement(
+                checks={f"{KERNEL_TICKETS} x {filters} x {channels} = {kernels_in_all}": kernels_in_all == 2688}
+            )
+        ],
+        "B-TA3-zero": _by_group(store, settings, empty),
+    }
+    for claim in ledger:
+        if claim.id.startswith("B-TA3-") and claim.id not in found:
+            dataset = claim.setting["dataset"].removesuffix("-WTs")
+            keys = (dataset,) if dataset in DATASETS else ()
+            found[claim.id] = [attempt("", keys, functools.partial(counts, dataset))]
+    return found
 
 
 SECTIONS: dict[tuple[str, str], Callable[..., dict[str, list[Measurement]]]] = {
@@ -819,9 +1062,9 @@ SECTIONS: dict[tuple[str, str], Callable[..., dict[str, list[Measurement]]]] = {
     ("B", "3"): _section_3,
     ("B", "4"): _section_4,
     ("B", "5"): _section_5,
-    ("B", "6"): _lacking,
+    ("B", "6"): _section_6,
     ("B", "7"): _section_7,
     ("B", "Appendix A.1"): _section_appendix_a1,
     ("B", "Appendix A.2"): _section_appendix_a2,
-    ("B", "Appendix A.3"): _lacking,
+    ("B", "Appendix A.3"): _section_appendix_a3,
 }

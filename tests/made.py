@@ -52,11 +52,13 @@ def made_store(
     planted: float = 0.0,
     levels: int | None = None,
     correct: Mapping[str, int] | None = None,
+    first: np.ndarray | None = None,
 ) -> Store:
     """The store of a pretended training: normal weights, really pruned level by level.
 
     The weights of every level are drawn anew, so the masks of two replicas are independent and uniform, unless
     `planted`: that much of every weight (as correlation) is then common to the runs of an initialisation.
+    `first`, shape (replicas, weights of the first layer), is what that layer ends with at every level, before its mask.
     Replica r classifies `correct[level]` + r of 10,000 test images correctly.
     """
     store = Store(root)
@@ -71,6 +73,8 @@ def made_store(
         shared = rng.normal(size=(experiment.inits, architecture.parameter_count)).repeat(experiment.runs, axis=0)
         own = rng.normal(size=(replicas, architecture.parameter_count))
         parameters = (np.sqrt(planted) * shared + np.sqrt(1 - planted) * own).astype(np.float32)
+        if first is not None:
+            parameters[:, : first.shape[1]] = first
         parameters[:, : architecture.weight_count] *= masks
         pruned_to = experiment.pruned_to(level)
         following = None if pruned_to is None else prune(architecture, parameters, masks, pruned_to)

@@ -14,7 +14,7 @@ from made import TINY, made_store
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 
-from lib import claims, evidence, figures, paper_a
+from lib import claims, evidence, figures, kernels, paper_a
 from lib.evidence import LayerOverlap
 from lib.experiments import EXPERIMENTS, find
 
@@ -258,3 +258,67 @@ def test_violins_have_their_medians():
     )
     expected = sorted(float(np.median(v)) for v in (*within.values(), *across.values()))
     np.testing.assert_allclose(drawn, expected)
+
+
+def sign_groups():
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.choice([-1, 0, 1], (2, 8, 3, 3, 3), p=(0.1, 0.7, 0.2)).astype(np.int8) for name in ("random", "other")
+    }
+
+
+def test_bars_of_filters_are_percentages_over_what_chance_gives():
+    given = {k: (kernels.filter_histogram(v), kernels.expected_filter_histogram(v)) for k, v in sign_groups().items()}
+    figure = figures.filter_bars(given)
+    for axes, (name, (counts, expected)) in zip(figure.axes, given.items(), strict=True):
+        assert axes.get_ylabel() == name
+        np.testing.assert_allclose([patch.get_height() for patch in axes.patches], 100 * counts / 16)
+        (grey,) = [c for c in axes.collections if isinstance(c, PolyCollection)]
+        assert grey.get_paths()[0].vertices[:, 1].max() == pytest.approx(100 * expected.max() / 16)
+
+
+def test_maps_of_positions_hold_their_counts():
+    given = {k: (kernels.position_counts(v), (v != 0).sum() / 27) for k, v in sign_groups().items()}
+    axes = [a for a in figures.position_maps(given, ["red", "green", "blue"]).axes if a.images]
+    assert [a.get_title() for a in axes] == ["red", "green", "blue", "", "", ""]
+    assert [a.get_ylabel() for a in axes[::3]] == ["random", "other"]
+    flat = [(values, expected) for counts, expected in given.values() for values in counts]
+    most = max(abs(100 * v / e - 100).max() for v, e in flat)
+    for own, (values, expected) in zip(axes, flat, strict=True):
+        assert [text.get_text() for text in own.texts] == [str(v) for v in values.ravel()]
+        np.testing.assert_allclose(own.images[0].get_array(), 100 * values / expected - 100)
+        assert own.images[0].get_clim() == pytest.approx((-most, most))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reference", [1, -1])
+def test_maps_of_pairs_are_relative_to_chance(reference):
+    given = {
+        k: (kernels.together(v, reference, 1), kernels.expected_together(v, reference, 1))
+        for k, v in sign_groups().items()
+    }
+    axes = [a for a in figures.pair_maps(given, reference).axes if a.images]
+    assert len(axes) == 18
+    pairs = [(counts[at], expected[at], at) for counts, expected in given.values() for at in np.ndindex(3, 3)]
+    for own, (counts, expected, at) in zip(axes, pairs, strict=True):
+        shown = np.asarray(own.images[0].get_array())
+        for place in np.ndindex(3, 3):
+            assert shown[place] == pytest.approx(0 if place == at else 100 * counts[place] / expected[place] - 100)
+        (mark,) = own.patches
+        assert (mark.get_y() + 0.5, mark.get_x() + 0.5) == at
+        assert to_hex(mark.get_facecolor()) == figures.SIGNS[reference]
+
+
+def test_patterns_stand_under_their_counts():
+    given = {}
+    for (name, signs), most in zip(sign_groups().items(), (9, 4), strict=True):
+        found, counts = kernels.frequent_patterns(signs, 2, most)
+        given[name] = (found, counts, [kernels.expected_pattern_count(signs, pattern) for pattern in found])
+    figure = figures.pattern_grid(given)
+    axes = [a for a in figure.axes if a.images]
+    rows = [row for found, counts, chance in given.values() for row in zip(found, counts, chance, strict=True)]
+    assert len(axes) == len(rows) > 9
+    for own, (pattern, count, chance) in zip(axes, rows, strict=True):
+        np.testing.assert_array_equal(own.images[0].get_array(), pattern)
+        assert own.get_title() == f"{count} ({chance:.1f})"
+        assert len(own.texts) == 2

@@ -227,6 +227,65 @@ def test_control_is_random_where_it_may_be_and_the_same_bits_everywhere():
     assert "".join("-0+"[v + 1] for v in draws[0].ravel()) == "0+0+0+000---0---00"
 
 
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_opposite_neighbours_against_loops(stack, diagonal):
+    near = pairs = 0
+    for kernel in all_kernels(stack):
+        for a, b in itertools.product(np.argwhere(kernel == 1), np.argwhere(kernel == -1)):
+            pairs += 1
+            near += math.dist(a, b) < (1.5 if diagonal else 1.2)
+    assert kernels.opposite_neighbour_share(stack, diagonal) == pytest.approx(near / pairs)
+
+
+def one_block(places, reach):
+    """Whether places hang together, by walking from the first."""
+    rest, walk = set(places[1:]), list(places[:1])
+    while walk:
+        here = walk.pop()
+        found = {p for p in rest if math.dist(p, here) < reach}
+        rest -= found
+        walk += found
+    return not rest
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_grouped_patterns_against_a_walk(stack, diagonal):
+    reach, patterns = (1.5 if diagonal else 1.2), np.array(all_kernels(stack))
+    by_hand = [
+        all(one_block([p for p in np.ndindex(3, 3) if kernel[p] == sign], reach) for sign in (1, -1))
+        for kernel in patterns
+    ]
+    np.testing.assert_array_equal(kernels.grouped(patterns, diagonal), by_hand)
+    assert 0 < sum(by_hand) < len(by_hand)
+    three = (patterns != 0).sum(axis=(1, 2)) == 3
+    assert kernels.grouped_share(stack, 3, diagonal) == pytest.approx(np.array(by_hand)[three].mean())
+
+
+def test_what_a_grouped_pattern_is():
+    edge, corners, stripes = (
+        np.array(rows, np.int8)
+        for rows in (
+            [[1, 1, 1], [0, 0, 0], [-1, -1, -1]],
+            [[1, 0, 0], [0, 1, 0], [0, 0, 0]],
+            [[1, -1, 1], [1, -1, 1], [1, -1, 1]],
+        )
+    )
+    assert kernels.grouped(edge) and not kernels.grouped(stripes, diagonal=True)
+    assert not kernels.grouped(corners) and kernels.grouped(corners, diagonal=True)
+    assert kernels.grouped(np.zeros((3, 3), np.int8)) and kernels.grouped(np.ones((3, 3), np.int8))
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_expected_grouped_share(drawn, diagonal):
+    # The ratio of two expectations: so all draws are taken as one.
+    everything = np.concatenate(drawn)
+    for weights in (2, 3, 4):
+        n = (np.concatenate([kernels.kernel_histogram(signs)[None] for signs in drawn]).sum(axis=0))[weights]
+        assert kernels.grouped_share(everything, weights, diagonal) == pytest.approx(
+            kernels.expected_grouped_share(drawn[0], weights, diagonal), abs=5 * 0.5 / math.sqrt(n)
+        )
+
+
 def test_input_that_cannot_be_used(stack):
     with pytest.raises(UserError, match=r"signs is an array of int64, shape \(3, 10, 3, 3, 3\), values from -1 to 1:"):
         kernels.filter_histogram(stack.astype(int))
@@ -248,6 +307,10 @@ def test_input_that_cannot_be_used(stack):
         kernels.sign_ratio(np.abs(stack))
     with pytest.raises(UserError, match="weights is 10"):
         kernels.frequent_patterns(stack, 10)
+    with pytest.raises(UserError, match="no kernel with 9 weights"):
+        kernels.grouped_share(np.zeros_like(stack), 9)
+    with pytest.raises(UserError, match="no kernel with weights of both signs"):
+        kernels.opposite_neighbour_share(np.abs(stack))
     with pytest.raises(UserError, match="most is 0"):
         kernels.frequent_patterns(stack, 3, most=0)
     with pytest.raises(UserError, match="pattern is"):
