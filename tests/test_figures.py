@@ -17,6 +17,7 @@ from matplotlib.colors import to_hex
 from lib import claims, evidence, figures, kernels, paper_a
 from lib.evidence import LayerOverlap
 from lib.experiments import EXPERIMENTS, find
+from lib.topology import Match
 
 DESIGNS = [(5, 5), (2, 3), (1, 2)]
 
@@ -322,3 +323,38 @@ def test_patterns_stand_under_their_counts():
         np.testing.assert_array_equal(own.images[0].get_array(), pattern)
         assert own.get_title() == f"{count} ({chance:.1f})"
         assert len(own.texts) == 2
+
+
+def test_distances_are_drawn_by_condition_in_every_panel():
+    rng = np.random.default_rng(0)
+    categories = {"WTs_CIFAR": "WTs", "mixed_CIFAR": "mixed", "random": "random"}
+    panels = {metric: {name: rng.random(7) for name in categories} for metric in ("NNSTD", "NNSTD±", "conv1")}
+    figure = figures.distance_strips(panels, categories)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == list(panels)
+    for axes, values in zip(shown, panels.values(), strict=True):
+        dots = [points.get_offsets()[:, 0] for points in axes.collections]
+        for found, expected in zip(dots, values.values(), strict=True):
+            np.testing.assert_allclose(found, expected)
+        assert axes.lines[0].get_xdata()[0] == values["random"].mean()
+    for axes in shown[::2]:  # the first column names the rows of both
+        assert [label.get_text() for label in axes.get_yticklabels()] == list(categories)
+
+
+def test_a_match_is_framed_where_its_units_meet():
+    costs = np.array([[0.5, 0.0], [0.25, 1.0]])
+    figure = figures.match_maps({"NNSTD": [Match("hidden", costs, np.array([1, 0]))]})
+    (axes,) = figure.axes
+    assert [(round(p.get_x() + 0.46), round(p.get_y() + 0.46)) for p in axes.patches] == [(1, 0), (0, 1)]
+    assert [text.get_text() for text in axes.texts] == ["0.50", "0.00", "0.25", "1.00"]
+    assert axes.get_title() == "NNSTD, hidden: 0.125"
+
+
+def test_accuracies_by_round_show_the_dense_network_and_random_tickets():
+    accuracy = {"dense": np.array([70.0, 72.0]), "round-1": np.array([71.0, 73.0]), "round-2": np.array([69.0, 70.0])}
+    axes = figures.accuracy_by_round(accuracy, np.array([60.0, 61.0])).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["dense", "1", "2"]
+    np.testing.assert_array_equal(axes.lines[2].get_ydata(), [71.0, 72.0, 69.5])
+    assert axes.lines[3].get_ydata()[0] == 71.0
+    np.testing.assert_array_equal(axes.collections[0].get_offsets()[:, 1], [60.0, 61.0])
+    assert not figures.accuracy_by_round(accuracy, None).axes[0].collections
