@@ -12,6 +12,7 @@ serves all three.  The approximations that the paper prints for the last two sta
 """
 
 import dataclasses
+import functools
 from fractions import Fraction
 from numbers import Real
 
@@ -212,6 +213,11 @@ def shared_interval(n: int, kept: int, masks: int = 5, probability: float = 0.95
         If an argument is not in its range.
     """
     tail = _tail(probability)
+    return _shared_interval(*_layer(n, kept), whole("masks", masks, 1, _MOST_MASKS), tail)
+
+
+@functools.cache  # the ledger asks for the same layers again and again
+def _shared_interval(n: int, kept: int, masks: int, tail: float) -> tuple[int, int]:
     support, pmf = shared_pmf(n, kept, masks)
     below = np.cumsum(pmf) - pmf
     above = np.cumsum(pmf[::-1])[::-1] - pmf

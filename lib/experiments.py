@@ -1,6 +1,7 @@
 """Every experiment as a frozen, named specification of all that decides the bits of its tickets."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -157,6 +158,7 @@ class Experiment:
         spec["initial weights"] = "Glorot normal"
         return json.loads(json.dumps(spec))
 
+    @functools.cache  # noqa: B019 - experiments are few and live as long as the process
     def fingerprint(self) -> str:
         """Return 16 hex digits that change with any part of the specification."""
         text = json.dumps(self.specification(), sort_keys=True)

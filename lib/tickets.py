@@ -104,10 +104,10 @@ class Store:
             manifest = read_json(path)
         except FileNotFoundError:
             return _empty_manifest(experiment)
-        unknown = set(manifest) - {*_empty_manifest(experiment), "initial weights sha256", SEAL}
+        unknown = set(manifest) - {*_MANIFEST, "initial weights sha256", SEAL}
         if not isinstance(manifest.get("levels"), dict) or unknown:
             said = f"has {', '.join(sorted(unknown))}" if unknown else "is not a manifest, which is an object"
-            raise UserError(f"{path}: {said}; it should have {', '.join(_empty_manifest(experiment))}")
+            raise UserError(f"{path}: {said}; it should have {', '.join(_MANIFEST)}")
         for name, entry in manifest["levels"].items():
             _check_entry(entry, f"{path}: level {name!r}")
             if entry["file"] != f"{name}.npz":
@@ -372,6 +372,9 @@ def _is_file(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+_MANIFEST = ("format", "experiment", "fingerprint", "specification", "levels")
 
 
 def _empty_manifest(experiment: Experiment) -> dict[str, Any]:
