@@ -44,10 +44,12 @@ def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:
     trained = [
         f"`{e.name}` ({e.replicas} networks x {len(store.finished(e)) - 1} pruned levels)" for e in store.experiments()
     ]
+    unwritten = counts[claims.Verdict.OPEN]
+    if unwritten:
+        words += f"; {unwritten} {claims.badge(claims.Verdict.OPEN)} until their chapter is written"
     return (
         f"The ledger has {len(scored)} entries. {nothing} of them claim nothing (set-up, background). Of the other "
-        f"{len(scored) - nothing}: {words}; {counts[claims.Verdict.OPEN]} {claims.badge(claims.Verdict.OPEN)} until "
-        f"their chapter is written. Trained so far: {', '.join(trained) or 'nothing yet'}."
+        f"{len(scored) - nothing}: {words}. Trained so far: {', '.join(trained) or 'nothing yet'}."
     )
 
 
