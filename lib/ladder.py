@@ -237,7 +237,7 @@ class Fit:
     distance : float
         Their mean, in the unit of the figure; NaN where the tickets are missing.
     low, high : float
-        Its 95 % interval by bootstrap over initialisations; NaN where there is one initialisation.
+        Its 95 % interval by bootstrap over initialisations; NaN where there are too few of them.
     missing : str
         Which tickets are; '' if none.
     """
@@ -329,12 +329,12 @@ def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statem
     first, second = _inits(measured[0], rung)
     inits = 1 + int(max(first.max(), second.max()))
     low = high = np.nan
-    if inits > 1:
+    across = bool((first != second).any())
+    if inits >= (4 if across else 2):  # of three, every ninth resample would draw one throughout: no pairs across
 
         def drawn(numbers: NDArray) -> float:
             counts = np.bincount(numbers, minlength=inits).astype(float)
             weights = np.where(first == second, counts[first], counts[first] * counts[second])
-            # One initialisation, drawn throughout, has no pairs across.
             return float(by_layer(weights).mean()) if weights.any() else np.nan
 
         low, high = bootstrap_over_inits([[n] for n in range(inits)], drawn)

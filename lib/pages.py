@@ -701,7 +701,7 @@ def _unit(key: str) -> str:
 
 
 def _with_interval(fit: ladder.Fit) -> str:
-    interval = "one initialisation" if np.isnan(fit.low) else f"{fit.low:.3g} to {fit.high:.3g}"
+    interval = "too few initialisations" if np.isnan(fit.low) else f"{fit.low:.3g} to {fit.high:.3g}"
     return f"{fit.distance:.3g} ({interval})"
 
 
