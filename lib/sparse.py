@@ -34,7 +34,7 @@ def supports(architecture: Architecture) -> bool:
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
+def compiled_library() -> ctypes.CDLL | None:
     """Return the compiled library, or None where there is no C compiler or it fails.
 
     It is compiled for this processor once and kept beside the cached images.
@@ -92,7 +92,7 @@ class Replica:
         seed: int = 0,
         channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> None:
-        compiled = library()
+        compiled = compiled_library()
         if compiled is None or not supports(architecture):
             raise ValueError(f"{architecture.name} cannot be trained by sparse.c on this machine")
         self._library = compiled

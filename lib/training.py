@@ -412,7 +412,9 @@ def engine(experiment: Experiment, device: torch.device | str, level: int) -> st
     layers = experiment.architecture.layers
     kept = kept_counts(experiment.architecture, experiment.levels[level])
     dense = any(len(y.shape) == 4 and y.shape[1] >= WIDE and kept[y.name] > WIDE_KEPT * y.size for y in layers)
-    compiled = str(device) == "cpu" and sparse.supports(experiment.architecture) and sparse.library() is not None
+    compiled = (
+        str(device) == "cpu" and sparse.supports(experiment.architecture) and sparse.compiled_library() is not None
+    )
     return "sparse.c" if compiled and not dense else "torch"
 
 

@@ -12,7 +12,7 @@ from lib import sparse, training
 from lib.experiments import find
 from lib.models import Architecture, Layer, initial_parameters, lenet, resnet18
 
-pytestmark = pytest.mark.skipif(sparse.library() is None, reason="needs a C compiler")
+pytestmark = pytest.mark.skipif(sparse.compiled_library() is None, reason="needs a C compiler")
 
 NETWORKS = [TINY, SAME, lenet((1, 16, 16), "small lenet"), lenet((1, 28, 28), "with a stride", (4, 3, 8, 6), 2)]
 # An epsilon that keeps Adam from turning rounding errors of hardly any gradient into whole steps.
@@ -199,14 +199,14 @@ def test_wide_convolutions_are_left_to_torch_until_they_are_sparse():
 
 def test_without_a_compiler_training_goes_on(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    sparse.library.cache_clear()
+    sparse.compiled_library.cache_clear()
     try:
-        assert sparse.library() is None and training.engine(tiny_experiment(), "cpu", 0) == "torch"
+        assert sparse.compiled_library() is None and training.engine(tiny_experiment(), "cpu", 0) == "torch"
         masks = random_masks(TINY, 1)
         slow = training.train_stack(tiny_experiment(), made_images(), 1, masks, np.array([0]))
     finally:
         monkeypatch.undo()
-        sparse.library.cache_clear()
+        sparse.compiled_library.cache_clear()
     fast = training.train_stack(tiny_experiment(), made_images(), 1, masks, np.array([0]))
     np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-3)
     np.testing.assert_allclose(fast.parameters, slow.parameters, atol=5e-3)

@@ -345,11 +345,11 @@ def test_training_that_is_killed_at_random_moments_ends_with_the_same_bits(tmp_p
 
 def test_the_estimate_is_measured_once_and_grows_with_the_samples(tmp_path, monkeypatch):
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path))
-    sparse.library.cache_clear()
+    sparse.compiled_library.cache_clear()
     once, twice = tiny_experiment(), tiny_experiment(epochs=4)
     found = training.seconds(once, "cpu", workers=1)
     assert found > 0
     monkeypatch.setattr(training, "_step_seconds", None)  # called no more
     assert training.seconds(twice, "cpu", workers=1) == pytest.approx(2 * found)
     assert training.seconds(once, "cpu", workers=2) == pytest.approx(found / 2)
-    sparse.library.cache_clear()
+    sparse.compiled_library.cache_clear()
