@@ -1,5 +1,7 @@
 """The trainer in C against single networks of torch.nn in double precision, and its own promises."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -182,6 +184,8 @@ def test_standardised_pixels():
 
 def test_networks_it_does_not_know_are_trained_by_torch(monkeypatch):
     assert sparse.supports(TINY) and not sparse.supports(resnet18())
+    many = dataclasses.replace(TINY, layers=(*TINY.layers[:-1], Layer("output", (257, 12))))
+    assert not sparse.supports(many)  # sparse.c has room for 256 classes
     with pytest.raises(ValueError, match="resnet18-small"):
         sparse.Replica(
             resnet18(), initial_parameters(resnet18(), 0), np.ones(resnet18().weight_count, bool), *[0.1] * 4
