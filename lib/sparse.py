@@ -29,7 +29,7 @@ class _Optimiser(ctypes.Structure):
 
 
 def supports(architecture: Architecture) -> bool:
-    """Return whether sparse.c can train `architecture`: convolutions, then dense layers, in a row; at most 256 classes."""
+    """Return whether sparse.c can train `architecture`: convolutions, then dense layers; at most 256 classes."""
     return architecture.layers[-1].shape[0] <= 256 and not any(
         y.norm or y.source or y.add or y.linear or y.average for y in architecture.layers
     )
