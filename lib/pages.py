@@ -562,8 +562,8 @@ def ladder_figure(store: Store, key: str, network: str, readings: Mapping[str, s
     found = ladder.fits(store, key, network, _stated_levels(key, network))
     words = [rung.words for rung in ladder.rungs(network)]
     title = f"Which tickets the numbers of the paper's Figure {_figure(key)} fit"
-    if all(fit.missing for fit in found):
-        markdown(missing_panel(title, found[0].missing))
+    if len({fit.rung.words for fit in found if not fit.missing}) < 2:  # none is nearer than another
+        markdown(missing_panel(title, next(fit.missing for fit in found if fit.missing)))
         return
     levels = list(dict.fromkeys(fit.level for fit in found))
     distances = np.array([fit.distance for fit in found]).reshape(len(levels), len(words)).T
@@ -608,9 +608,13 @@ def ladder_table(store: Store, key: str, network: str, readings: Mapping[str, st
         layers = layers or list(first.by_layer)
         trained += [f.rung.words for f in there]
         also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}" if others else ""
+        alone = len(there) == 1
         sentences.append(
-            f"Read at the {reading}, the numbers of Figure {figure} lie nearest to tickets of **{first.rung.words}**, "
-            f"{_with_interval(first)} {unit} away{also}."
+            f"Read at the {reading}, the numbers of Figure {figure} lie {_with_interval(first)} {unit} from tickets of "
+            f"*{first.rung.words}*, the only rung that is trained: which one is nearest is not known."
+            if alone
+            else f"Read at the {reading}, the numbers of Figure {figure} lie nearest to tickets of "
+            f"**{first.rung.words}**, {_with_interval(first)} {unit} away{also}."
         )
         sentences += [
             f"Tickets of the paper's own setting, *{own}*, are {_with_interval(f)} away."
@@ -620,7 +624,7 @@ def ladder_table(store: Store, key: str, network: str, readings: Mapping[str, st
         rows += [
             [
                 f"{level} %",
-                f"**{f.rung.words}**" if f is first else f.rung.words,
+                f"**{f.rung.words}**" if f is first and not alone else f.rung.words,
                 _with_interval(f),
                 *(f"{f.by_layer[y]:.3g}" if y in f.by_layer else "–" for y in layers),
             ]

@@ -193,6 +193,17 @@ def test_a_ladder_without_tickets_says_what_it_lacks(tmp_path, shown):
     assert len(shown) == 4 and all(f"python -m lib train {FASHION}" in block for block in shown)
 
 
+def test_a_rung_that_is_trained_alone_is_not_called_the_nearest(tmp_path, shown):
+    alone = made_store(tmp_path / "alone", find("a/fashion-lenet/partial"), levels=2)
+    readings = {"first step, 50 %": "50"}
+    pages.ladder_figure(alone, "A-F8a", "a/fashion-lenet", readings, "fig-x")
+    pages.ladder_table(alone, "A-F8a", "a/fashion-lenet", readings, "tab-x")
+    figure, sentence, (_, rows, _, _), missing = shown
+    assert f"python -m lib train {FASHION}" in figure
+    assert "*partial*, the only rung that is trained" in sentence and "lie nearest" not in sentence
+    assert [row[1] for row in rows] == ["partial"] and FASHION in missing
+
+
 def test_every_reading_of_a_rank_correlation(store, shown):
     pages.ranking_table(store, FASHION, "90", "tab-x")
     ((header, rows, _, _),) = shown
