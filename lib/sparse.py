@@ -35,13 +35,26 @@ def supports(architecture: Architecture) -> bool:
     )
 
 
+def _compiler() -> str | None:
+    return shutil.which(os.environ.get("CC") or "cc")
+
+
+def compiler_version() -> str:
+    """Return the first line of what the machine's C compiler says of its version."""
+    compiler = _compiler()
+    if compiler is None:
+        raise ValueError("this machine has no C compiler")
+    said = subprocess.run([compiler, "--version"], capture_output=True, check=True, text=True).stdout
+    return said.partition("\n")[0]
+
+
 @functools.cache
 def compiled_library() -> ctypes.CDLL | None:
     """Return the compiled library, or None where there is no C compiler or it fails.
 
     It is compiled for this processor once and kept beside the cached images.
     """
-    compiler = shutil.which(os.environ.get("CC") or "cc")
+    compiler = _compiler()
     if compiler is None:
         return None
     source = Path(__file__).with_suffix(".c")

@@ -591,15 +591,17 @@ def train(
                 losses=trained.losses,
                 next_masks=following,
             )
+            trainer = engine(experiment, device, number)
             provenance = {
                 "wall seconds": round(time.perf_counter() - begin, 1),
                 "device": device_name(device),
                 "processes": workers if device == "cpu" else 1,
-                "engine": engine(experiment, device, number),
+                "engine": trainer,
                 "versions": {
                     "python": platform.python_version(),
                     "torch": torch.__version__,
                     "numpy": np.__version__,
+                    **({"compiler": sparse.compiler_version()} if trainer == "sparse.c" else {}),
                 },
                 "data": {
                     "name": images.name,

@@ -189,6 +189,9 @@ def test_training_learns_and_the_bits_depend_neither_on_the_workers_nor_on_a_sto
     assert run(tmp_path, "one", experiment, workers=2) == whole
     store = Store(tmp_path / "whole")
     assert store.verify(experiment) == (["dense", "50", "80"], [])
+    entry = store.manifest(experiment)["levels"]["dense"]
+    assert entry["engine"] == training.engine(experiment, "cpu", 0)
+    assert (entry["engine"] == "sparse.c") == ("compiler" in entry["versions"])
     dense = store.read(experiment, experiment.levels[0])
     assert (dense.losses[:, -1] < 0.7 * dense.losses[:, 0]).all()
     assert dense.correct.min() > 1000  # of 2,000 made images; chance is 200
