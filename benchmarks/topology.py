@@ -1,12 +1,14 @@
-"""NNSTD of pairs of Conv-2 tickets: matrix products against Python sets, measured side by side.
+"""NNSTD of pairs of Conv-2 tickets: bits against Python sets, measured side by side.
 
-Run from the repository's root: ``OMP_NUM_THREADS=1 python -m benchmarks.topology``.  The tickets are random and
-keep what paper B's keep.  The sets are the definition as it is written: for every pair of units the symmetric
+Run from the repository's root: ``OMP_NUM_THREADS=1 python -m benchmarks.topology [--pages]``.  The tickets are random
+and keep what paper B's keep.  The sets are the definition as it is written: for every pair of units the symmetric
 difference over the union.  They are timed on one whole pair, once, and must find the same distances; both sides
-use scipy's linear assignment.  Processor time stands beside the time on the clock, because only the first is
-meaningful on a machine that does other work as well; the ratio is that of processor times.
+use scipy's linear assignment.  The ratio is that of processor times, so that other work on the machine counts little.
+Then all comparisons of paper B's Table 1 are made, with both metrics: 50 pairs of each of its ten conditions.
+``--pages`` writes both into the book's page on performance.
 """
 
+import argparse
 import os
 import platform
 import statistics
@@ -17,14 +19,13 @@ import numpy as np
 import scipy
 from scipy.optimize import linear_sum_assignment
 
-from lib import topology
+from benchmarks import page
+from lib import paper_b, topology
 from lib.models import conv2
 
 CONV2 = conv2()
 TICKETS = 20
 REPETITIONS = 9
-# Table 1 of paper B: ten conditions of 50 comparisons.  Measured on some, scaled to all.
-COMPARISONS, MEASURED = 500, 50
 
 Units = list[tuple[set[int], ...]]
 
@@ -37,39 +38,55 @@ def timed(function: Callable[..., object], *arguments: object) -> tuple[float, f
 
 
 def main() -> None:
-    """Print the tables."""
-    signs = random_signs()
-    print(
-        f"One pair of random Conv-2 tickets ({np.count_nonzero(signs[0]):,} of {CONV2.weight_count:,} weights), match "
-        f"carried; arrays: median of {REPETITIONS}, sets: once.  {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}.\n"
-    )
-    print("| metric | sets, s: clock | processor | arrays, ms: clock | processor | ratio |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, tickets in (("NNSTD", signs != 0), ("NNSTD with signs", signs)):
-        a, b = tickets[:2]
-        arrays = [timed(topology.layer_distances, CONV2, a, b) for _ in range(REPETITIONS)]
-        sets = timed(set_distances, a, b)
+    """Print the table; write it into the book with ``--pages``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", action="store_true", help="write the table into book/performance.md")
+    options = parser.parse_args()
+    signs = random_signs(TICKETS * (len(paper_b.DATASETS) + 1))
+    lines = ["| metric | sets, s a pair | this library, ms a pair | ratio |", "|---|---|---|---|"]
+    for name, tickets in (("NNSTD", signs[:2] != 0), ("NNSTD±", signs[:2])):
+        arrays = [timed(topology.layer_distances, CONV2, *tickets) for _ in range(REPETITIONS)]
+        sets = timed(set_distances, *tickets)
         np.testing.assert_allclose(arrays[0][2], sets[2], rtol=0, atol=1e-12)
-        clock, processor = (statistics.median(run[i] for run in arrays) for i in (0, 1))
-        print(
-            f"| {name} | {sets[0]:.1f} | {sets[1]:.1f} | {1e3 * clock:.0f} | {1e3 * processor:.0f} "
-            f"| {sets[1] / processor:.0f} |",
-            flush=True,
-        )
-    i, j = (rows[:MEASURED] for rows in np.triu_indices(TICKETS, 1))
-    spent = [timed(topology.distances, CONV2, tickets, (i, j), True, True) for tickets in (signs != 0, signs)]
-    clock, processor = (sum(run[k] for run in spent) * COMPARISONS / MEASURED for k in (0, 1))
-    print(
-        f"\n{COMPARISONS} comparisons with both metrics, scaled from {MEASURED} measured ones: {clock:.0f} s on the "
-        f"clock, {processor:.0f} s of processor time, on {os.cpu_count()} cores."
+        processor = statistics.median(run[1] for run in arrays)
+        lines.append(f"| {name} | {sets[1]:.1f} | {1e3 * processor:.1f} | {sets[1] / processor:,.0f} |")
+        print(lines[-1], flush=True)
+    pairs = table_1()
+    spent = [timed(topology.distances, CONV2, tickets, pairs, True, True) for tickets in (signs != 0, signs)]
+    clock, processor = (sum(run[k] for run in spent) for k in (0, 1))
+    text = "\n".join(
+        [
+            *lines,
+            "",
+            f"Processor time of one pair of random Conv-2 tickets ({np.count_nonzero(signs[0]):,} of "
+            f"{CONV2.weight_count:,} weights). All {len(pairs[0])} comparisons of paper B's Table 1 with both metrics: "
+            f"{processor:.1f} s of processor time; {clock:.1f} s on the clock of {os.cpu_count()} cores that did other "
+            f"work as well. {platform.machine()}; Python {platform.python_version()}, NumPy {np.__version__}, SciPy "
+            f"{scipy.__version__}.",
+        ]
     )
+    print(text)
+    if options.pages:
+        page.write("topology", text)
 
 
-def random_signs() -> np.ndarray:
-    """Return the signs of random tickets, shape (TICKETS, weights): 0.9^11 of the weights, 0.8^11 in dense layers."""
+def table_1() -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of paper B's Table 1: rows of the tickets of three data sets, then of random ones."""
     rng = np.random.default_rng(0)
-    signs = np.zeros((TICKETS, CONV2.weight_count), np.int8)
+    groups = {key: np.arange(TICKETS) + TICKETS * n for n, key in enumerate((*paper_b.DATASETS, "random"))}
+    found = []
+    for condition in paper_b.CONDITIONS.values():
+        a = groups["random" if condition.category == "random" else condition.a]
+        b = groups["random" if condition.category in ("random", "mixed") else condition.b]
+        pairs = np.array([(i, j) for i in a for j in b if (i < j if a is b else i % TICKETS != j % TICKETS)])
+        found.append(rng.choice(pairs, paper_b.SAMPLE, replace=False))
+    return tuple(np.concatenate(found).T)
+
+
+def random_signs(count: int) -> np.ndarray:
+    """Return the signs of random tickets, shape (count, weights): 0.9^11 of the weights, 0.8^11 in dense layers."""
+    rng = np.random.default_rng(0)
+    signs = np.zeros((count, CONV2.weight_count), np.int8)
     for layer, where in zip(CONV2.layers, CONV2.weight_slices().values(), strict=True):
         kept = int(layer.size * (0.8 if layer.name.startswith("dense") else 0.9) ** 11)
         for ticket in signs:

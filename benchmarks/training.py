@@ -17,23 +17,20 @@ import argparse
 import copy
 import dataclasses
 import platform
-import re
 import time
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks import page
 from lib import sparse, training
 from lib.experiments import Experiment, find
-from lib.files import write_whole
 from lib.models import Architecture, initial_parameters
 from lib.pruning import Level
 
-PAGE = Path(__file__).resolve().parent.parent / "book" / "performance.md"
 CASES = [
     ("a/fashion-lenet/free", (1.0, 0.5, 0.2, 0.1, 0.02)),
     ("a/cifar-lenet/free", (1.0, 0.1)),
@@ -230,9 +227,7 @@ def main() -> None:
     text = "\n".join([*lines, "", f"Images a second{' of one core' * (options.device == 'cpu')}; {where}."])
     print(text)
     if options.pages:
-        page = PAGE.read_text(encoding="utf-8")
-        block = re.compile(rf"(<!-- training {options.device} -->\n).*?(<!-- end -->)", re.DOTALL)
-        write_whole(PAGE, block.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", page).encode())
+        page.write(f"training {options.device}", text)
 
 
 if __name__ == "__main__":

@@ -158,12 +158,6 @@ class Group:
         content.update(np.ascontiguousarray(self.signs).data)
         return content.hexdigest()
 
-    def first(self, count: int) -> "Group":
-        """Return the group of the first `count` tickets; of all if `count` is 0."""
-        if not count or count >= len(self.signs):
-            return self
-        return dataclasses.replace(self, signs=self.signs[:count], starts=self.starts[:count])
-
 
 @functools.lru_cache(maxsize=12)
 def group(store: Store, name: str, kind: str, label: str, trained: bool = False) -> Group:
@@ -362,6 +356,7 @@ def compare(
     carry: bool = True,
     same_start: bool = False,
     sample: int = 50,
+    tickets: int = 0,
 ) -> Comparison:
     """Compare the pairs of two groups with the pairs of a control group.
 
@@ -375,16 +370,19 @@ def compare(
         Whether pairs count whose two tickets have the same initial weights.
     sample : int
         How many pairs are drawn at random, the same at every call; 0 for all.
+    tickets : int
+        How many of each group's tickets are used, the first ones; 0 for all.
 
     Returns
     -------
     Comparison
     """
     groups = list({g.label: g for g in (a, b, control)}.values())
-    rows = [np.concatenate([distances(store, x, y, signed, carry) for y in groups], axis=1) for x in groups]
+    used = slice(tickets or None)
+    rows = [np.concatenate([distances(store, x, y, signed, carry)[used, used] for y in groups], axis=1) for x in groups]
     matrix = np.concatenate(rows)
     if not same_start:
-        starts = np.concatenate([g.starts for g in groups])
+        starts = np.concatenate([g.starts[used] for g in groups])
         matrix[starts[:, None] == starts] = np.nan
-    labels = tuple(g.label for g in groups for _ in g.starts)
+    labels = tuple(g.label for g in groups for _ in g.starts[used])
     return Comparison(a, b, control, matrix, labels, sample)

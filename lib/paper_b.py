@@ -161,7 +161,9 @@ def compared(
         If tickets are lacking; it names all experiments that are.
     """
     a, b, control = groups(store, condition, settings)
-    return comparisons.compare(store, a, b, control, signed, settings.carry, settings.same_start, sample)
+    return comparisons.compare(
+        store, a, b, control, signed, settings.carry, settings.same_start, sample, settings.tickets
+    )
 
 
 def groups(store: Store, condition: Condition, settings: Settings) -> tuple[Group, Group, Group]:
@@ -178,8 +180,7 @@ def groups(store: Store, condition: Condition, settings: Settings) -> tuple[Grou
 
     def group(key: str, kind: str) -> Group:
         label = {"winning": key, "random": "random", "control": f"control_{key}"}[kind]
-        found = comparisons.group(store, experiment_of(key), kind, label, settings.trained)
-        return found.first(settings.tickets)
+        return comparisons.group(store, experiment_of(key), kind, label, settings.trained)
 
     # What is missing is said before anything is drawn.
     keys = [] if condition.category == "random" else list(dict.fromkeys((condition.a, condition.b)))

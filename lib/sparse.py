@@ -49,20 +49,20 @@ def compiler_version() -> str:
 
 
 @functools.cache
-def compiled_library() -> ctypes.CDLL | None:
-    """Return the compiled library, or None where there is no C compiler or it fails.
+def compiled_library(name: str = "sparse") -> ctypes.CDLL | None:
+    """Return ``lib/NAME.c`` as a library, or None where there is no C compiler or it fails.
 
     It is compiled for this processor once and kept beside the cached images.
     """
     compiler = _compiler()
     if compiler is None:
         return None
-    source = Path(__file__).with_suffix(".c")
+    source = Path(__file__).with_name(f"{name}.c")
     try:
         about = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
         about += subprocess.run([compiler, "-march=native", "-Q", "--help=target"], capture_output=True).stdout
         key = hashlib.sha256(source.read_bytes() + about + repr(_FLAGS).encode()).hexdigest()[:16]
-        place = cache_folder() / f"sparse-{key}.so"
+        place = cache_folder() / f"{name}-{key}.so"
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place.parent) as folder:

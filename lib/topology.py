@@ -10,6 +10,7 @@ the authors of NNSTD do, and what paper B's distances of an output layer are.
 """
 
 import concurrent.futures
+import ctypes
 import dataclasses
 import os
 
@@ -21,13 +22,14 @@ from tqdm import tqdm
 from lib.errors import UserError, kind, shown
 from lib.models import Architecture
 from lib.overlap import Pairs
+from lib.sparse import compiled_library
 
-# A float32 holds whole numbers up to 2^24 exactly: three digits to base 256, so three counts in one number.
-_DIGITS, _BITS = 3, 8
-# Inputs in one product of such numbers: the most that one digit can count.
-_INPUTS = 2**_BITS - 1
+_WORD, _TILE = 8, 4  # bytes of a word, and rows at once, in topology.c
 
 Ticket = NDArray[np.bool_] | NDArray[np.int8]
+# A layer's connections, a bit each: one array for a mask; for signs one of the positive, one of the negative.  Shape
+# (units, sources, bytes); a source is a unit of the layer before, its connections begin at a new byte.
+_Layer = tuple[NDArray[np.uint8], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ def unit_distances(first: Ticket, second: Ticket) -> NDArray[np.float64]:
             f"second is of type {second.dtype} with {second.shape[1]} inputs: it should be like first, "
             f"{first.dtype} with {first.shape[1]} inputs"
         )
-    return _unit_distances(first, second)
+    return _unit_distances(_bits(first), _bits(second))
 
 
 def matching(architecture: Architecture, a: Ticket, b: Ticket, carry: bool = True) -> tuple[Match, ...]:
@@ -130,7 +132,7 @@ def matching(architecture: Architecture, a: Ticket, b: Ticket, carry: bool = Tru
         _check(name, ticket, (architecture.weight_count,))
     if a.dtype != b.dtype:
         raise UserError(f"b is of type {b.dtype}: it should be of the type of a, {a.dtype}")
-    return _matching(architecture, a, b, carry)
+    return _matching(architecture, _packed(architecture, a), _packed(architecture, b), carry)
 
 
 def layer_distances(architecture: Architecture, a: Ticket, b: Ticket, carry: bool = True) -> NDArray[np.float64]:
@@ -198,9 +200,9 @@ def distances(
 
     Notes
     -----
-    The pairs keep all cores busy, so the matrix products below NumPy should use one each: set
-    ``OMP_NUM_THREADS=1`` before Python starts, as the book's build does.  Otherwise threads wait for one
-    another, which on a busy machine takes many times as long.
+    Connections are bits, and shared ones are counted by a few lines of C, which the machine's compiler makes once.
+    Without one they are matrix products of floats, with the same result in five times as long; then set
+    ``OMP_NUM_THREADS=1`` before Python starts, as the book's build does, because the pairs keep all cores busy.
     """
     _check_chain(architecture)
     kind("carry", carry, bool)
@@ -218,68 +220,80 @@ def distances(
         if rows.size and not 0 <= rows.min() <= rows.max() < len(tickets):
             raise UserError(f"pairs names rows {rows.min()} to {rows.max()}: tickets has rows 0 to {len(tickets) - 1}")
 
+    packed = {row: _packed(architecture, tickets[row]) for row in np.unique([first, second]).tolist()}
+
     def one(i: int, j: int) -> list[float]:
-        return [match.distance for match in _matching(architecture, tickets[i], tickets[j], carry)]
+        return [match.distance for match in _matching(architecture, packed[i], packed[j], carry)]
 
     result = np.empty((len(first), len(architecture.layers)))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = tqdm(pool.map(one, first, second), desc="comparing", unit="pair", total=len(first), disable=quiet)
-        for row, found in enumerate(done):
-            result[row] = found
+        found = pool.map(one, first.tolist(), second.tolist())
+        for row, layers in enumerate(tqdm(found, desc="comparing", unit="pair", total=len(first), disable=quiet)):
+            result[row] = layers
     return result
 
 
-def _matching(architecture: Architecture, a: Ticket, b: Ticket, carry: bool) -> tuple[Match, ...]:
-    matches: list[Match] = []
+def _packed(architecture: Architecture, ticket: Ticket) -> list[_Layer]:
+    layers, sources = [], 1
     for layer, where in zip(architecture.layers, architecture.weight_slices().values(), strict=True):
-        units = layer.shape[0]
-        first, second = a[where].reshape(units, -1), b[where]
+        layers.append(_bits(ticket[where].reshape(layer.shape[0], sources, -1)))
+        sources = layer.shape[0]
+    return layers
+
+
+def _bits(connections: Ticket) -> _Layer:
+    parts = (connections,) if connections.dtype == np.bool_ else (connections > 0, connections < 0)
+    return tuple(np.packbits(part, axis=-1) for part in parts)
+
+
+def _matching(architecture: Architecture, a: list[_Layer], b: list[_Layer], carry: bool) -> tuple[Match, ...]:
+    matches: list[Match] = []
+    for layer, first, second in zip(architecture.layers, a, b, strict=True):
         if carry and matches:
-            sources = matches[-1].partner
-            second = second.reshape(units, len(sources), -1)[:, sources]
-        costs = _unit_distances(first, second.reshape(units, -1))
+            second = tuple(part[:, matches[-1].partner] for part in second)
+        costs = _unit_distances(first, second)
         matches.append(Match(layer.name, costs, linear_sum_assignment(costs)[1]))
     return tuple(matches)
 
 
-def _unit_distances(first: Ticket, second: Ticket) -> NDArray[np.float64]:
-    if first.dtype == np.bool_:
-        return _jaccard(first, second)
-    return (_jaccard(first > 0, second > 0) + _jaccard(first < 0, second < 0)) / 2
+def _unit_distances(first: _Layer, second: _Layer) -> NDArray[np.float64]:
+    # Of a mask the one distance of its sets, of signs the mean of two.
+    return np.mean([_jaccard(*parts) for parts in zip(first, second, strict=True)], axis=0)
 
 
-def _jaccard(first: Ticket, second: Ticket) -> NDArray[np.float64]:
-    """Return 1 - |intersection| / |union| of all pairs of rows: the only rounding is that of this quotient."""
+def _jaccard(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return 1 - |intersection| / |union| of all pairs of units: the only rounding is that of this quotient."""
+    first, second = (part.reshape(len(part), -1) for part in (first, second))
     both = _intersections(first, second)
-    either = first.sum(axis=1, dtype=np.int32)[:, None] + second.sum(axis=1, dtype=np.int32) - both
+    of_first, of_second = (np.bitwise_count(part).sum(axis=1, dtype=np.int32) for part in (first, second))
+    either = of_first[:, None] + of_second - both
     # Two empty rows: nothing in one of them only, so the distance is 0 whatever it is divided by.
     return (either - both) / np.maximum(either, 1)
 
 
-def _intersections(first: Ticket, second: Ticket) -> NDArray[np.int32]:
-    """Return how many inputs every row of `first` shares with every row of `second`.
+def _intersections(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return how many bits every row of `first` shares with every row of `second`."""
+    library = compiled_library("topology")
+    if library is None:
+        # A matrix product of zeros and ones: exact, as a float32 holds whole numbers up to 2^24.
+        zeros_and_ones = [np.unpackbits(rows, axis=1).astype(np.float32) for rows in (first, second)]
+        return (zeros_and_ones[0] @ zeros_and_ones[1].T).astype(np.int32)
+    one, other = _words(first, _TILE), _words(second)
+    counts = np.empty((len(one), len(other)), np.int32)
+    sizes = (ctypes.c_int64(size) for size in (*counts.shape, one.shape[1]))
+    library.shared_connections(_pointer(one), _pointer(other), *sizes, _pointer(counts))
+    return counts[: len(first)]
 
-    A matrix product of zeros and ones, of which the processor does three at once: three rows of `second` are
-    packed into the digits of one number, to base 256, and no digit overflows in a product over 255 inputs.
-    """
-    rows = -(-len(second) // _DIGITS)
-    padded = np.zeros((_DIGITS * rows, second.shape[1]), np.bool_)
-    padded[: len(second)] = second
-    digits = padded.reshape(_DIGITS, rows, -1)
-    # sums[0] may wrap around, being a sum of all three digits; what is left of it below cannot.
-    sums = np.zeros((_DIGITS, len(first), rows), np.int32)
-    for start in range(0, second.shape[1], _INPUTS):
-        inputs = slice(start, start + _INPUTS)
-        packed = digits[-1, :, inputs].astype(np.float32)
-        for digit in digits[-2::-1]:
-            packed *= 2**_BITS
-            packed += digit[:, inputs]
-        product = (first[:, inputs].astype(np.float32) @ packed.T).astype(np.int32)
-        for total in sums:
-            total += product
-            product >>= _BITS
-    sums[:-1] -= sums[1:] << _BITS
-    return sums.transpose(1, 0, 2).reshape(len(first), -1)[:, : len(second)]
+
+def _words(rows: NDArray[np.uint8], multiple: int = 1) -> NDArray[np.uint64]:
+    """Return rows of bytes as rows of words, with empty rows behind for a multiple of so many."""
+    padded = np.zeros((-(-len(rows) // multiple) * multiple, -(-rows.shape[1] // _WORD) * _WORD), np.uint8)
+    padded[: len(rows), : rows.shape[1]] = rows
+    return padded.view(np.uint64)
+
+
+def _pointer(array: NDArray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
 
 
 def _check(name: str, ticket: Ticket, axes: tuple[str | int, ...]) -> None:

@@ -126,8 +126,21 @@ def test_counts_are_exact_for_any_shape(units, inputs, kept, seed):
         assert found[i, j] == ((first[i] ^ second[j]).sum() / either if either else 0)
 
 
-def test_counts_are_exact_where_every_connection_is_kept():
-    # So many inputs that the sum of three packed counts leaves 32 bits.
+@pytest.mark.skipif(topology.compiled_library("topology") is None, reason="needs a C compiler")
+@settings(max_examples=25, deadline=None)
+@given(a=SEEDS, b=SEEDS, signed=st.booleans(), carry=st.booleans())
+def test_the_same_bits_without_a_compiler(a, b, signed, carry):
+    a, b = ticket(a, signed), ticket(b, signed)
+    compiled = topology.layer_distances(SMALL, a, b, carry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(topology, "compiled_library", lambda name: None)
+        np.testing.assert_array_equal(topology.layer_distances(SMALL, a, b, carry), compiled)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_counts_are_exact_where_every_connection_is_kept(monkeypatch, compiled):
+    if not compiled:
+        monkeypatch.setattr(topology, "compiled_library", lambda name: None)
     full = np.ones((4, 50_000), bool)
     half = full.copy()
     half[:, ::2] = False
