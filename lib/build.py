@@ -339,14 +339,15 @@ def _move_captions(cell: NotebookNode, metadata: dict[str, Any]) -> None:
                 raise UserError(f"figure {data[FIGURE_TYPE]['name']!r}: its cell shows another one; at most one a cell")
             figure = data[FIGURE_TYPE]
             metadata["mystnb"] = {
-                "figure": {"name": figure["name"], "caption": figure["caption"]},
-                "image": {"alt": figure["alt"], "width": f"{figure['width']}px"},
+                "figure": {"name": figure["name"], "caption": f"{figure['caption']}\n\n{figure['sources']}"},
+                "image": {"alt": figure["alt"]},
             }
             continue
         if TABLE_TYPE in data:
             numbered = data.pop(TABLE_TYPE)
             data["text/markdown"] = (
-                f":::{{table}} {numbered['caption']}\n:name: {numbered['name']}\n\n{numbered['body']}\n:::\n"
+                f":::{{table}} {numbered['caption']}\n:name: {numbered['name']}\n\n{numbered['body']}\n:::\n\n"
+                f"{numbered['sources']}\n"
             )
         outputs.append(output)
     cell.outputs = outputs
@@ -640,14 +641,14 @@ def _unpack_images(folder: Path) -> None:
     """Make files of the pictures that stand within pages, so that a reader loads only those that are looked at."""
 
     def unpack(found: re.Match[str]) -> str:
-        content = base64.b64decode(found[2])
-        name = f"{hashlib.sha256(content).hexdigest()[:32]}.{found[1]}"
+        content = base64.b64decode(found[3])
+        name = f"{hashlib.sha256(content).hexdigest()[:32]}.{found[2]}"
         write_whole(folder / "_images" / name, content)
-        return f'src="{os.path.relpath(folder / "_images" / name, path.parent)}"'
+        return f'{found[1]}="{os.path.relpath(folder / "_images" / name, path.parent)}"'
 
     for path in folder.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        unpacked = re.sub(r'src="data:image/(webp|png);base64,([^"]+)"', unpack, text)
+        unpacked = re.sub(r'(src|srcset)="data:image/(webp|png);base64,([^"]+)"', unpack, text)
         if unpacked != text:
             path.write_text(unpacked, encoding="utf-8")
 

@@ -1,8 +1,11 @@
 """One function per kind of plot: measured arrays in, a matplotlib figure out."""
 
+import contextlib
+import contextvars
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +24,33 @@ from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare
 from lib.experiments import Experiment
 from lib.topology import Match
 
-WIDTH = 7.2  # inches; the width of a page's column
+T = TypeVar("T")
+
+# Inches: the columns of a page and of a phone. An inch is 100 CSS pixels, so that 8 points, the least, are 11.
+_WIDE, _NARROW = 7.2, 3.5
+_narrow = contextvars.ContextVar("narrow", default=False)
+
+
+@contextlib.contextmanager
+def narrow() -> Iterator[None]:
+    """Draw for a narrow screen: the same content in a column of half the width, in letters as large."""
+    token = _narrow.set(True)
+    try:
+        yield
+    finally:
+        _narrow.reset(token)
+
+
+def _either(wide: T, narrow: T) -> T:
+    """Return what fits the screen that is drawn for."""
+    return narrow if _narrow.get() else wide
+
+
+def _size(height: float) -> tuple[float, float]:
+    """Return the width and height of a figure, in inches."""
+    return _either(_WIDE, _NARROW), height
+
+
 CHANCE, PAPER, INK = "#8a8a8a", "#c2410c", "#22262b"
 # Of weights, as paper B colours them.
 SIGNS = {1: "#c0392b", -1: "#2b6cb0"}
@@ -61,6 +90,23 @@ def shades(count: int) -> list[tuple[float, float, float]]:
     return [tuple(c) for c in sns.color_palette("crest", count)]
 
 
+def _legend_above(figure: Figure, handles: Sequence[Any], columns: int, **layout: float) -> None:
+    """Put a legend above all axes, in half as many columns on a narrow screen, and lay the figure out below it."""
+    columns = min(len(handles), _either(columns, 2))
+    lines = -(-len(handles) // columns)
+    figure.legend(
+        handles=handles,
+        ncols=columns,
+        loc="upper center",
+        frameon=False,
+        fontsize=8,
+        columnspacing=1.2,
+        handlelength=1.4,
+    )
+    top = 1 - (0.12 + 0.18 * lines) / figure.get_figheight()
+    figure.tight_layout(rect=(0, 0, 1, top), **layout)
+
+
 def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
     """Draw test accuracy by level, one line a run, one shade an initialisation.
 
@@ -74,7 +120,7 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
     Figure
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
+    figure, axes = plt.subplots(figsize=_size(3.4))
     values = np.stack(list(accuracies.values()))
     inits = values.shape[1]
     positions = np.arange(len(accuracies))
@@ -88,10 +134,17 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
             f"{y:.1f}", (x, y), (0, 9), textcoords="offset points", ha="center", fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
         )  # fmt: skip
-    axes.set_xticks(positions, ["dense" if name == "dense" else f"{name} %" for name in accuracies])
-    axes.set(xlabel="weights pruned", ylabel="test accuracy (%)")
-    axes.margins(y=0.12)
-    axes.legend(title="initialisation", ncols=inits + 1, frameon=False, loc="lower left", fontsize=8, title_fontsize=8)
+    axes.set_xticks(positions, list(accuracies))
+    axes.set(xlabel="weights pruned (%)", ylabel="test accuracy (%)")
+    axes.margins(y=_either(0.12, 0.2))
+    axes.legend(
+        title="initialisation",
+        ncols=_either(inits + 1, 3),
+        frameon=False,
+        loc="lower left",
+        fontsize=8,
+        title_fontsize=8,
+    )
     sns.despine(figure)
     figure.tight_layout()
     return figure
@@ -202,7 +255,7 @@ class _Row:
 
 def _strips(rows: Sequence[_Row], xlabel: str, dot: str, chance: str, limits: tuple[float, float]) -> Figure:
     _style()
-    figure, grid = plt.subplots(len(rows), 1, figsize=(WIDTH, 1.05 * len(rows) + 0.75), sharex=True, squeeze=False)
+    figure, grid = plt.subplots(len(rows), 1, figsize=_size(1.05 * len(rows) + 0.75), sharex=True, squeeze=False)
     for axes, row in zip(grid[:, 0], rows, strict=True):
         _draw_row(axes, row)
     shown = [np.ravel(part) for row in rows for part in (row.values, row.interval, row.paper or ())]
@@ -220,12 +273,11 @@ def _strips(rows: Sequence[_Row], xlabel: str, dot: str, chance: str, limits: tu
     ]
     if any(row.paper is not None for row in rows):
         handles.append(plt.Line2D([], [], color=PAPER, lw=3, label="paper's text"))
-    figure.legend(handles=handles, ncols=len(handles), loc="upper center", frameon=False, fontsize=8)
     sns.despine(figure, left=True)
     for axes in grid[:-1, 0]:
         axes.spines["bottom"].set(linewidth=0.5, alpha=0.4)
         axes.tick_params(bottom=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()), h_pad=0.4)
+    _legend_above(figure, handles, len(handles), h_pad=0.4)
     return figure
 
 
@@ -267,7 +319,7 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
         A bar of one standard deviation over the initialisations on each mean; grey, the central 95 % of chance.
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    figure, axes = plt.subplots(figsize=_size(3.6))
     layers = [share.layer for share in next(iter(shares.values()))]
     palette = sns.color_palette("colorblind", len(layers))
     for level, row in enumerate(shares.values()):
@@ -282,14 +334,14 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
             bar = [[min(spread, abs(mean))], [min(spread, abs(100 - mean))]]
             axes.errorbar(
                 x, mean, bar, fmt="os^Dv"[number % 5],
-                ms=4.5, color=palette[number], capsize=2, lw=1.2, label=share.layer if level == 0 else None,
+                ms=_either(4.5, 3.5), color=palette[number], capsize=2, lw=1.2,
+                label=share.layer if level == 0 else None,
             )  # fmt: skip
     axes.fill_between([], [], color=CHANCE, alpha=0.45, lw=0, label="chance (95 %)")
-    axes.set_xticks(range(len(shares)), [f"{level} %" for level in shares])
-    axes.set(xlabel="weights pruned", ylabel=ylabel)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    axes.set_xticks(range(len(shares)), list(shares))
+    axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
     sns.despine(figure)
-    figure.tight_layout()
+    _legend_above(figure, axes.get_legend_handles_labels()[0], len(layers) + 1)
     return figure
 
 
@@ -339,7 +391,7 @@ def similarity_matrix(matrix: NDArray[np.float64], runs: int, label: str) -> Fig
     Figure
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.4))
+    figure, axes = plt.subplots(figsize=_size(_either(4.4, 2.9)))
     # What a ticket has with itself says nothing, and would stretch the scale.
     shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
     axes.set_facecolor("#e5e7eb")
@@ -376,7 +428,7 @@ def similarity_violins(
     Figure
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
+    figure, axes = plt.subplots(figsize=_size(3.2))
     x = np.arange(len(within))
     halves: tuple[tuple[Mapping[str, NDArray[np.float64]], Literal["low", "high"], Any, str], ...] = (
         (within, "low", shades(5)[2], "one initialisation"),
@@ -392,10 +444,10 @@ def similarity_violins(
         axes.bar(0, 0, color=colour, alpha=0.75, label=label)
     low = min(v.min() for v in (*within.values(), *across.values()))
     high = max(v.max() for v in (*within.values(), *across.values()))
-    axes.set_ylim(low - 0.05 * (high - low), high + 0.12 * (high - low))
-    axes.set_xticks(x, [level if level == "dense" else f"{level} %" for level in within])
-    axes.set(xlabel="weights pruned", ylabel=ylabel)
-    axes.legend(frameon=False, fontsize=8, ncols=2, loc="best")
+    axes.set_ylim(low - 0.05 * (high - low), high + _either(0.12, 0.25) * (high - low))
+    axes.set_xticks(x, list(within))
+    axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
+    axes.legend(frameon=False, fontsize=8, ncols=_either(2, 1), loc="best")
     sns.despine(figure)
     figure.tight_layout()
     return figure
@@ -425,11 +477,11 @@ def distance_strips(
     """
     _style()
     names = list(next(iter(panels.values())))
-    columns = min(2, len(panels))
+    columns = min(_either(2, 1), len(panels))
     rows = -(-len(panels) // columns)
     height = 0.27 * len(names) + 0.75
     figure, grid = plt.subplots(
-        rows, columns, figsize=(WIDTH, rows * height + 0.4), sharey=True, sharex=shared, squeeze=False
+        rows, columns, figsize=_size(rows * height + _either(0.4, 0.9)), sharey=True, sharex=shared, squeeze=False
     )
     for axes, (title, values) in zip(grid.flat, panels.items(), strict=False):
         axes.set_title(title, loc="left", fontsize=9, fontweight="bold")
@@ -454,9 +506,8 @@ def distance_strips(
     handles.append(plt.Line2D([], [], color=INK, lw=1.6, label="mean"))
     if "random" in names:
         handles.append(plt.Line2D([], [], color=INK, lw=0.8, ls=(0, (2, 2)), label="mean of random"))
-    figure.legend(handles=handles, ncols=len(handles), loc="upper center", frameon=False, fontsize=8)
     sns.despine(figure)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
+    _legend_above(figure, handles, len(handles))
     return figure
 
 
@@ -473,9 +524,10 @@ def match_maps(matches: Mapping[str, Sequence[Match]]) -> Figure:
     Figure
     """
     _style()
-    columns = max(len(row) for row in matches.values())
-    figure, grid = plt.subplots(len(matches), columns, figsize=(WIDTH, 2.9 * len(matches)), squeeze=False)
-    for line, (name, row) in zip(grid, matches.items(), strict=True):
+    shape = (len(matches), max(len(row) for row in matches.values()))
+    rows, columns = _either(shape, (shape[0] * shape[1], 1))
+    figure, grid = plt.subplots(rows, columns, figsize=_size(2.9 * rows), squeeze=False)
+    for line, (name, row) in zip(grid.reshape(shape), matches.items(), strict=True):
         for axes, match in zip(line, row, strict=True):
             units = len(match.partner)
             axes.imshow(match.costs, cmap="Blues", vmin=0, vmax=1.9)  # pale enough for dark digits
@@ -508,7 +560,7 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
     Figure
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.3))
+    figure, axes = plt.subplots(figsize=_size(3.3))
     values = np.stack(list(accuracies.values()))
     x, colour = np.arange(len(values)), _CATEGORIES["WTs"]
     axes.plot(x, values, color=colour, lw=0.6, alpha=0.35)
@@ -518,7 +570,7 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
         axes.scatter(
             np.full(len(random), x[-1] + 0.3), random, s=14, color=_CATEGORIES["mixed"], label="random tickets"
         )
-    axes.set_xticks(x, [name.removeprefix("round-") for name in accuracies])
+    axes.set_xticks(x, ["0", *(name.removeprefix("round-") for name in list(accuracies)[1:])])
     axes.set(xlabel="round of pruning", ylabel="test accuracy (%)")
     axes.legend(frameon=False, fontsize=8)
     sns.despine(figure)
@@ -543,7 +595,7 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     Figure
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(rungs) + 1.3))
+    figure, axes = plt.subplots(figsize=_size(_either(0.42, 0.55) * len(rungs) + _either(1.3, 2.0)))
     axes.set_facecolor("#f3f4f6")
     axes.patch.set(hatch="////", edgecolor="#c4c9d1")
     image = axes.imshow(distances, cmap=sns.color_palette("rocket_r", as_cmap=True), aspect="auto", vmin=0)
@@ -558,11 +610,11 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
         if not np.isnan(distances[:, column]).all():
             row = int(np.nanargmin(distances[:, column]))
             axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2))
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rungs)), rungs)
+    axes.set_xticks(range(len(columns)), columns, rotation=_either(0, 90))
+    axes.set_yticks(range(len(rungs)), [textwrap.fill(rung, _either(70, 14)) for rung in rungs])
     axes.tick_params(length=0)
     axes.set_xlabel("weights pruned")
-    figure.colorbar(image, label=label)
+    figure.colorbar(image, label=label, location=_either("right", "bottom"))
     sns.despine(figure, left=True, bottom=True)
     figure.tight_layout()
     return figure
@@ -593,7 +645,7 @@ def baseline_comparison(
     Figure
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    figure, axes = plt.subplots(figsize=_size(_either(3.6, 4.2)))
     x = np.arange(len(names))
     parts: dict[str, Any] = axes.violinplot(list(simulated), x - 0.12, widths=0.22, showextrema=False, side="low")
     for body in parts["bodies"]:
@@ -607,8 +659,8 @@ def baseline_comparison(
     for (label, values), marker, colour in zip(printed.items(), "Ds^", (PAPER, "#7c3aed", "#0e7490"), strict=False):
         axes.plot(x + 0.18, values, marker, ms=5.5, color=colour, label=label, ls="")
     axes.axhline(0, color=INK, lw=0.8)
-    axes.set_xticks(x, [f"{name} %" for name in names])
-    axes.set(xlabel="weights pruned", ylabel=ylabel)
+    axes.set_xticks(x, names)
+    axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=8)
     sns.despine(figure)
     figure.tight_layout()
@@ -630,21 +682,21 @@ def filter_bars(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64
     """
     _style()
     figure, grid = plt.subplots(
-        len(groups), 1, figsize=(WIDTH, 1.0 * len(groups) + 0.9), sharex=True, sharey=True, squeeze=False
+        len(groups), 1, figsize=_size(1.0 * len(groups) + 0.9), sharex=True, sharey=True, squeeze=False
     )
     for axes, (name, (counts, expected)) in zip(grid[:, 0], groups.items(), strict=True):
         x = np.arange(len(counts))
         axes.fill_between(x, 100 * expected / expected.sum(), color=CHANCE, alpha=0.45, lw=0, step="mid")
         axes.bar(x, 100 * counts / counts.sum(), width=0.5, color=shades(5)[2])
         axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=26)
-    grid[-1, 0].set_xlabel(f"weights that a filter keeps, of {len(x) - 1} (bars: % of the filters)")
+    label = f"weights that a filter keeps, of {len(x) - 1} (bars: % of the filters)"
+    grid[-1, 0].set_xlabel(textwrap.fill(label, _either(90, 36)))
     handles = [
         plt.Rectangle((0, 0), 1, 1, color=shades(5)[2], label="counted"),
         plt.Rectangle((0, 0), 1, 1, color=CHANCE, alpha=0.45, label="chance (hypergeometric)"),
     ]
-    figure.legend(handles=handles, ncols=2, loc="upper center", frameon=False, fontsize=8)
     sns.despine(figure)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()), h_pad=0.5)
+    _legend_above(figure, handles, 2, h_pad=0.5)
     return figure
 
 
@@ -665,7 +717,11 @@ def position_maps(groups: Mapping[str, tuple[NDArray[np.int64], float]], channel
     """
     _style()
     figure, grid = plt.subplots(
-        len(groups), len(channels), figsize=(WIDTH, 1.3 * len(groups) + 0.6), squeeze=False, layout="constrained"
+        len(groups),
+        len(channels),
+        figsize=_size(_either(1.3, 0.95) * len(groups) + _either(0.6, 1.1)),
+        squeeze=False,
+        layout="constrained",
     )
     most = max(float(np.abs(100 * counts / expected - 100).max()) for counts, expected in groups.values())
     for row, (name, (counts, expected)) in zip(grid, groups.items(), strict=True):
@@ -677,7 +733,14 @@ def position_maps(groups: Mapping[str, tuple[NDArray[np.int64], float]], channel
             if axes.get_subplotspec().is_first_row():
                 axes.set_title(channel, fontsize=9)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
-    figure.colorbar(image, ax=grid, shrink=min(1.0, 3 / len(groups)), label="% more or fewer than chance", aspect=25)
+    figure.colorbar(
+        image,
+        ax=grid,
+        location=_either("right", "bottom"),
+        shrink=_either(min(1.0, 3 / len(groups)), 1.0),
+        label="% more or fewer than chance",
+        aspect=25,
+    )
     return figure
 
 
@@ -697,8 +760,13 @@ def pair_maps(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]
         Colour is the difference from chance, on one scale for all maps; the reference place holds its sign.
     """
     _style()
+    rows, columns = _either((1, 9), (3, 3))  # of a group
     figure, grid = plt.subplots(
-        len(groups), 9, figsize=(WIDTH, 0.68 * len(groups) + 0.95), squeeze=False, layout="constrained"
+        rows * len(groups),
+        columns,
+        figsize=_size(_either(0.68, 3.3) * len(groups) + 0.95),
+        squeeze=False,
+        layout="constrained",
     )
     figure.set_layout_engine("constrained", wspace=0.03, hspace=0.06)
     # Where chance gives nothing there is nothing: a place has not both signs.
@@ -708,16 +776,24 @@ def pair_maps(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]
     }
     others = ~np.eye(9, dtype=bool).reshape((3,) * 4)
     most = max(float(np.abs(values[others]).max()) for values in excess.values())
-    for row, (name, values) in zip(grid, excess.items(), strict=True):
+    for row, (name, values) in zip(grid.reshape(-1, 9), excess.items(), strict=True):
         for axes, (r, c) in zip(row, np.ndindex(3, 3), strict=True):
             shown = values[r, c].copy()
             shown[r, c] = 0
             image = _small_map(axes, shown, most)
             axes.add_patch(plt.Rectangle((c - 0.5, r - 0.5), 1, 1, color=SIGNS[reference], lw=0))
             axes.text(c, r, _GLYPHS[reference], ha="center", va="center", fontsize=8, color="white", weight="bold")
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+        if _narrow.get():
+            row[0].set_title(" ".join(name.split()), loc="left", fontsize=9)
+        else:
+            row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
     figure.colorbar(
-        image, ax=grid, location="bottom", shrink=0.5, aspect=35, label="% more or fewer together than by chance"
+        image,
+        ax=grid,
+        location="bottom",
+        shrink=_either(0.5, 1.0),
+        aspect=35,
+        label="% more or fewer together than by chance",
     )
     return figure
 
@@ -736,12 +812,18 @@ def pattern_grid(groups: Mapping[str, tuple[NDArray[np.int8], NDArray[np.int64],
         Above each pattern its count, in brackets that of chance.
     """
     _style()
-    columns = max(len(patterns) for patterns, _, _ in groups.values())
+    most = max(len(patterns) for patterns, _, _ in groups.values())
+    columns = _either(most, min(most, 3))
+    rows = -(-most // columns)  # of a group
     figure, grid = plt.subplots(
-        len(groups), columns, figsize=(WIDTH, 0.95 * len(groups) + 0.25), squeeze=False, layout="constrained"
+        rows * len(groups),
+        columns,
+        figsize=_size(0.95 * rows * len(groups) + 0.25),
+        squeeze=False,
+        layout="constrained",
     )
     palette = ListedColormap([SIGNS[-1], "#eceef1", SIGNS[1]])
-    for row, (name, (patterns, counts, expected)) in zip(grid, groups.items(), strict=True):
+    for row, (name, (patterns, counts, expected)) in zip(grid.reshape(len(groups), -1), groups.items(), strict=True):
         for axes in row[len(patterns) :]:
             axes.axis("off")
         for axes, pattern, count, chance in zip(row, patterns, counts, expected, strict=False):
@@ -788,28 +870,28 @@ def verdict_bars(scored: Sequence[Scored]) -> Figure:
         if s.verdict != "not a claim":
             counts = sections.setdefault(f"{s.claim.paper}  {s.claim.section}", dict.fromkeys(VERDICTS, 0))
             counts[s.verdict] += 1
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.24 * len(sections) + 1.2))
+    figure, axes = plt.subplots(figsize=_size(0.24 * len(sections) + _either(1.2, 1.5)))
     y = np.arange(len(sections))
+    digit = max(sum(counts.values()) for counts in sections.values()) / _either(70, 25)  # how wide one is, in claims
     left = np.zeros(len(sections))
     for verdict, colour in VERDICTS.items():
         width = np.array([counts[verdict] for counts in sections.values()])
         if width.any():
             axes.barh(y, width, left=left, color=colour, height=0.74, label=f"{verdict} ({width.sum()})")
-            for where in np.flatnonzero(width):
+            for where in np.flatnonzero(width > digit * np.char.str_len(width.astype(str))):
                 dark = verdict in ("open", "not a claim")
                 axes.text(
                     left[where] + width[where] / 2, y[where], str(width[where]),
-                    ha="center", va="center", fontsize=7, color=INK if dark else "white",
+                    ha="center", va="center", fontsize=8, color=INK if dark else "white",
                 )  # fmt: skip
             left += width
     axes.set_yticks(y, list(sections))
-    axes.set(xlabel="claims that can be decided", ylabel="paper and section")
+    axes.set(xlabel="claims that can be decided", ylabel=_either("paper and section", ""))
     axes.set_ylim(len(sections) - 0.4, -0.6)
     axes.margins(x=0.01)
-    figure.legend(loc="upper center", ncols=5, frameon=False, fontsize=8, handlelength=1.2, columnspacing=1.2)
     sns.despine(figure, left=True)
     axes.tick_params(left=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
+    _legend_above(figure, axes.get_legend_handles_labels()[0], 5)
     return figure
 
 
@@ -825,70 +907,92 @@ def setup_diagram(experiment: Experiment) -> Figure:
     Figure
     """
     _style()
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.9))
-    axes.set(xlim=(0, 10), ylim=(0, 5.1))
+    figure, axes = plt.subplots(figsize=_size(_either(3.9, 4.6)))
     axes.axis("off")
-
-    def box(x: float, y: float, width: float, height: float, text: str, colour: Any, size: float = 8) -> None:
-        axes.add_patch(
-            FancyBboxPatch(
-                (x, y), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc=colour, ec=INK, lw=0.8
-            )
-        )
-        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size)
-
-    def arrow(start: tuple[float, float], end: tuple[float, float], **style: object) -> None:
-        options: dict = {"arrowstyle": "-|>", "mutation_scale": 9, "color": INK, "lw": 0.9} | style
-        axes.add_patch(FancyArrowPatch(start, end, **options))
-
-    box(
-        0.05,
-        1.85,
-        1.55,
-        1.3,
-        f"{experiment.architecture.name}\n{experiment.architecture.weight_count:,} weights",
-        "#f3f4f6",
-    )
-    tickets = {}
-    for row, (init, top) in enumerate((("1", 3.15), (str(experiment.inits), 0.35))):
-        pale = tuple(0.55 + 0.45 * c for c in shades(experiment.inits)[0 if row == 0 else -1])
-        box(2.2, top + 0.35, 1.55, 0.85, f"initial weights\nseed {init}", pale)
-        arrow((1.62, 2.5), (2.17, top + 0.78))
-        for column, (run, up) in enumerate((("1", 0.95), (str(experiment.runs), -0.05))):
-            y = top + up
-            box(
-                4.35,
-                y,
-                3.1,
-                0.62,
-                "train, prune, reset: " + ", ".join(v.name for v in experiment.levels[1:]) + " %",
-                "#ffffff",
-                7,
-            )
-            box(8.05, y, 1.2, 0.62, f"ticket {run}", pale)
-            arrow((3.78, top + 0.78), (4.32, y + 0.31))
-            arrow((7.48, y + 0.31), (8.02, y + 0.31))
-            tickets[row, column] = y + 0.31
-        axes.text(
-            5.9,
-            top + 0.755,
-            f"… {experiment.runs} runs, each with its own batch order …",
-            ha="center",
-            va="center",
-            fontsize=7.5,
-            style="italic",
-        )
-        arrow(
-            (9.3, tickets[row, 0]),
-            (9.3, tickets[row, 1]),
-            arrowstyle="<|-|>",
-            connectionstyle="arc3,rad=-0.45",
-            color=PAPER,
-            lw=1.4,
-        )
-        axes.text(9.66, top + 0.79, "A", color=PAPER, fontsize=11, weight="bold", ha="left", va="center")
-    axes.text(2.98, 2.5, f"… {experiment.inits} seeds …", ha="center", va="center", fontsize=7.5, style="italic")
-    arrow((8.65, tickets[0, 1] - 0.34), (8.65, tickets[1, 0] + 0.34), arrowstyle="<|-|>", color="#0e7490", lw=1.4)
-    axes.text(8.83, 2.36, "B", color="#0e7490", fontsize=11, weight="bold", va="center")
+    _either(_setup_across, _setup_down)(axes, experiment)
     figure.tight_layout(pad=0.2)
     return figure
+
+
+_PAIRS_B = "#0e7490"  # of the arrow between tickets of different initialisations; the other is orange
+
+
+def _box(axes: Axes, x: float, y: float, width: float, height: float, text: str, colour: Any) -> None:
+    axes.add_patch(
+        FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc=colour, ec=INK, lw=0.8)
+    )
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], **style: object) -> None:
+    options: dict = {"arrowstyle": "-|>", "mutation_scale": 9, "color": INK, "lw": 0.9} | style
+    axes.add_patch(FancyArrowPatch(start, end, **options))
+
+
+def _compared(axes: Axes, start: tuple[float, float], end: tuple[float, float], curve: float, colour: str) -> None:
+    style = {"arrowstyle": "<|-|>", "connectionstyle": f"arc3,rad={curve}", "color": colour, "lw": 1.4}
+    _arrow(axes, start, end, **style)
+
+
+def _setup_words(experiment: Experiment) -> tuple[str, list[Any]]:
+    """Return what stands in the box of the network, and pale shades for the first and the last initialisation."""
+    network = f"{experiment.architecture.name}\n{experiment.architecture.weight_count:,} weights"
+    ends = (shades(experiment.inits)[0], shades(experiment.inits)[-1])
+    return network, [tuple(0.55 + 0.45 * c for c in shade) for shade in ends]
+
+
+def _setup_across(axes: Axes, experiment: Experiment) -> None:
+    """Draw the set-up from left to right."""
+    axes.set(xlim=(0, 10), ylim=(0, 5.1))
+    network, pale = _setup_words(experiment)
+    steps = "train, prune, reset: " + ", ".join(v.name for v in experiment.levels[1:]) + " %"
+    small: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "style": "italic"}
+    letter: dict[str, Any] = {"fontsize": 11, "weight": "bold", "va": "center"}
+    _box(axes, 0.05, 1.85, 1.55, 1.3, network, "#f3f4f6")
+    tickets = {}
+    for row, (init, top) in enumerate((("1", 3.15), (str(experiment.inits), 0.35))):
+        _box(axes, 2.2, top + 0.35, 1.4, 0.85, f"initial weights\nseed {init}", pale[row])
+        _arrow(axes, (1.62, 2.5), (2.17, top + 0.78))
+        for column, (run, up) in enumerate((("1", 0.95), (str(experiment.runs), -0.05))):
+            y = top + up
+            _box(axes, 4.15, y, 3.5, 0.62, steps, "#ffffff")
+            _box(axes, 8.15, y, 1.1, 0.62, f"ticket {run}", pale[row])
+            _arrow(axes, (3.63, top + 0.78), (4.12, y + 0.31))
+            _arrow(axes, (7.68, y + 0.31), (8.12, y + 0.31))
+            tickets[row, column] = y + 0.31
+        runs = f"… {experiment.runs} runs, each with its own batch order …"
+        axes.text(5.9, top + 0.755, runs, **small)
+        _compared(axes, (9.3, tickets[row, 0]), (9.3, tickets[row, 1]), -0.45, PAPER)
+        axes.text(9.66, top + 0.79, "A", color=PAPER, ha="left", **letter)
+    axes.text(2.9, 2.5, f"… {experiment.inits} seeds …", **small)
+    _compared(axes, (8.65, tickets[0, 1] - 0.34), (8.65, tickets[1, 0] + 0.34), 0, _PAIRS_B)
+    axes.text(8.83, 2.36, "B", color=_PAIRS_B, **letter)
+
+
+def _setup_down(axes: Axes, experiment: Experiment) -> None:
+    """Draw the set-up from top to bottom, in inches."""
+    axes.set(xlim=(0, 3.5), ylim=(0.25, 4.85))
+    network, pale = _setup_words(experiment)
+    names = [v.name for v in experiment.levels[1:]]
+    levels = "\n".join(", ".join(names[i : i + 2]) for i in range(0, len(names), 2))
+    steps = f"train,\nprune,\nreset:\n{levels} %"
+    small: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "style": "italic"}
+    letter: dict[str, Any] = {"fontsize": 11, "weight": "bold", "ha": "center", "va": "center"}
+    _box(axes, 1.05, 4.3, 1.4, 0.45, network, "#f3f4f6")
+    for column, (init, left) in enumerate((("1", 0.05), (str(experiment.inits), 1.95))):
+        _box(axes, left + 0.1, 3.4, 1.25, 0.45, f"initial weights\nseed {init}", pale[column])
+        _arrow(axes, (1.75, 4.27), (left + 0.72, 3.88))
+        middles = []
+        for run, x in (("1", left), (str(experiment.runs), left + 0.8)):
+            middles.append(x + 0.35)
+            _arrow(axes, (left + 0.72, 3.37), (x + 0.35, 2.98))
+            _box(axes, x, 1.8, 0.7, 1.15, steps, "#ffffff")
+            _arrow(axes, (x + 0.35, 1.77), (x + 0.35, 1.53))
+            _box(axes, x, 1.2, 0.7, 0.3, f"ticket {run}", pale[column])
+        _compared(axes, (middles[0], 1.17), (middles[1], 1.17), 0.45, PAPER)
+        axes.text(left + 0.75, 0.82, "A", color=PAPER, **letter)
+    axes.text(1.75, 3.62, f"… {experiment.inits} …", **small)
+    _compared(axes, (1.57, 1.35), (1.93, 1.35), 0, _PAIRS_B)
+    axes.text(1.75, 1.1, "B", color=_PAIRS_B, **letter)
+    runs = f"… {experiment.inits} seeds, {experiment.runs} runs of each, every run\nwith its own batch order …"
+    axes.text(1.75, 0.47, runs, **small)

@@ -1,4 +1,4 @@
-"""What a chapter shows: figures and tables with name and caption, and text made by code.
+"""What a chapter shows: figures and tables with name, caption and sources, and text made by code.
 
 Captions hold measured values, so they are known only when the chapter runs, while the book wants them in
 the cell's metadata, which is written before.  `show` and `table` therefore emit them beside the figure, as an
@@ -10,7 +10,6 @@ import base64
 import html
 import io
 import re
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from IPython.display import Markdown, display
@@ -18,20 +17,22 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lib import figures, sources
 from lib.errors import UserError
+from lib.sources import Source
 
 FIGURE_TYPE = "application/vnd.winning-tickets.figure+json"
 TABLE_TYPE = "application/vnd.winning-tickets.table+json"
 _SCALE = 2  # pixels stored for each pixel shown, so that text is crisp on dense screens
 
 
-def show(figure: Figure, name: str, caption: str, alt: str) -> None:
-    """Show a figure with its number, caption and alternative text; at most one a cell.
+def show(draw: Callable[[], Figure], name: str, caption: str, alt: str, origin: Sequence[Source]) -> None:
+    """Show a figure with its number, caption, sources and alternative text; at most one a cell.
 
     Parameters
     ----------
-    figure : Figure
-        Is closed afterwards.
+    draw : callable
+        Makes the figure. It is called twice, for a wide and for a narrow screen, and what it makes is closed.
     name : str
         By which the text refers to it, with the role numref.  Lower-case letters, digits, hyphens; unique in
         the book.
@@ -39,17 +40,16 @@ def show(figure: Figure, name: str, caption: str, alt: str) -> None:
         One paragraph of MyST Markdown (mathematics, references and citations included).
     alt : str
         What the figure shows, for who cannot see it, in a sentence.
+    origin : sequence of Source
+        Where its content comes from.
     """
-    _check(name, caption, alt)
-    content = png(figure)
-    width, height = (n // _SCALE for n in struct.unpack(">II", content[16:24]))
+    _check(name, caption, origin, alt)
     alt = " ".join(alt.split())
-    display(
-        {"image/png": content, "text/plain": alt},
-        metadata={"image/png": {"width": width, "height": height, "alt": alt}},
-        raw=True,
-    )
-    _caption(name, caption, alt, width)
+    with figures.narrow():
+        narrow = png(draw())
+    wide = png(draw())
+    display({"text/html": _picture(wide, narrow, alt), "image/png": wide, "text/plain": alt}, raw=True)
+    _caption(name, caption, alt, origin)
 
 
 def show_levels(
@@ -59,6 +59,7 @@ def show_levels(
     name: str,
     caption: str,
     alt: str,
+    origin: Sequence[Source],
     choice: str = "Weights pruned",
 ) -> None:
     """Show one figure at all of its levels, with tabs to choose between them; at most one a cell.
@@ -75,7 +76,7 @@ def show_levels(
         From the names of the levels, in order, to what stands on their tabs.
     selected : str
         The level that is shown first.
-    name, caption, alt : str
+    name, caption, alt, origin
         As for `show`; what is the same at all levels.
     choice : str
         What the tabs choose, such as a level by the weights pruned.
@@ -85,28 +86,27 @@ def show_levels(
     UserError
         If `selected` is none of the levels, or a name or text does not fit.
     """
-    _check(name, caption, alt)
+    _check(name, caption, origin, alt)
     if selected not in labels:
         raise UserError(f"{name!r}: selected is {selected!r}; it should be one of {', '.join(labels) or 'no levels'}")
-    tabs, first, widest = [], b"", 0
+    tabs, first = [], b""
     for number, (level, label) in enumerate(labels.items()):
+        with figures.narrow():
+            narrow = png(draw(level)[0])
         figure, said = draw(level)
-        content = png(figure)
-        width, height = (n // _SCALE for n in struct.unpack(">II", content[16:24]))
-        widest = max(widest, width)
+        wide, said = png(figure), " ".join(said.split())
         if level == selected:
-            first = content
-        said = " ".join(said.split())
+            first = wide
+        picture = _picture(wide, narrow, " ".join(f"{alt} {label}. {said}".split()))
         tabs.append(
             f'<input type="radio" name="{name}-level" id="{name}-level-{number}"{" checked" * (level == selected)}>'
             f'<label for="{name}-level-{number}">{html.escape(label)}</label>'
-            f'<div><img src="data:image/webp;base64,{_webp(content)}" width="{width}" height="{height}" loading="lazy" '
-            f'alt="{html.escape(" ".join(f"{alt} {label}. {said}".split()))}"><p>{html.escape(said)}</p></div>'
+            f"<div>{picture}<p>{html.escape(said)}</p></div>"
         )
     legend = f"<legend>{html.escape(choice)}</legend>"
     group = f'<style>{_TABS}</style><fieldset class="levels">{legend}{"".join(tabs)}</fieldset>'
     display({"text/html": group, "image/png": first, "text/plain": alt}, raw=True)
-    _caption(name, caption, alt, widest)
+    _caption(name, caption, alt, origin)
 
 
 # All that the tabs need to work; how they look is in book.css.
@@ -121,23 +121,24 @@ _TABS = (
 )
 
 
-def _webp(content: bytes) -> str:
-    """Return a PNG as lossless WebP, a third of its size, in base 64."""
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(content)) as image:
-        image.convert("RGB").save(buffer, format="webp", lossless=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+# Below this width of the window, in CSS pixels, the narrow picture is shown; paper gets the wide one.
+_NARROW = "screen and (max-width: 640px)"
 
 
-def _caption(name: str, caption: str, alt: str, width: int) -> None:
-    caption = " ".join(caption.split())
-    display(
-        {
-            FIGURE_TYPE: {"name": name, "caption": caption, "alt": " ".join(alt.split()), "width": width},
-            "text/markdown": f"**Figure.** {caption}",
-            "text/plain": caption,
-        },
-        raw=True,
+def _picture(wide: bytes, narrow: bytes, alt: str) -> str:
+    """Return two PNGs of one figure as HTML that shows the one that fits the screen."""
+    stored = []
+    for content in (narrow, wide):
+        with Image.open(io.BytesIO(content)) as image:
+            buffer = io.BytesIO()
+            image.convert("RGB").save(buffer, format="webp", lossless=True)  # a third of the PNG's size
+            width, height = (n // _SCALE for n in image.size)
+        data = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        stored.append((data, f'width="{width}" height="{height}"'))
+    (small, small_size), (large, large_size) = stored
+    return (
+        f'<picture><source media="{_NARROW}" srcset="{small}" {small_size}>'
+        f'<img src="{large}" {large_size} loading="lazy" alt="{html.escape(alt)}"></picture>'
     )
 
 
@@ -160,8 +161,22 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], name: str, caption: str) -> None:
-    """Show a table with its number and caption.
+def _caption(name: str, caption: str, alt: str, origin: Sequence[Source]) -> None:
+    caption = " ".join(caption.split())
+    display(
+        {
+            FIGURE_TYPE: {"name": name, "caption": caption, "alt": alt, "sources": sources.in_book(origin)},
+            "text/markdown": f"**Figure.** {caption}\n\n{sources.in_words(origin)}",
+            "text/plain": f"{caption} {sources.in_words(origin)}",
+        },
+        raw=True,
+    )
+
+
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], name: str, caption: str, origin: Sequence[Source]
+) -> None:
+    """Show a table with its number, caption and sources.
 
     Parameters
     ----------
@@ -173,8 +188,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], name: str, ca
         By which the text refers to it, with the role numref.
     caption : str
         One paragraph of MyST Markdown.
+    origin : sequence of Source
+        Where its content comes from.
     """
-    _check(name, caption)
+    _check(name, caption, origin)
     cells = [[_cell(value) for value in row] for row in rows]
     for row in cells:
         if len(row) != len(header):
@@ -185,9 +202,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], name: str, ca
     caption = " ".join(caption.split())
     display(
         {
-            TABLE_TYPE: {"name": name, "caption": caption, "body": body},
-            "text/markdown": f"**Table.** {caption}\n\n{body}\n",
-            "text/plain": body,
+            TABLE_TYPE: {"name": name, "caption": caption, "body": body, "sources": sources.in_book(origin)},
+            "text/markdown": f"**Table.** {caption}\n\n{body}\n\n{sources.in_words(origin)}\n",
+            "text/plain": f"{body}\n{sources.in_words(origin)}",
         },
         raw=True,
     )
@@ -205,10 +222,12 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
-def _check(name: str, caption: str, alt: str = "none") -> None:
+def _check(name: str, caption: str, origin: Sequence[Source], alt: str = "none") -> None:
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise UserError(f"name is {name!r}: it should be lower-case letters, digits and single hyphens")
     if not caption.strip():
         raise UserError(f"{name!r}: caption is empty")
+    if not origin:
+        raise UserError(f"{name!r}: origin is empty; it should say where the content comes from")
     if not alt.strip():
         raise UserError(f"figure {name!r}: alt is empty; it should say what the figure shows")

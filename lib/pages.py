@@ -10,11 +10,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lib import claims, comparisons, evidence, figures, kernels, ladder, paper_a, paper_b, patterns, scoring, statistics
+from lib import (
+    claims,
+    comparisons,
+    evidence,
+    figures,
+    kernels,
+    ladder,
+    paper_a,
+    paper_b,
+    patterns,
+    scoring,
+    sources,
+    statistics,
+)
 from lib.claims import Scored
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
 from lib.notebook import markdown, png, show, show_levels, table
+from lib.sources import Source
 from lib.tickets import Store
 
 
@@ -96,6 +110,7 @@ def overlap_panel(
         f"Overlap of tickets of {pairs}, at the level chosen above it; {what}. Each dot is one pair; shade and height "
         f"tell the initialisation. Grey: the hypergeometric distribution.{said}",
         "Dots over a grey chance distribution, one row a layer, overlap in percent of the mask.",
+        _origin(store, [panel.experiment], "A" if ranges else ""),
     )
 
 
@@ -108,6 +123,7 @@ def _levels_panel(
     what: str,
     caption: str,
     alt: str,
+    origin: Sequence[Source],
 ) -> None:
     """Show a figure at every level trained, `level` first, or what stands in its place if that is not trained."""
     try:
@@ -120,7 +136,13 @@ def _levels_panel(
         v.name: f"{v.name} %, {marks[v.name]}" if v.name in marks else f"{v.name} %"
         for v in store.finished(find(panel.experiment))[1:]
     }
-    show_levels(draw, labels, level, name, f"{caption} Experiment: `{panel.experiment}`.", alt)
+    show_levels(draw, labels, level, name, caption, alt, origin)
+
+
+def _origin(store: Store, experiments: Iterable[str], paper: str = "") -> list[Source]:
+    """Return where a figure or table comes from: tickets, and numbers that a paper prints, 'A' or 'B'; '' for none."""
+    quoted = {"": [], "A": [sources.PAPER_A], "B": [sources.PAPER_B]}[paper]
+    return [*sources.tickets(store, *experiments), *quoted]
 
 
 def _choose(experiment: str, layers: str) -> list[str]:
@@ -193,7 +215,6 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         return figures.overlap_strips(list(rows.values()), paper), f"Means of {pairs} pairs at {level} %: {means}."
 
     said = " Orange: what the paper's text says of the layer." if ranges else ""
-    others = " and ".join(f"`{partner}`" for partner in partners)
     _levels_panel(
         store,
         panel,
@@ -203,8 +224,9 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         what,
         f"Overlap of tickets of {find(panel.experiment).dataset} with tickets of other images, from the same initial "
         f"weights, at the level chosen above it; {what}. Each dot is one pair; shade and height tell the "
-        f"initialisation. Grey: the hypergeometric distribution.{said} With {others}.",
+        f"initialisation. Grey: the hypergeometric distribution.{said}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
+        _origin(store, [panel.experiment, *partners], "A" if ranges else ""),
     )
 
 
@@ -235,7 +257,8 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
         name,
         "Mean test accuracy with partly fixed and with free randomness, and the difference in points with its interval "
         f"by bootstrap over the {find(experiment).inits} initialisations, too short from so few. It leaves out "
-        f"zero at {clear} of {len(gains)} levels. Experiments: `{experiment}` and `{free}`.",
+        f"zero at {clear} of {len(gains)} levels.",
+        _origin(store, [experiment, free]),
     )
 
 
@@ -298,7 +321,8 @@ def significance_table(store: Store, experiment: str, probability: float, repeti
         name,
         f"Share of pairs whose overlap lies outside the central {100 * probability:g} % of chance, mean of all layers: "
         "tickets of one initialisation (with its interval by bootstrap over initialisations), tickets of different "
-        f"ones, and random masks, exactly and in {repetitions:,} drawn pairs a layer. Experiment: `{experiment}`.",
+        f"ones, and random masks, exactly and in {repetitions:,} drawn pairs a layer.",
+        [*_origin(store, [experiment]), sources.COMPUTED],
     )
 
 
@@ -328,6 +352,7 @@ def correlation_table(store: Store, experiments: Sequence[str], level: str, name
         name,
         f"Mean rank correlation of initial and final weights at {level} % pruned, with its 95 % interval by bootstrap "
         "over initialisations; and the standard deviation of one ticket's correlation under no relationship.",
+        _origin(store, experiments),
     )
 
 
@@ -375,8 +400,8 @@ def ranking_table(store: Store, experiment: str, level: str, name: str) -> None:
         name,
         f"Mean rank correlation of initial and final weights at {level} % pruned, with its 95 % interval by bootstrap "
         "over initialisations: of signed weights or of magnitudes, over the survivors or over all weights of the layer "
-        "(pruned ones end as zero). *Null*: the standard deviation of one ticket's correlation under no relationship. "
-        f"Experiment: `{experiment}`.",
+        "(pruned ones end as zero). *Null*: the standard deviation of one ticket's correlation under no relationship.",
+        _origin(store, [experiment]),
     )
 
 
@@ -405,8 +430,8 @@ def task_table(store: Store, levels: Sequence[str], name: str) -> None:
         ],
         name,
         "Mean overlap of tickets of Fashion-MNIST and CIFAR-10 from the same initial weights, in % of the mask, free "
-        "and partly fixed randomness; in brackets the 95 % interval by bootstrap over initialisations. Experiments: "
-        f"{', '.join(f'`{x}`' for pair in pairs.values() for x in pair)}.",
+        "and partly fixed randomness; in brackets the 95 % interval by bootstrap over initialisations.",
+        _origin(store, [experiment for pair in pairs.values() for experiment in pair]),
     )
 
 
@@ -426,7 +451,8 @@ def nnstd_table(store: Store, experiment: str, name: str) -> None:
         [[f"{level} %", f"{paper_a.smallest_nnstd(store, experiment, level):.3f}"] for level in levels],
         name,
         "The smallest distance of any two masks with their units matched; 0 would be the same network up to a "
-        f"permutation of hidden units, 1 no shared connection at all. All pairs of tickets, experiment `{experiment}`.",
+        "permutation of hidden units, 1 no shared connection at all. All pairs of tickets.",
+        _origin(store, [experiment]),
     )
 
 
@@ -478,8 +504,8 @@ def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
         name,
         f"Where the overlap within an initialisation comes from, at {level} % pruned. *Initial magnitudes alone*: the "
         "overlap of masks that knew nothing but the rank of each initial magnitude. *Learned alike*: correlation of "
-        "what two dense networks learned (final less initial weights), from the same and from other initial weights. "
-        f"Experiment: `{experiment}`.",
+        "what two dense networks learned (final less initial weights), from the same and from other initial weights.",
+        _origin(store, [experiment]),
     )
 
 
@@ -498,8 +524,8 @@ def spread_table(store: Store, panel: paper_a.Panel, level: str, name: str) -> N
         [[x.layer, f"{x.measured:.2f}", f"{x.chance:.2f}", f"{x.explained:.2f}"] for x in spreads],
         name,
         f"Standard deviation of the overlaps at {level} % pruned, in % of the mask, and of chance; and the correlation "
-        "of the overlaps with those expected from how many weights each unit keeps. "
-        f"Experiment: `{panel.experiment}`.",
+        "of the overlaps with those expected from how many weights each unit keeps.",
+        _origin(store, [panel.experiment]),
     )
 
 
@@ -538,8 +564,9 @@ def ladder_strips(store: Store, key: str, network: str, level: str, name: str) -
         own if own in ready else next(iter(ready)),
         name,
         f"{title} of the ladder of randomness that is trained, at {level} % pruned. Grey is chance, orange what the "
-        f"paper's text says. Experiments: {_experiments(network, ready)}.",
+        "paper's text says.",
         "Dots, one row a layer, over what chance gives.",
+        _origin(store, _experiments(network, ready), "A" if ranges else ""),
         "What the runs share",
     )
 
@@ -574,16 +601,15 @@ def ladder_figure(store: Store, key: str, network: str, readings: Mapping[str, s
         if not all(fit.missing for fit in own):
             first, _ = ladder.best(own)
             nearest[level] = f"{first.rung.words} at {level} % pruned ({first.distance:.3g})"
+    columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
     show(
-        figures.ladder_grid(
-            words, [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels], distances, f"distance ({unit})"
-        ),
+        lambda: figures.ladder_grid(words, columns, distances, f"distance ({unit})"),
         name,
         f"{title}: the distance between what its text says and what tickets of each rung show, in {unit}, mean of the "
         "layers; zero would be agreement in every number. Framed: the nearest rung at each level. Hatched: not trained "
-        f"yet. Nearest: {'; '.join(nearest.values())}. "
-        f"Experiments: {_experiments(network, [f.rung.words for f in found if not f.missing])}.",
+        f"yet. Nearest: {'; '.join(nearest.values())}.",
         f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
+        _origin(store, _experiments(network, [f.rung.words for f in found if not f.missing]), "A"),
     )
 
 
@@ -638,7 +664,8 @@ def ladder_table(store: Store, key: str, network: str, readings: Mapping[str, st
             name,
             f"Distance of each rung from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in "
             f"{unit}: mean of the layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
-            f"The nearest rung at each reading is bold. Experiments: {_experiments(network, trained)}.",
+            "The nearest rung at each reading is bold.",
+            _origin(store, _experiments(network, trained), "A"),
         )
     _name_missing(lacking)
 
@@ -676,7 +703,8 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
             f"By how much outputs of one initialisation are closer than those of different ones, {_label(measure)}"
             f"{', distance turned round' if measure == 'L2' else ''}, with 95 % intervals (bootstrap over "
             "initialisations). The paper says *closer across* in its Figures 6 and 9 (free) and *closer within* in its "
-            f"Figure 15 (partial) {{cite:p}}`grosse2020`. Experiments: {_experiments(network, [r[0] for r in rows])}.",
+            "Figure 15 (partial) {cite:p}`grosse2020`.",
+            _origin(store, _experiments(network, [row[0] for row in rows])),
         )
     _name_missing(lacking)
 
@@ -709,9 +737,9 @@ def _with_interval(fit: ladder.Fit) -> str:
     return f"{fit.distance:.3g} ({interval})"
 
 
-def _experiments(network: str, rungs: Iterable[str]) -> str:
+def _experiments(network: str, rungs: Iterable[str]) -> list[str]:
     names = {rung.words: rung.experiment for rung in ladder.rungs(network)}
-    return ", ".join(f"`{name}`" for name in dict.fromkeys(names[words] for words in rungs))
+    return [names[words] for words in rungs]
 
 
 def _marks(readings: Mapping[str, str]) -> dict[str, str]:
@@ -734,11 +762,12 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
         for level, values in accuracy.items()
     )
     show(
-        figures.accuracy_lines(accuracy),
+        lambda: figures.accuracy_lines(accuracy),
         name,
         f"Test accuracy by level; {what}. One line a run, one shade an initialisation, black the mean of all "
-        f"{find(experiment).replicas} runs: {means}. Experiment: `{experiment}`.",
+        f"{find(experiment).replicas} runs: {means}.",
         f"Lines of test accuracy over the fraction of pruned weights, one for each run. Means: {means}.",
+        _origin(store, [experiment]),
     )
 
 
@@ -794,8 +823,9 @@ def share_panel(
         name,
         f"{ylabel[0].upper()}{ylabel[1:]}; {what}. All levels: mean and standard deviation over "
         f"{find(experiment).inits} initialisations; one level: a dot for each of them. Grey is the central 95 % of "
-        f"chance. Experiment: `{experiment}`.",
+        "chance.",
         "Shares of weights by layer beside grey intervals of chance.",
+        _origin(store, [experiment]),
     )
 
 
@@ -847,6 +877,7 @@ def correlation_panel(
         f"is one ticket, in the shade of its initialisation. Ranked: {of}, {over}. Grey: no relationship. Orange: what "
         f"the paper's text says.",
         "Dots over grey distributions around zero, one row a layer.",
+        _origin(store, [panel.experiment], "A" if ranges else ""),
     )
 
 
@@ -888,9 +919,9 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
         "all",
         name,
         f"How alike the outputs of two tickets are, {label}; {what}. All levels: pairs within an initialisation (left "
-        f"halves) and across (right halves). One level: every pair of tickets, white lines between initialisations. "
-        f"Experiment: `{experiment}`.",
+        "halves) and across (right halves). One level: every pair of tickets, white lines between initialisations.",
         f"The {label} of pairs of tickets, within initialisations and across.",
+        _origin(store, [experiment]),
     )
 
 
@@ -913,11 +944,12 @@ def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, pattern
     return groups
 
 
-def filter_panel(groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
+def filter_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
     """Show how many weights the filters of the first layer keep.
 
     Parameters
     ----------
+    store : Store
     groups : mapping of str to patterns.Group
     name : str
         By which the text refers to the figure.
@@ -928,21 +960,21 @@ def filter_panel(groups: Mapping[str, patterns.Group], name: str, what: str) -> 
         groups,
         lambda g: f"{kernels.filter_deviation(g.signs):.2f} (chance {kernels.expected_filter_deviation(g.signs):.2f})",
     )
+    counts = {
+        label: (kernels.filter_histogram(g.signs), kernels.expected_filter_histogram(g.signs))
+        for label, g in groups.items()
+    }
     show(
-        figures.filter_bars(
-            {
-                label: (kernels.filter_histogram(g.signs), kernels.expected_filter_histogram(g.signs))
-                for label, g in groups.items()
-            }
-        ),
+        lambda: figures.filter_bars(counts),
         name,
         f"Weights left in each filter of the first layer; {what}. {_tickets(groups)} Standard deviations: "
         f"{deviations}.",
         f"Bars over grey distributions of chance, one row a group. Standard deviations: {deviations}.",
+        _group_origin(store, groups),
     )
 
 
-def position_panel(groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
+def position_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
     """Show how often each position of a filter keeps its weight; parameters are those of `filter_panel`."""
     deviations = _by_group(
         groups,
@@ -952,30 +984,34 @@ def position_panel(groups: Mapping[str, patterns.Group], name: str, what: str) -
     )
     first = next(iter(groups.values())).signs
     channels = ["red", "green", "blue"] if first.shape[2] == 3 else [f"channel {c + 1}" for c in range(first.shape[2])]
+    counts = {
+        label: (kernels.position_counts(g.signs), (g.signs != 0).sum() / g.signs[0, 0].size)
+        for label, g in groups.items()
+    }
     show(
-        figures.position_maps(
-            {
-                label: (kernels.position_counts(g.signs), (g.signs != 0).sum() / g.signs[0, 0].size)
-                for label, g in groups.items()
-            },
-            channels,
-        ),
+        lambda: figures.position_maps(counts, channels),
         name,
         f"Filters of the first layer that keep a weight at each of their {first[0, 0].size} positions; {what}. One map "
         f"a colour channel; purple, fewer than by chance, orange, more. {_tickets(groups)} Standard deviations over "
         f"the positions: {deviations}.",
         f"Maps of 3 by 3 numbers, one row a group. Standard deviations over the positions: {deviations}.",
+        _group_origin(store, groups),
     )
 
 
 def pair_panel(
-    groups: Mapping[str, patterns.Group], other: int, settings: paper_b.Settings, name: str, what: str
+    store: Store,
+    groups: Mapping[str, patterns.Group],
+    other: int,
+    settings: paper_b.Settings,
+    name: str,
+    what: str,
 ) -> None:
     """Show how often weights of some sign lie in one kernel with a positive one, by place.
 
     Parameters
     ----------
-    groups, name, what
+    store, groups, name, what
         As for `filter_panel`.
     other : int
         Sign of the weights counted, 1 or -1.
@@ -992,29 +1028,28 @@ def pair_panel(
 
     kind = "positive" if other == 1 else "negative"
     ratios = _by_group(groups, excess)
+    counts = {
+        label: (kernels.together(g.signs, 1, other), kernels.expected_together(g.signs, 1, other))
+        for label, g in groups.items()
+    }
     show(
-        figures.pair_maps(
-            {
-                label: (kernels.together(g.signs, 1, other), kernels.expected_together(g.signs, 1, other))
-                for label, g in groups.items()
-            },
-            1,
-        ),
+        lambda: figures.pair_maps(counts, 1),
         name,
         f"How often a kernel has a {kind} weight at each place when the one at the reference place (red) is positive; "
         f"{what}. Nine reference places a group; purple, less often than by chance, orange, more often. "
         f"{_tickets(groups)} Mean count at the {'eight' if settings.diagonal else 'four'}-neighbours of the reference "
         f"over that at other places: {ratios}.",
-        f"Nine maps of 3 by 3 places in a row for each group. Mean at the neighbours over mean elsewhere: {ratios}.",
+        f"Nine maps of 3 by 3 places for each group. Mean at the neighbours over mean elsewhere: {ratios}.",
+        _group_origin(store, groups),
     )
 
 
-def pattern_panel(groups: Mapping[str, patterns.Group], weights: int, name: str, what: str) -> None:
+def pattern_panel(store: Store, groups: Mapping[str, patterns.Group], weights: int, name: str, what: str) -> None:
     """Show the nine most frequent patterns of the kernels with some number of weights.
 
     Parameters
     ----------
-    groups, name, what
+    store, groups, name, what
         As for `filter_panel`.
     weights : int
         That a kernel keeps.
@@ -1032,16 +1067,17 @@ def pattern_panel(groups: Mapping[str, patterns.Group], weights: int, name: str,
         if len(counts)
     )
     show(
-        figures.pattern_grid({label: row for label, row in found.items() if len(row[1])}),
+        lambda: figures.pattern_grid({label: row for label, row in found.items() if len(row[1])}),
         name,
         f"The most frequent patterns of kernels with {weights} weights left; {what}. Red (+) positive, blue (−) "
         f"negative. Above each its count, in brackets the count expected if the ticket's weights lay anywhere in the "
         f"layer. {_tickets(groups)} Most frequent: {most}.",
-        f"Rows of nine patterns of signs in 3 by 3 places, one row a group. Counts of the most frequent: {most}.",
+        f"Nine patterns of signs in 3 by 3 places for each group. Counts of the most frequent: {most}.",
+        _group_origin(store, groups),
     )
 
 
-def kernel_table(groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+def kernel_table(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
     """Show the statistics of filters, positions and signs of each group beside those of random tickets."""
     keys = ("filters", "sparse", "dense", "positions", "ratio", "empty")
     measured = {
@@ -1079,10 +1115,11 @@ def kernel_table(groups: Mapping[str, patterns.Group], settings: paper_b.Setting
         "weights than the mean (by two standard deviations of chance), the ratio of signs, and kernels without a "
         f"weight. **Bold**: outside of the central 95 % of {patterns.RANDOM_DRAWS} groups of random tickets. "
         f"{_tickets(groups)}",
+        _group_origin(store, groups),
     )
 
 
-def neighbour_table(groups: Mapping[str, patterns.Group], name: str) -> None:
+def neighbour_table(store: Store, groups: Mapping[str, patterns.Group], name: str) -> None:
     """Show, under every reading of the word, how many pairs of weights in a kernel are neighbours."""
     readings = [(diagonal, pooled) for diagonal in (False, True) for pooled in (True, False)]
     kinds = {"positive": "positive pairs", "negative": "negative pairs", "opposite": "opposite signs"}
@@ -1106,10 +1143,11 @@ def neighbour_table(groups: Mapping[str, patterns.Group], name: str) -> None:
         "Pairs of weights in one kernel that are neighbours: with four or eight neighbours to a place; all pairs of "
         "the group together, or kernel by kernel and then averaged. *Control*: 95 % of tickets with the group's own "
         f"numbers of either sign and survivors per filter, in the first of the four readings. {_tickets(groups)}",
+        _group_origin(store, groups),
     )
 
 
-def grouped_table(groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+def grouped_table(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
     """Show how many kernels with three and four weights have a grouped pattern, beside chance and control."""
     rows = []
     for label, group in groups.items():
@@ -1137,6 +1175,7 @@ def grouped_table(groups: Mapping[str, patterns.Group], settings: paper_b.Settin
         "Kernels in which the weights of each sign lie in one block. *Chance*: the group's weights of either sign "
         "anywhere in the layer, exact. *Control*: 95 % of tickets that also have the group's survivors in each filter. "
         f"{_tickets(groups)}",
+        _group_origin(store, groups),
     )
 
 
@@ -1199,10 +1238,13 @@ def printed_table(settings: paper_b.Settings, name: str) -> None:
         "and of the winning ones of its three data sets {cite:p}`signs2022`, beside what "
         f"{patterns.RANDOM_DRAWS} groups of {settings.kernel_tickets} random tickets give, which need no training. "
         "**Bold**: outside of the central 95 %.",
+        [sources.COMPUTED, sources.PAPER_B],
     )
 
 
-def kernel_count_table(groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+def kernel_count_table(
+    store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str
+) -> None:
     """Show how many kernels keep 0 to 9 weights: by chance, in the paper's table, and here."""
     tickets = settings.kernel_tickets
     expected, low, high = patterns.kernel_counts(paper_b.CIFAR, tickets)
@@ -1225,6 +1267,7 @@ def kernel_count_table(groups: Mapping[str, patterns.Group], settings: paper_b.S
         name,
         f"Kernels of the first layer with 0 to 9 weights left; the paper's Table A.3 {{cite:p}}`signs2022` and this "
         f"book's tickets. **Bold**: outside of the central 95 % of random tickets. {_tickets(groups)}",
+        [*_group_origin(store, groups), sources.PAPER_B],
     )
 
 
@@ -1233,11 +1276,15 @@ def _by_group(groups: Mapping[str, patterns.Group], make: Callable[[patterns.Gro
 
 
 def _tickets(groups: Mapping[str, patterns.Group]) -> str:
-    """Return how many tickets of which experiments are shown."""
-    names = [f"`{group.experiment}`" for group in groups.values() if not group.random]
+    """Return how many tickets are shown."""
     count = len(next(iter(groups.values())).signs)
-    where = f" Experiments: {', '.join(names)}." if names else " Only random tickets, which need no training."
-    return f"{count} tickets a group.{where}"
+    only = "" if any(not group.random for group in groups.values()) else " Only random tickets, which need no training."
+    return f"{count} tickets a group.{only}"
+
+
+def _group_origin(store: Store, groups: Mapping[str, patterns.Group]) -> list[Source]:
+    """Return where groups come from; random ones, and what chance gives, are computed."""
+    return [*_origin(store, (g.experiment for g in groups.values() if not g.random)), sources.COMPUTED]
 
 
 def _plain_number(value: float, key: str) -> str:
@@ -1297,7 +1344,7 @@ def distance_panel(
     for signed, metric in METRICS.items():
         found = paper_b.measured(store, _conditions(stand_ins), signed, settings, sample)
         panels[metric] = {condition: compared.values().mean(axis=1) for condition, compared in found.items()}
-    _show_distances(panels, name, f"Distances of pairs of tickets, the mean over the layers; {what}.", stand_ins)
+    _show_distances(store, panels, name, f"Distances of pairs of tickets, the mean over the layers; {what}.", stand_ins)
 
 
 def layer_distance_panel(
@@ -1313,11 +1360,18 @@ def layer_distance_panel(
         layer: {condition: compared.values()[:, number] for condition, compared in found.items()}
         for number, layer in enumerate(layers)
     }
-    _show_distances(panels, name, f"{METRICS[signed]} of pairs of tickets, layer by layer; {what}.", stand_ins, shared)
+    _show_distances(
+        store, panels, name, f"{METRICS[signed]} of pairs of tickets, layer by layer; {what}.", stand_ins, shared
+    )
 
 
 def _show_distances(
-    panels: Mapping[str, Mapping[str, NDArray[np.float64]]], name: str, what: str, stand_ins: bool, shared: bool = False
+    store: Store,
+    panels: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    name: str,
+    what: str,
+    stand_ins: bool,
+    shared: bool = False,
 ) -> None:
     first = next(iter(panels.values()))
     if not first:
@@ -1327,16 +1381,19 @@ def _show_distances(
         f"{title}: " + ", ".join(f"{condition} {values.mean():.4f}" for condition, values in panel.items())
         for title, panel in panels.items()
     )
-    used = dict.fromkeys(
-        paper_b.experiment_of(key) for c in conditions.values() for key in (c.a, c.b) if c.category != "random"
-    )
-    source = f"Experiments: {', '.join(f'`{x}`' for x in used)}." if used else "Random tickets need no training."
     show(
-        figures.distance_strips(panels, {c.name: c.category for c in conditions.values()}, shared),
+        lambda: figures.distance_strips(panels, {c.name: c.category for c in conditions.values()}, shared),
         name,
-        f"{what} One dot a pair, up to {max(map(len, first.values()))} of each condition. Means: {means}. {source}",
+        f"{what} One dot a pair, up to {max(map(len, first.values()))} of each condition. Means: {means}.",
         f"Dots by condition, one panel each for {', '.join(panels)}. Means: {means}.",
+        _condition_origin(store, conditions.values()),
     )
+
+
+def _condition_origin(store: Store, conditions: Iterable[paper_b.Condition]) -> list[Source]:
+    """Return where the tickets of some conditions come from; random ones are computed."""
+    names = (paper_b.experiment_of(key) for c in conditions if c.category != "random" for key in (c.a, c.b))
+    return [*_origin(store, names), sources.COMPUTED]
 
 
 def comparison_table(
@@ -1394,6 +1451,7 @@ def comparison_table(
         f"{METRICS[signed]}{f' in {layer}' if layer else ''}, each condition against *random*: difference of the "
         "means; p of Welch's test; Cohen's d, in the paper's words. The last column permutes the labels of tickets, "
         "because pairs that share a ticket are not independent. The paper's numbers: {cite:p}`signs2022`.",
+        [*(_condition_origin(store, (c for c in chosen if c.name in found)) if found else []), sources.PAPER_B],
     )
 
 
@@ -1422,6 +1480,7 @@ def random_spread_table(store: Store, settings: paper_b.Settings, signed: bool, 
         f"{METRICS[signed]} of all {len(random.values())} pairs of random tickets, and the pooled standard deviation "
         "that the paper's *mixed* rows imply, each its difference over its effect {cite:p}`signs2022`; left out are "
         "rows whose difference is printed with a single digit. Random tickets need no training.",
+        [sources.COMPUTED, sources.PAPER_B],
     )
 
 
@@ -1465,6 +1524,7 @@ def switch_table(store: Store, name: str) -> None:
         "NNSTD± of pairs against *random*, with one switch turned at a time. *Controls*: random tickets with the "
         "counts of either sign of the winning ones in every layer, and their survivors in every unit; if they are as "
         "close as the winning ones, it is these numbers that make them so, not where the signs lie.",
+        [*_origin(store, [*paper_b.DATASETS.values(), *paper_b.STAND_INS.values()]), sources.COMPUTED],
     )
 
 
@@ -1483,6 +1543,7 @@ def implied_table(name: str) -> None:
         "How large the two groups of a row are if its effect and its p-value belong together: Welch's statistic of two "
         r"groups of $n$ values with equal variances is $d \sqrt{n/2}$. Rows with p below 0.001 and d of at least 0.5, "
         "which are printed exactly enough {cite:p}`signs2022`.",
+        [sources.COMPUTED, sources.PAPER_B],
     )
 
 
@@ -1507,11 +1568,12 @@ def round_panel(store: Store, key: str, name: str, what: str) -> None:
     means = ", ".join(f"{level} {values.mean():.2f} %" for level, values in accuracy.items())
     drawn = "not trained" if random is None else f"{random.mean():.2f} %"
     show(
-        figures.accuracy_by_round(accuracy, random),
+        lambda: figures.accuracy_by_round(accuracy, random),
         name,
         f"Test accuracy of the dense network (0) and of the ticket after each round; {what}. One thin line each of "
-        f"{len(accuracy['dense'])} trials. Means: {means}; random tickets {drawn}. Experiment: `{experiment}`.",
+        f"{len(accuracy['dense'])} trials. Means: {means}; random tickets {drawn}.",
         f"Lines of test accuracy by round of pruning. Means: {means}; random tickets {drawn}.",
+        _origin(store, [experiment]),
     )
 
 

@@ -221,7 +221,7 @@ def _figure(name: str, figure: tuple[str, str, str] | None) -> str:
     if figure is None:
         return f"<figure><figcaption><b>{html.escape(name)}</b>: not in it.</figcaption></figure>"
     picture, alt, caption = figure
-    plain = re.sub(r"\{[a-z:]+\}`([^`]*)`", r"\1", caption)
+    plain = re.sub(r"\{[a-z:]+\}`([^`]*)`|\[([^][]*)\]\{[^}]*\}", r"\1\2", caption)
     return (
         f"<figure><figcaption><b>{html.escape(name)}</b></figcaption>"
         f"<img src='data:image/png;base64,{picture.strip()}' alt='{html.escape(alt, quote=True)}'>"

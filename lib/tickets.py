@@ -356,6 +356,20 @@ class Store:
         """Return the experiments of which anything is stored here."""
         return [e for e in EXPERIMENTS.values() if _is_file(self.folder(e) / "manifest.json")]
 
+    def shipped(self, experiment: Experiment) -> bool:
+        """Return whether the tickets of an experiment are those that came with the book.
+
+        They are if the manifest, which holds the hash of every ticket file, has the SHA-256 that stands in
+        ``manifest.sha256`` beside it. Training does not write that file: whoever adds tickets to the book says so by
+        ``sha256sum manifest.json > manifest.sha256`` in their folder.
+        """
+        folder = self.folder(experiment)
+        try:
+            manifest, told = ((folder / name).read_bytes() for name in ("manifest.json", "manifest.sha256"))
+        except OSError:
+            return False
+        return told == f"{hashlib.sha256(manifest).hexdigest()}  manifest.json\n".encode()
+
     def initial_weights(self, experiment: Experiment) -> NDArray[np.float32]:
         """Return the initial weights, shape (inits, W), regenerated and checked against the stored hash."""
         stored = self.manifest(experiment).get("initial weights sha256")

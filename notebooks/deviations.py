@@ -64,7 +64,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, paper_a
+from lib import evidence, pages, paper_a, sources
 from lib.errors import UserError
 from lib.notebook import markdown, table
 from lib.tickets import Store
@@ -95,9 +95,16 @@ if paper_a.FASHION in measured:
         rows,
         "tab-deviations",
         f"Mean overlap of tickets of one initialisation at {level} % pruned, in % of the mask, when one setting is changed.",
+        sources.tickets(store, *measured),
     )
 else:
-    table(["setting"], [[settings[n]] for n in settings], "tab-deviations", "Settings; none of them is trained yet.")
+    table(
+        ["setting"],
+        [[settings[n]] for n in settings],
+        "tab-deviations",
+        "Settings; none of them is trained yet.",
+        [sources.SPECIFIED],
+    )
 
 # %%
 if lacking:

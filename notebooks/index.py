@@ -26,7 +26,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %% tags=["remove-input"]
-from lib import claims, figures, pages, paper_a, scoring
+from lib import claims, figures, pages, paper_a, scoring, sources
 from lib.notebook import markdown, show
 from lib.tickets import Store
 
@@ -46,12 +46,13 @@ pages.overlap_brief(store, paper_a.PANELS["A-F8a"], paper_a.PANELS["A-F2-1"])
 # %% tags=["remove-input"]
 said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 show(
-    figures.verdict_bars(scored),
+    lambda: figures.verdict_bars(scored),
     "fig-ledger",
     f"Every entry of the ledger that can be decided, by section of the two papers. Of {len(scored)} entries: {said}. "
     "*Open* means that no chapter has measured it yet; *not testable here* that its tickets are missing. All claims "
     "stand in [the ledger](notebooks/claims).",
     f"Stacked bars, one for each section of the papers, coloured by verdict: {said}.",
+    sources.tickets(store, *(experiment.name for experiment in store.experiments())),
 )
 
 # %% [markdown]

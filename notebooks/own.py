@@ -65,7 +65,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # ## Two tickets of this book
 
 # %%
-from lib import evidence, own, pages, paper_a
+from lib import evidence, own, pages, paper_a, sources
 from lib.errors import UserError
 from lib.experiments import find
 from lib.notebook import markdown, table
@@ -107,7 +107,8 @@ else:
             for y in found
         ],
         "tab-own",
-        f"Tickets 0 and {second} at {level} % pruned, compared by the ten lines above. Experiment: `{paper_a.FASHION}`.",
+        f"Tickets 0 and {second} at {level} % pruned, compared by the ten lines above.",
+        sources.tickets(store, paper_a.FASHION),
     )
 
 # %%

@@ -124,8 +124,9 @@ def test_code_is_folded_and_parameters_are_hidden(project: Path) -> None:
 def test_two_executions_give_the_same_bytes_without_traces_of_the_machine(project: Path) -> None:
     text = CELLS + (
         "# %%\nimport warnings, lib\nwarnings.warn('careful')\nprint(lib.__file__, {'a', 'b', 'c'})\n"
-        "# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show\n"
-        "figure, axes = plt.subplots()\naxes.plot([1, 2])\nshow(figure, 'fig-x', 'Caption.', 'A line.')\n"
+        "# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show\nfrom lib.sources import COMPUTED\n"
+        "figure, axes = plt.subplots()\naxes.plot([1, 2])\n"
+        "show(lambda: figure, 'fig-x', 'Caption.', 'A line.', [COMPUTED])\n"
     )
     run(project, text)
     first = (project / "out.ipynb").read_bytes()
@@ -140,34 +141,36 @@ def test_captions_computed_by_the_chapter_reach_the_book(project: Path) -> None:
     notebook = run(
         project,
         HEAD + "# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show, table\n"
-        "show(plt.figure(), 'fig-x', f'At $p = {level}$.', f'Nothing at {level}.')\n"
-        "# %%\ntable(['a', 'b'], [['x|y', 1]], 'tab-x', f'At {level}.')\n",
+        "from lib.sources import Source\norigin = [Source('drawn', 'kind', '`x`')]\n"
+        "show(plt.figure, 'fig-x', f'At $p = {level}$.', f'Nothing at {level}.', origin)\n"
+        "# %%\ntable(['a', 'b'], [['x|y', 1]], 'tab-x', f'At {level}.', origin)\n",
         level=0.9,
     )
     figure, table = notebook["cells"][-2:]
-    image = figure["metadata"]["mystnb"].pop("image")
-    assert figure["metadata"]["mystnb"] == {"figure": {"name": "fig-x", "caption": "At $p = 0.9$."}}
-    assert image["alt"] == "Nothing at 0.9."
-    assert image["width"].endswith("px")
-    assert [list(output["data"]) for output in figure["outputs"]] == [["image/png", "text/plain"]]
+    badges = "[[drawn]{.source .source-kind} `x`]{.sources}"
+    assert figure["metadata"]["mystnb"].pop("image") == {"alt": "Nothing at 0.9."}
+    assert figure["metadata"]["mystnb"] == {"figure": {"name": "fig-x", "caption": f"At $p = 0.9$.\n\n{badges}"}}
+    assert [list(output["data"]) for output in figure["outputs"]] == [["image/png", "text/html", "text/plain"]]
     assert "".join(table["outputs"][0]["data"]["text/markdown"]) == (
-        ":::{table} At 0.9.\n:name: tab-x\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n:::\n"
+        ":::{table} At 0.9.\n:name: tab-x\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n:::\n\n" + badges + "\n"
     )
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("show(plt.figure(), 'Fig x', 'Caption.', 'Alt.')", "name is 'Fig x'"),
-        ("show(plt.figure(), 'fig-x', ' ', 'Alt.')", "caption is empty"),
-        ("show(plt.figure(), 'fig-x', 'Caption.', '')", "alt is empty"),
-        ("table(['a'], [[1, 2]], 'tab-x', 'Caption.')", "a row has 2 cells; the header has 1"),
-        ("for n in 'ab': show(plt.figure(), f'fig-{n}', 'Caption.', 'Alt.')", "at most one a cell"),
+        ("show(plt.figure, 'Fig x', 'Caption.', 'Alt.', [COMPUTED])", "name is 'Fig x'"),
+        ("show(plt.figure, 'fig-x', ' ', 'Alt.', [COMPUTED])", "caption is empty"),
+        ("show(plt.figure, 'fig-x', 'Caption.', 'Alt.', [])", "origin is empty"),
+        ("show(plt.figure, 'fig-x', 'Caption.', '', [COMPUTED])", "alt is empty"),
+        ("table(['a'], [[1, 2]], 'tab-x', 'Caption.', [COMPUTED])", "a row has 2 cells; the header has 1"),
+        ("for n in 'ab': show(plt.figure, f'fig-{n}', 'Caption.', 'Alt.', [COMPUTED])", "at most one a cell"),
     ],
 )
 def test_what_a_chapter_shows_wrongly_is_said_in_a_sentence(project: Path, call: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        run(project, f"# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show, table\n{call}\n")
+        head = "# %%\nimport matplotlib.pyplot as plt\nfrom lib.notebook import show, table\n"
+        run(project, f"{head}from lib.sources import COMPUTED\n{call}\n")
     assert not (project / "out.ipynb").exists()
 
 

@@ -1,4 +1,4 @@
-"""The tabs of a figure that exists at several levels."""
+"""What a chapter shows: pictures for wide and narrow screens, the tabs of a figure at several levels."""
 
 import base64
 import io
@@ -8,14 +8,16 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from lib import notebook
+from lib import figures, notebook
 from lib.errors import UserError
+from lib.sources import Source
 
 LABELS = {"50": "50 %", "80": "80 %, captioned", "99.9": "99.9 % & <more>"}
+ORIGIN = [Source("drawn here", "kind", "for a test")]
 
 
 def draw(level):
-    figure, axes = plt.subplots(figsize=(2 + float(level) / 100, 1))
+    figure, axes = plt.subplots(figsize=(figures._either(2, 1) + float(level) / 100, 1))
     axes.set_title(level)
     axes.axhline(float(level), color="red")
     return figure, f"A line at\n{level} & <so on>."
@@ -28,8 +30,40 @@ def shown(monkeypatch):
     return found
 
 
+def assert_is(url, width, height, drawn):
+    """Check that a picture is the one that was drawn, of the size that is told."""
+    content = base64.b64decode(url.removeprefix("data:image/webp;base64,"), validate=True)
+    with Image.open(io.BytesIO(content)) as stored, Image.open(io.BytesIO(drawn)) as expected:
+        assert stored.format == "WEBP"
+        assert (2 * int(width), 2 * int(height)) == pytest.approx(expected.size, abs=1)
+        assert stored.tobytes() == expected.convert("RGB").tobytes()  # nothing is lost
+
+
+def assert_both(picture, level):
+    wide = notebook.png(draw(level)[0])
+    with figures.narrow():
+        narrow = notebook.png(draw(level)[0])
+    assert narrow != wide
+    assert picture.source["media"] == "screen and (max-width: 640px)"
+    assert_is(picture.source["srcset"], picture.source["width"], picture.source["height"], narrow)
+    assert_is(picture.img["src"], picture.img["width"], picture.img["height"], wide)
+    return wide
+
+
+def test_a_figure_is_drawn_for_wide_and_for_narrow_screens(shown):
+    notebook.show(lambda: draw("7")[0], "fig-x", "A\ncaption.", "A\n<line>.", ORIGIN)
+    figure, caption = shown
+    (picture,) = BeautifulSoup(figure["text/html"], "html.parser").select("picture")
+    assert figure["image/png"] == assert_both(picture, "7")  # where HTML is not shown
+    assert picture.img["alt"] == figure["text/plain"] == "A <line>."
+    told = caption[notebook.FIGURE_TYPE]
+    assert (told["name"], told["caption"], told["alt"]) == ("fig-x", "A caption.", "A <line>.")
+    assert caption["text/markdown"] == "**Figure.** A caption.\n\nDrawn here: for a test"
+    assert not plt.get_fignums()
+
+
 def test_tabs_hold_the_picture_and_the_text_of_every_level(shown):
-    notebook.show_levels(draw, LABELS, "80", "fig-x", "A\ncaption.", "Lines.")
+    notebook.show_levels(draw, LABELS, "80", "fig-x", "A\ncaption.", "Lines.", ORIGIN)
     tabs, caption = shown
     page = BeautifulSoup(tabs["text/html"], "html.parser")
     assert page.fieldset.legend.text == "Weights pruned"
@@ -42,14 +76,9 @@ def test_tabs_hold_the_picture_and_the_text_of_every_level(shown):
         said = f"A line at {level} & <so on>."
         assert panel.p.text == said
         assert panel.img["alt"] == f"Lines. {LABELS[level]}. {said}"
-        content = base64.b64decode(panel.img["src"].removeprefix("data:image/webp;base64,"), validate=True)
-        drawn = notebook.png(draw(level)[0])
-        with Image.open(io.BytesIO(content)) as stored, Image.open(io.BytesIO(drawn)) as expected:
-            assert stored.format == "WEBP"
-            assert (2 * int(panel.img["width"]), 2 * int(panel.img["height"])) == pytest.approx(expected.size, abs=1)
-            assert stored.tobytes() == expected.convert("RGB").tobytes()  # nothing is lost
+        wide = assert_both(panel.picture, level)
         if level == "80":  # where HTML is not shown
-            assert tabs["image/png"] == drawn
+            assert tabs["image/png"] == wide
     assert caption[notebook.FIGURE_TYPE]["caption"] == "A caption."
     assert caption[notebook.FIGURE_TYPE]["name"] == "fig-x"
     assert not plt.get_fignums()
@@ -58,5 +87,5 @@ def test_tabs_hold_the_picture_and_the_text_of_every_level(shown):
 @pytest.mark.parametrize(("labels", "selected"), [(LABELS, "60"), ({}, "50")])
 def test_a_level_that_is_not_there_cannot_be_selected(shown, labels, selected):
     with pytest.raises(UserError, match=f"selected is '{selected}'; it should be one of"):
-        notebook.show_levels(draw, labels, selected, "fig-x", "Caption.", "Lines.")
+        notebook.show_levels(draw, labels, selected, "fig-x", "Caption.", "Lines.", ORIGIN)
     assert not shown

@@ -35,12 +35,13 @@ class Levels(NamedTuple):
     name: str
     caption: str
     alt: str
+    origin: list
     choice: str = "Weights pruned"
 
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What a chapter would show: figures as (figure, name, caption, alt), texts as strings."""
+    """What a chapter would show: figures as (draw, name, caption, alt, origin), texts as strings."""
     found = []
     monkeypatch.setattr(pages, "show", lambda *parts: found.append(parts))
     monkeypatch.setattr(pages, "show_levels", lambda *parts: found.append(Levels(*parts)))
@@ -67,7 +68,8 @@ def test_an_overlap_panel_quotes_what_was_measured(store, shown):
             assert f"{layer} {mean_overlap(store, level, layer):.1f} % (chance {100 - int(level):.1f} %)" in said
     assert "one initialisation, at the level chosen above it; the paper's Figure 3a. Each dot is" in panel.caption
     assert "Orange: what the paper's text says" in panel.caption
-    assert panel.caption.endswith(f"Experiment: `{FASHION}`.")
+    assert [source.words for source in panel.origin] == ["trained here", "quoted from the paper"]
+    assert panel.origin[0].detail.startswith(f"`{FASHION}` (")
 
 
 def test_an_overlap_panel_of_some_layers_across_initialisations(store, shown):
@@ -141,8 +143,8 @@ def test_the_ladder_of_a_figure_names_what_fits_and_what_is_missing(store, shown
     readings = paper_a.PANELS["A-F8a"].levels
     pages.ladder_figure(store, "A-F8a", "a/fashion-lenet", readings, "fig-x")
     pages.ladder_table(store, "A-F8a", "a/fashion-lenet", readings, "tab-x")
-    (figure, _, caption, _), sentence, (header, rows, _, _), missing = shown
-    grid = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
+    (draw, _, caption, _, _), sentence, (header, rows, _, _, _), missing = shown
+    grid = np.ma.filled(draw().axes[0].images[0].get_array(), np.nan)
     fits = {f.rung.words: f for f in ladder.fits(store, "A-F8a", "a/fashion-lenet", ["50"])}
     np.testing.assert_allclose(grid[:, 0], [f.distance for f in fits.values()])
     assert np.isfinite(grid).all(axis=1).tolist() == [True, True, False, False, False, False, False]
@@ -172,7 +174,7 @@ def test_a_figure_on_every_rung(store, shown):
 
 def test_the_ladder_of_outputs(store, shown):
     pages.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-x")
-    (header, rows, _, caption), missing = shown
+    (header, rows, _, caption, _), missing = shown
     assert [row[0] for row in rows] == ["free"] and len(header) == len(rows[0]) == 9
     gaps = [g for g in ladder.output_gaps(store, "a/fashion-lenet", header_levels(header), "L2") if not g.missing]
     assert rows[0][1] == f"{sum(g.gap < 0 for g in gaps)} of 6" and "distance turned round" in caption
@@ -198,7 +200,7 @@ def test_a_rung_that_is_trained_alone_is_not_called_the_nearest(tmp_path, shown)
     readings = {"first step, 50 %": "50"}
     pages.ladder_figure(alone, "A-F8a", "a/fashion-lenet", readings, "fig-x")
     pages.ladder_table(alone, "A-F8a", "a/fashion-lenet", readings, "tab-x")
-    figure, sentence, (_, rows, _, _), missing = shown
+    figure, sentence, (_, rows, _, _, _), missing = shown
     assert f"python -m lib train {FASHION}" in figure
     assert "*partial*, the only rung that is trained" in sentence and "lie nearest" not in sentence
     assert [row[1] for row in rows] == ["partial"] and FASHION in missing
@@ -206,7 +208,7 @@ def test_a_rung_that_is_trained_alone_is_not_called_the_nearest(tmp_path, shown)
 
 def test_every_reading_of_a_rank_correlation(store, shown):
     pages.ranking_table(store, FASHION, "90", "tab-x")
-    ((header, rows, _, _),) = shown
+    ((header, rows, _, _, _),) = shown
     assert len(header) == 7 and [row[0] for row in rows] == list(EXPERIMENT.architecture.weight_slices())
     where = EXPERIMENT.architecture.weight_slices()["conv2"]
     initial = store.initial_weights(EXPERIMENT).repeat(5, axis=0)[:, where]
@@ -236,7 +238,7 @@ def test_an_interval_is_of_initialisations_not_of_values():
 
 def test_an_accuracy_panel_quotes_the_means(store, shown):
     pages.accuracy_panel(store, FASHION, "fig-x", "the paper's Figure 1b")
-    ((_, _, caption, alt),) = shown
+    ((_, _, caption, alt, _),) = shown
     for level, correct in CORRECT.items():
         # Replica r has `correct` + r of 10,000 right; the mean of r is 12.
         words = f"{(correct + 12) / 100:.2f} % {'dense' if level == 'dense' else f'at {level} %'}"

@@ -24,6 +24,7 @@ CHAPTER = (
 import matplotlib.pyplot as plt
 from lib import claims
 from lib.notebook import markdown, show
+from lib.sources import COMPUTED
 
 ledger = claims.load()
 first = claims.Verdict.REPRODUCED if level < 0.85 else claims.Verdict.PARTLY
@@ -35,7 +36,7 @@ markdown(claims.table([
 # %%
 figure, axes = plt.subplots()
 axes.plot([0, level])
-show(figure, "fig-x", f"Caption at {{level}}.", f"A line to {{level}}.")
+show(lambda: figure, "fig-x", f"Caption at {{level}}.", f"A line to {{level}}.", [COMPUTED])
 """
 )
 

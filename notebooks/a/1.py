@@ -26,7 +26,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_a, scoring
+from lib import pages, paper_a, scoring, sources
 from lib.claims import badge, escaped
 from lib.notebook import markdown, table
 from lib.tickets import Store
@@ -62,6 +62,7 @@ table(
     ],
     "tab-a-1-contributions",
     "The six contributions of the paper {cite:p}`grosse2020` and what this book's measurements say of each so far.",
+    [*sources.tickets(store, *(name for s in scored for name in s.experiments)), sources.PAPER_A],
 )
 
 # %% [markdown]

@@ -27,7 +27,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import figures, pages, paper_a, scoring
+from lib import figures, pages, paper_a, scoring, sources
 from lib.experiments import find
 from lib.notebook import markdown, show, table
 from lib.pruning import kept_counts
@@ -49,13 +49,14 @@ pages.overlap_brief(store, panels["A-F2-1"])
 
 # %%
 show(
-    figures.setup_diagram(fashion),
+    lambda: figures.setup_diagram(fashion),
     "fig-a-1a",
     "The design of the paper's Figure 1a, drawn from the specification of the experiment: "
     f"{fashion.inits} initialisations, {fashion.runs} runs of each, {len(fashion.levels) - 1} pruned levels; comparisons "
     f"within (A) and across (B) initialisations. Experiment: `{fashion.name}`.",
     "Diagram: one network, several seeds of initial weights, several training runs of each, one ticket a run; arrows A "
     "join tickets of one seed, arrow B tickets of different seeds.",
+    [sources.SPECIFIED],
 )
 
 # %% [markdown]
@@ -76,6 +77,7 @@ table(
     ],
     "tab-a-2-layers",
     f"Weights of each layer of `{fashion.architecture.name}`, and how many it keeps at each level (percent pruned).",
+    [sources.SPECIFIED],
 )
 
 # %% [markdown]
@@ -111,6 +113,7 @@ table(
     ],
     "tab-a-2-settings",
     "Settings that the paper {cite:p}`grosse2020` does not state. Each is part of the experiment's fingerprint.",
+    [sources.SPECIFIED],
 )
 
 # %% [markdown]

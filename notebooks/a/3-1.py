@@ -29,7 +29,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, paper_a, scoring
+from lib import evidence, pages, paper_a, scoring, sources
 from lib.experiments import find
 from lib.notebook import markdown, table
 from lib.tickets import Store
@@ -78,6 +78,7 @@ table(
     ],
     "tab-a-3-1-levels",
     "Captions and text of the paper's Figure 3 mean different levels {cite:p}`grosse2020`. Expected overlaps are kept fractions.",
+    [sources.PAPER_A],
 )
 
 # %% [markdown]
@@ -113,8 +114,8 @@ if rows:
         rows,
         "tab-a-3-1-excess",
         "Overlaps of the 50 pairs within an initialisation, in % of the mask, at every level that is trained. Of chance "
-        "the central 95 % of single pairs, of the measured mean its 95 % interval by bootstrap over initialisations. "
-        "Experiment: `a/fashion-lenet/free`.",
+        "the central 95 % of single pairs, of the measured mean its 95 % interval by bootstrap over initialisations.",
+        sources.tickets(store, paper_a.FASHION),
     )
 else:
     markdown(pages.missing_panel("Overlaps at every level", paper_a.FASHION))

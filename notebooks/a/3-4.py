@@ -29,7 +29,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, paper_a, scoring
+from lib import evidence, pages, paper_a, scoring, sources
 from lib.experiments import find
 from lib.notebook import markdown, table
 from lib.tickets import Store
@@ -57,7 +57,8 @@ try:
         ["pruned", *(layer.name for layer in find(paper_a.FIXED).architecture.layers)],
         rows,
         "tab-a-3-4-fixed",
-        f"Overlap of two runs with everything fixed, layer by layer. Experiment: `{paper_a.FIXED}`.",
+        "Overlap of two runs with everything fixed, layer by layer.",
+        sources.tickets(store, paper_a.FIXED),
     )
 except evidence.Missing as missing:
     markdown(pages.missing_panel("Two runs with everything fixed", str(missing)))

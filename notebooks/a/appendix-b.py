@@ -31,7 +31,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 import numpy as np
 
-from lib import baselines, evidence, figures, pages, paper_a, scoring
+from lib import baselines, evidence, figures, pages, paper_a, scoring, sources
 from lib.experiments import find
 from lib.notebook import markdown, show, table
 from lib.pruning import kept_counts
@@ -94,7 +94,7 @@ simulated = np.stack([d.shared for d in drawn]) * share[:, None]
 printed = np.array([baselines.printed_shared(n, k, masks)[-1] for k in kept]) * share
 printed_max = np.array([baselines.printed_shared_max(n, k, masks)[-1] for k in kept]) * share
 show(
-    figures.baseline_comparison(
+    lambda: figures.baseline_comparison(
         names,
         exact,
         simulated,
@@ -107,6 +107,7 @@ show(
     f"100 % at {(printed_max > 100).sum()} of {len(names)} levels.",
     f"Exact means fall from {exact[0, 1]:.2f} to {exact[-1, 1]:.5f} percent of a mask; the upper end of equation 5 lies "
     f"between {printed_max.min():.0f} and {printed_max.max():.0f} percent.",
+    [sources.COMPUTED, sources.PAPER_A],
 )
 
 # %% [markdown]
@@ -119,7 +120,7 @@ simulated_none = np.stack([d.uncovered for d in drawn]) * share[:, None]
 printed_none = np.array([baselines.printed_uncovered(n, k, masks) for k in kept]) * share
 printed_least = 100 - np.array([baselines.printed_covered_max(n, k, masks) for k in kept]) * share
 show(
-    figures.baseline_comparison(
+    lambda: figures.baseline_comparison(
         names,
         exact_none,
         simulated_none,
@@ -132,6 +133,7 @@ show(
     f"where {exact_none[0, 1]:.1f} % is right.",
     f"Exact means rise from {exact_none[0, 1]:.1f} to {exact_none[-1, 1]:.1f} percent; equation 6 gives values from "
     f"{printed_none.min():.0f} to {printed_none.max():.0f} percent.",
+    [sources.COMPUTED, sources.PAPER_A],
 )
 
 # %% [markdown]
@@ -153,6 +155,7 @@ table(
     "tab-a-b-shared",
     f"Weights of `{layer}` ({n:,}) in *all* of {masks} masks: mean ± standard deviation exactly and in {repetitions:,} "
     f"simulated draws (seed {seed}), and as printed {{cite:p}}`grosse2020`.",
+    [sources.COMPUTED, sources.PAPER_A],
 )
 
 # %%
@@ -171,6 +174,7 @@ table(
     "tab-a-b-none",
     f"Weights of `{layer}` ({n:,}) in *none* of {masks} masks: mean ± standard deviation exactly and in {repetitions:,} "
     f"simulated draws (seed {seed}), and as printed {{cite:p}}`grosse2020`; the least is what equation 7 leaves uncovered.",
+    [sources.COMPUTED, sources.PAPER_A],
 )
 
 # %% [markdown]

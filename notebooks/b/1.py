@@ -27,7 +27,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring
+from lib import pages, paper_b, scoring, sources
 from lib.notebook import markdown, table
 from lib.tickets import Store
 
@@ -77,6 +77,7 @@ table(
     "tab-b-1-experiments",
     "The experiments of paper B. *super10*: ten superclasses of CIFAR-100, in CINIC-10's place; *photo*: MNIST digits on "
     "photographs, in SVHN's place {cite:p}`krizhevsky2009,lecun1998`. `python -m lib train NAME` trains one.",
+    [sources.SPECIFIED],
 )
 
 # %% [markdown]

@@ -31,7 +31,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import figures, pages, paper_b, scoring, topology
+from lib import figures, pages, paper_b, scoring, sources, topology
 from lib.notebook import markdown, show, table
 from lib.tickets import Store
 
@@ -80,11 +80,12 @@ said = "; ".join(
     f"{metric}: {', '.join(f'{m.distance:.3f} in {m.layer}' for m in found)}" for metric, found in matches.items()
 )
 show(
-    figures.match_maps(matches),
+    lambda: figures.match_maps(matches),
     "fig-b-3-match",
     "Distance of every unit of network 1 from every unit of network 2, of the two small networks in the parameters of this "
     f"chapter; frames mark the match of least total distance. {said}.",
     f"Four small heat maps with a number in every cell and one framed cell in each row. {said}.",
+    [sources.COMPUTED],
 )
 
 # %%
@@ -98,6 +99,7 @@ table(
     rows,
     "tab-b-3-example",
     "The two small networks, with the match carried to the next layer or not: distances of the layers, and their mean.",
+    [sources.COMPUTED],
 )
 
 # %% [markdown]

@@ -26,7 +26,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring
+from lib import pages, paper_b, scoring, sources
 from lib.errors import UserError
 from lib.experiments import find
 from lib.notebook import markdown, table
@@ -60,6 +60,7 @@ table(
     "tab-b-4-layers",
     "Conv-2 after eleven rounds. The paper states 68.6, 91.4 and 91.2 % pruned for convolutions, dense layers and all "
     "{cite:p}`signs2022`.",
+    [sources.SPECIFIED, sources.PAPER_B],
 )
 
 # %% [markdown]
@@ -93,6 +94,7 @@ table(
     ],
     "tab-b-4-settings",
     "Settings that the paper {cite:p}`signs2022` does not state.",
+    [sources.SPECIFIED],
 )
 
 # %% [markdown]

@@ -78,19 +78,19 @@ pages.printed_table(settings, "tab-b-6-printed")
 # ## Weights left per filter
 
 # %%
-pages.filter_panel(groups, "fig-b-2a", "the paper's Figure 2a")
+pages.filter_panel(store, groups, "fig-b-2a", "the paper's Figure 2a")
 
 # %% [markdown]
 # ## Weights left per position
 
 # %%
-pages.position_panel(groups, "fig-b-2b", "the paper's Figure 2b")
+pages.position_panel(store, groups, "fig-b-2b", "the paper's Figure 2b")
 
 # %% [markdown]
 # ## Numbers of filters, positions and signs
 
 # %%
-pages.kernel_table(groups, settings, "tab-b-6-statistics")
+pages.kernel_table(store, groups, settings, "tab-b-6-statistics")
 
 # %% [markdown]
 # ## Which weights lie together
@@ -99,13 +99,13 @@ pages.kernel_table(groups, settings, "tab-b-6-statistics")
 # ({numref}`fig-b-3`), and how often a negative one ({numref}`fig-b-4`)?
 
 # %%
-pages.pair_panel(groups, 1, settings, "fig-b-3", "the paper's Figure 3")
+pages.pair_panel(store, groups, 1, settings, "fig-b-3", "the paper's Figure 3")
 
 # %%
-pages.pair_panel(groups, -1, settings, "fig-b-4", "the paper's Figure 4")
+pages.pair_panel(store, groups, -1, settings, "fig-b-4", "the paper's Figure 4")
 
 # %%
-pages.neighbour_table(groups, "tab-b-6-neighbours")
+pages.neighbour_table(store, groups, "tab-b-6-neighbours")
 
 # %% [markdown]
 # ## The most frequent patterns
@@ -116,13 +116,13 @@ pages.neighbour_table(groups, "tab-b-6-neighbours")
 # two signs an edge or a corner.
 
 # %%
-pages.pattern_panel(groups, 3, "fig-b-5", "the paper's Figure 5")
+pages.pattern_panel(store, groups, 3, "fig-b-5", "the paper's Figure 5")
 
 # %%
-pages.pattern_panel(groups, 4, "fig-b-6", "the paper's Figure 6")
+pages.pattern_panel(store, groups, 4, "fig-b-6", "the paper's Figure 6")
 
 # %%
-pages.grouped_table(groups, settings, "tab-b-6-grouped")
+pages.grouped_table(store, groups, settings, "tab-b-6-grouped")
 
 # %% [markdown]
 # ## Claims of this section

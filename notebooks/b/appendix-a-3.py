@@ -45,7 +45,7 @@ groups = pages.kernel_groups(store, settings)
 # column; its winning tickets are not, and that can be seen in its own numbers.
 
 # %%
-pages.kernel_count_table(groups, settings, "tab-b-a-3")
+pages.kernel_count_table(store, groups, settings, "tab-b-a-3")
 
 # %% [markdown]
 # ## Patterns
@@ -54,16 +54,16 @@ pages.kernel_count_table(groups, settings, "tab-b-a-3")
 # dozen kernels in a group and thousands of possible patterns, so a pattern that occurs twice is already an event.
 
 # %%
-pages.pattern_panel(groups, 2, "fig-b-a-5", "the paper's Figure A.5")
+pages.pattern_panel(store, groups, 2, "fig-b-a-5", "the paper's Figure A.5")
 
 # %%
-pages.pattern_panel(groups, 5, "fig-b-a-6", "the paper's Figure A.6")
+pages.pattern_panel(store, groups, 5, "fig-b-a-6", "the paper's Figure A.6")
 
 # %%
-pages.pattern_panel(groups, 6, "fig-b-a-7", "the paper's Figure A.7")
+pages.pattern_panel(store, groups, 6, "fig-b-a-7", "the paper's Figure A.7")
 
 # %%
-pages.pattern_panel(groups, 7, "fig-b-a-8", "the paper's Figure A.8")
+pages.pattern_panel(store, groups, 7, "fig-b-a-8", "the paper's Figure A.8")
 
 # %% [markdown]
 # ## Claims of this appendix

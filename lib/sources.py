@@ -1,0 +1,91 @@
+"""Where the content of a figure or a table comes from: the badge below it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from lib.claims import escaped
+from lib.experiments import EXPERIMENTS, find
+from lib.tickets import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One kind of source, with what is to be said of it.
+
+    Attributes
+    ----------
+    words : str
+        What stands on the badge.
+    kind : str
+        One word, by which the style sheet knows the badge.
+    detail : str
+        What stands beside it, in MyST Markdown; may be empty.
+    """
+
+    words: str
+    kind: str
+    detail: str = ""
+
+
+COMPUTED = Source("computed", "computed", "without tickets")
+SPECIFIED = Source("specified", "specified", "how the experiments of this book are made")
+PAPER_A = Source("quoted from the paper", "quoted", "{cite:t}`grosse2020`")
+PAPER_B = Source("quoted from the paper", "quoted", "{cite:t}`signs2022`")
+
+
+def tickets(store: Store, *experiments: str) -> list[Source]:
+    """Return the sources of what was measured on tickets: replayed from those of the book, or trained by the reader.
+
+    Parameters
+    ----------
+    store : Store
+    *experiments : str
+        Names; those that have no tickets are left out.
+
+    Returns
+    -------
+    list of Source
+        One for the tickets that came with the book, one for those that were trained here; either only if there are any.
+    """
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for name in dict.fromkeys(experiments):
+        if name in EXPERIMENTS and store.finished(find(name)):
+            said[store.shipped(find(name))].append(f"`{name}` ({how_trained(store, name)})")
+    replayed = Source("replayed from stored tickets", "replayed", ", ".join(said[True]))
+    trained = Source("trained here", "trained", ", ".join(said[False]))
+    return [source for source in (replayed, trained) if source.detail]
+
+
+def how_trained(store: Store, name: str) -> str:
+    """Return when, in which time and on what the tickets of an experiment were trained, in Markdown."""
+    experiment = find(name)
+    entries = [store.manifest(experiment)["levels"][level.name] for level in store.finished(experiment)]
+    days = sorted({entry["finished"][:10] for entry in entries})
+    return f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, {cost(entries)}"
+
+
+def cost(entries: Sequence[dict[str, Any]]) -> str:
+    """Return the time that some levels took and on what, from their entries in a manifest, in Markdown."""
+    parts = []
+    for processes in sorted({entry["processes"] for entry in entries}):
+        own = [entry for entry in entries if entry["processes"] == processes]
+        seconds = sum(entry["wall seconds"] for entry in own)
+        time = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+        # What a manifest says of the machine is text from elsewhere.
+        devices = " and ".join(dict.fromkeys(escaped(entry["device"]) for entry in own))
+        parts.append(f"{time} x {processes} process{'es' if processes > 1 else ''} on {devices}")
+    return "; ".join(parts)
+
+
+def in_book(sources: Sequence[Source]) -> str:
+    """Return the line of badges as the book shows it, in MyST Markdown."""
+    parts = [f"[{source.words}]{{.source .source-{source.kind}}} {source.detail}".strip() for source in sources]
+    return f"[{' '.join(parts)}]{{.sources}}"
+
+
+def in_words(sources: Sequence[Source]) -> str:
+    """Return the same line in plain Markdown."""
+    return "; ".join(
+        f"{source.words[0].upper()}{source.words[1:]}: {source.detail}".removesuffix(": ") for source in sources
+    )
