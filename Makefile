@@ -1,17 +1,22 @@
 # make book    builds the book into book/_build/html (only what changed)
+# make pdf     prints the book into runs/winning-tickets.pdf (needs Chromium)
 # make test    checks everything, the built book in a browser included
 # make faults  tries what can go wrong: processes killed, disks full, files damaged, input that cannot be used
 # make lab     opens the chapters in JupyterLab, as notebooks
+# make screenshots  takes pictures of all pages, to look at, into runs/screenshots
 # make format  formats the code
 # make clean   removes all that is made, environments included
 
 PYTHON ?= python3
 PINS := $(wildcard requirements/*.txt) pyproject.toml
 
-.PHONY: book test faults format clean
+.PHONY: book pdf test faults lab screenshots format clean
 
 book: .venv-book/ready
 	.venv-book/bin/python -m lib build
+
+pdf: book
+	.venv-book/bin/python -m lib pdf
 
 test: .venv-test/ready
 	.venv-test/bin/ruff format --check .
@@ -25,6 +30,10 @@ faults: .venv-test/ready
 lab: .venv-lab/ready
 	JUPYTER_CONFIG_DIR=.venv-lab/etc/jupyter .venv-lab/bin/jupytext-config set-default-viewer python
 	.venv-lab/bin/jupyter lab notebooks/index.py
+
+screenshots: .venv-test/ready
+	.venv-test/bin/python -m lib build
+	.venv-test/bin/python -m lib screenshots
 
 format: .venv-test/ready
 	.venv-test/bin/ruff format .

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import html
 import json
 import math
 import os
@@ -428,13 +429,20 @@ def build(quiet: bool = False, jobs: int | None = None, root: Path = ROOT) -> Pa
         If a chapter cannot be executed, Jupyter Book warns of anything, or a page needs another host.
     """
     with alone(root, quiet):
-        durations = execute_all(due_for_the_book(root), quiet, jobs, root)
+        executed = execute_all(due_for_the_book(root), quiet, jobs, root)
         index = _build_html(quiet, root)
     if not quiet:
-        for chapter, seconds in durations.items():
-            print(f"{chapter:16} {seconds:6.1f} s")
+        for chapter, seconds in durations(root).items():
+            print(f"{chapter:16} {seconds:6.1f} s{'' if chapter in executed else ', earlier'}")
         print(f"The book is built. Open {os.path.relpath(index)}")
     return index
+
+
+def durations(root: Path = ROOT) -> dict[str, float]:
+    """Return the seconds that the book's execution of each chapter took when it was last made."""
+    state = _executions(root)
+    entries = {chapter: state.get(_key(executed_path(chapter, root), root)) for chapter in chapters(root)}
+    return {chapter: entry["seconds"] for chapter, entry in entries.items() if entry}
 
 
 def plan(root: Path = ROOT) -> str:
@@ -532,7 +540,7 @@ def execute_all(
         If a chapter cannot be executed; the others are.
     """
     state, project = _executions(root), inputs.Project(root, "lib.build._execute")
-    durations: dict[str, float] = {}
+    took: dict[str, float] = {}
 
     def one(job: Job) -> tuple[inputs.Noted, float]:
         start = time.monotonic()
@@ -549,9 +557,9 @@ def execute_all(
                 progress.update()
                 progress.set_postfix_str(job.name)
                 try:
-                    noted, durations[job.name] = done.result()
+                    noted, took[job.name] = done.result()
                     made_from = _inputs(project, job, noted, root)
-                    entry = {"inputs": made_from, "noted": dataclasses.asdict(noted), "seconds": durations[job.name]}
+                    entry = {"inputs": made_from, "noted": dataclasses.asdict(noted), "seconds": took[job.name]}
                     state.set(_key(job.out, root), {**entry, "output": inputs.file_hash(job.out)})
                 except UserError as error:
                     failures.append(UserError(f"chapter {job.name}: {error}"))
@@ -563,7 +571,7 @@ def execute_all(
             raise
     if failures:
         raise failures[0]
-    return durations
+    return took
 
 
 def _inputs(project: inputs.Project, job: Job, noted: inputs.Noted, root: Path) -> dict[str, str]:
@@ -630,15 +638,56 @@ def _build_html(quiet: bool, root: Path) -> Path:
         said = [y for y in told.splitlines() if re.search(r"WARNING|ERROR|Error|error:", y)]
         raise UserError("Jupyter Book did not build the book without warnings:\n" + "\n".join(said or [told]))
     foreign = sorted(_foreign(index.parent))
-    _unpack_images(index.parent)
+    _finish_pages(index.parent)
     if foreign:
         raise UserError("the book would need other hosts: " + "; ".join(foreign))
     _State(root / ".build" / "built.json").set("book", made_from)
     return index
 
 
-def _unpack_images(folder: Path) -> None:
-    """Make files of the pictures that stand within pages, so that a reader loads only those that are looked at."""
+def _finish_pages(folder: Path) -> None:
+    """Make of Sphinx's pages what readers get: a description each, pictures in files, without defects of the theme."""
+    for path in folder.rglob("*.html"):
+        if "_static" not in path.relative_to(folder).parts:
+            text = path.read_text(encoding="utf-8")
+            path.write_text(_unpack_images(_described(_accessible(text)), path, folder), encoding="utf-8")
+
+
+# What axe complains of in every page or in the bibliography, in the theme's words and in ours.
+_MENDED = {
+    # The sidebar is no landmark, so its title and search belong to no part of the page.
+    'id="pst-primary-sidebar" class="': 'id="pst-primary-sidebar" role="complementary" aria-label="Book" class="',
+    # Docutils gives its bibliography roles that are deprecated or not allowed there.
+    ' role="doc-biblioentry"': "",
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
+    # The title of the landing page would stand twice.
+    "<title>The winning-tickets book &#8212; ": "<title>",
+}
+
+
+def _accessible(text: str) -> str:
+    for theirs, ours in _MENDED.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+_DESCRIPTION = 300  # letters
+
+
+def _described(text: str) -> str:
+    """Return a page with a description for search engines: how its first paragraph begins."""
+    found = re.search(r"<article.*?<h1[^>]*>(.*?)</h1>(?:.*?<p>(.*?)</p>)?", text, re.DOTALL)
+    heading, first = found.groups() if found else ("", "")
+    words = [html.unescape(re.sub(r"<a class=\"headerlink.*?</a>|<[^>]*>", "", t or "")) for t in (heading, first)]
+    title, said = (" ".join(word.split()) for word in words)
+    said = said.removeprefix("In brief. ") or f"{title} of the winning-tickets book."
+    if len(said) > _DESCRIPTION:
+        said = said[:_DESCRIPTION].rsplit(" ", 1)[0] + " …"
+    return text.replace("</title>", f'</title>\n    <meta name="description" content="{html.escape(said)}">', 1)
+
+
+def _unpack_images(text: str, path: Path, folder: Path) -> str:
+    """Make files of the pictures that stand within a page, so that a reader loads only those that are looked at."""
 
     def unpack(found: re.Match[str]) -> str:
         content = base64.b64decode(found[3])
@@ -646,11 +695,7 @@ def _unpack_images(folder: Path) -> None:
         write_whole(folder / "_images" / name, content)
         return f'{found[1]}="{os.path.relpath(folder / "_images" / name, path.parent)}"'
 
-    for path in folder.rglob("*.html"):
-        text = path.read_text(encoding="utf-8")
-        unpacked = re.sub(r'(src|srcset)="data:image/(webp|png);base64,([^"]+)"', unpack, text)
-        if unpacked != text:
-            path.write_text(unpacked, encoding="utf-8")
+    return re.sub(r'(src|srcset)="data:image/(webp|png);base64,([^"]+)"', unpack, text)
 
 
 class _State:

@@ -106,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("build", _build, "execute the chapters whose inputs changed and build the HTML")
     sub.add_argument("--dry-run", action="store_true", help="only say what would be executed, and why")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    sub = command("pdf", _pdf, "print the built book as one PDF (needs Chromium)")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="default: runs/winning-tickets.pdf")
+
+    sub = command("screenshots", _screenshots, "take pictures of all pages of the built book, to look at")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="default: runs/screenshots")
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
@@ -270,6 +277,22 @@ def _build(options: argparse.Namespace) -> int:
         print(build.plan())
     else:
         build.build(quiet=options.quiet)
+    return 0
+
+
+def _pdf(options: argparse.Namespace) -> int:
+    from lib import browser, build
+
+    made = browser.pdf(options.out or build.ROOT / "runs" / "winning-tickets.pdf")
+    print(f"The book is printed: {made}, {made.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _screenshots(options: argparse.Namespace) -> int:
+    from lib import browser, build
+
+    out = options.out or build.ROOT / "runs" / "screenshots"
+    print(f"{len(browser.screenshots(out, options.quiet))} pictures are in {out}")
     return 0
 
 

@@ -109,6 +109,26 @@ def show_levels(
     _caption(name, caption, alt, origin)
 
 
+def show_html(
+    content: str, draw: Callable[[], Figure], name: str, caption: str, alt: str, origin: Sequence[Source]
+) -> None:
+    """Show a figure that is made of HTML; where HTML is not shown, its picture. At most one a cell.
+
+    Parameters
+    ----------
+    content : str
+        HTML that needs no script and no other file; how it looks is in ``book.css``.
+    draw : callable
+        Makes the picture, which is closed afterwards.
+    name, caption, alt, origin
+        As for `show`.
+    """
+    _check(name, caption, origin, alt)
+    alt = " ".join(alt.split())
+    display({"text/html": content, "image/png": png(draw()), "text/plain": alt}, raw=True)
+    _caption(name, caption, alt, origin)
+
+
 # All that the tabs need to work; how they look is in book.css.
 _TABS = (
     ".levels{display:flex;flex-wrap:wrap;position:relative;border:0}"

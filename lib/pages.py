@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import html
 import re
 import textwrap
+import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -27,7 +30,7 @@ from lib import (
 from lib.claims import Scored
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
-from lib.notebook import markdown, png, show, show_levels, table
+from lib.notebook import markdown, png, show, show_html, show_levels, table
 from lib.sources import Source
 from lib.tickets import Store
 
@@ -47,6 +50,118 @@ def ledger(scored: Sequence[Scored]) -> str:
             own = [s for s in scored if (s.claim.paper, s.claim.section) == (paper, section)]
             parts.append(f"### {paper} {claims.escaped(section)}\n\n{claims.table(own)}")
     return "\n\n".join(parts)
+
+
+_CLAIMS_PAGE = "notebooks/claims.html"  # as the landing page links to it
+_TITLES = {
+    claims.Verdict.REPRODUCED: "What held",
+    claims.Verdict.PARTLY: "What held in part",
+    claims.Verdict.NOT_REPRODUCED: "What did not hold",
+    claims.Verdict.NOT_TESTABLE: "What cannot be said yet",
+    claims.Verdict.OPEN: "What is not measured yet",
+}
+
+
+def answers(store: Store, scored: Sequence[Scored]) -> str:
+    """Return what became of the claims of the papers' abstracts, and why, by verdict, for the landing page."""
+    parts = []
+    for verdict, title in _TITLES.items():
+        own = [s for s in scored if s.claim.section == "Abstract" and s.verdict == verdict]
+        items = [
+            f'- <a href="{_CLAIMS_PAGE}#claim-{s.claim.id}">{s.claim.paper}</a>: '
+            f"*{claims.escaped(s.claim.claimed.statement)}.* Here: {_because(store, s)}"
+            for s in own
+        ]
+        if items:
+            parts.append(f"**{title}**\n" + "\n".join(items))
+    return ":::{div} answers\n" + "\n\n".join(parts) + "\n:::\n"
+
+
+def _because(store: Store, scored: Scored) -> str:
+    """Return in a sentence or two what decided a claim of an abstract."""
+    measured = [(name, words) for name, verdict, words in scored.readings if verdict != claims.Verdict.NOT_TESTABLE]
+    if not measured:
+        lacking = dict.fromkeys(re.findall(r"[ab]/[a-z0-9-]+/[a-z0-9-]+", scored.measured))
+        return f"Its tickets are not trained: {', '.join(lacking)}."
+    if scored.claim.id == "A-ABS-3":
+        with contextlib.suppress(evidence.Missing):
+            return _not_by_chance(store, paper_a.FASHION, "50")
+    said = [
+        f"{claims.escaped(textwrap.shorten(words.removeprefix('holds: '), 110, placeholder=' …'))}{_on(name)}"
+        for name, words in measured
+    ]
+    return f"{'; '.join(said)}.".replace("; above chance in ", ", in ")
+
+
+def _on(reading: str) -> str:
+    """Return the data sets of a reading that is named after experiments, for the end of a sentence."""
+    names = [name for name in reading.split(" with ") if name in EXPERIMENTS]
+    return f" ({' with '.join(find(name).dataset for name in names)})" if names else ""
+
+
+def _not_by_chance(store: Store, experiment: str, level: str) -> str:
+    """Return by how much tickets of one initialisation share more than by chance, and what explains it."""
+    layers = evidence.origins(store, experiment, level)
+    shared, alone = [y.overlap for y in layers], [y.from_initial for y in layers]
+    learned = [y.updates_within for y in layers]
+    return (
+        f"At {level} % pruned two tickets of one start share {min(shared):.0f} to {max(shared):.0f} % of a mask, by "
+        f"layer; chance gives {layers[0].chance:.0f} %{_on(experiment)}. Why: the same weights start large, which "
+        f"alone would give {min(alone):.0f} to {max(alone):.0f} %, and two runs learn alike (correlation "
+        f"{min(learned):.2f} to {max(learned):.2f}): {{ref}}`A 3.1 <a-3-1>`."
+    )
+
+
+def ledger_chart(store: Store, scored: Sequence[Scored], name: str) -> None:
+    """Show how many claims of each section have which verdict; each part of the chart leads to its claims.
+
+    Where HTML is not shown stands a picture of it.
+
+    Parameters
+    ----------
+    store : Store
+    scored : sequence of Scored
+    name : str
+        By which the text refers to the figure.
+    """
+    sections: dict[str, Counter[claims.Verdict]] = {}
+    for s in scored:
+        if s.verdict != claims.Verdict.NOT_A_CLAIM:
+            sections.setdefault(f"{s.claim.paper} {s.claim.section}", Counter())[s.verdict] += 1
+    most = max(counts.total() for counts in sections.values())
+    rows = []
+    for section, counts in sections.items():
+        anchor = re.sub(r"[^a-z0-9]+", "-", section.lower())
+
+        def link(words: str, kind: str = "", style: str = "", anchor: str = anchor, **chosen: str) -> str:
+            where = f"{_CLAIMS_PAGE}?{urllib.parse.urlencode(chosen)}#{anchor}"
+            return f'<a{kind} href="{html.escape(where)}"{style}>{words}</a>'
+
+        bar = "".join(
+            link(
+                f"{counts[v]}<span> {v}</span>",
+                f' class="verdict-{v.removesuffix(" here").replace(" ", "-")}" title="{section}: {counts[v]} {v}"',
+                f' style="flex-grow:{counts[v]}"',
+                section=section,
+                verdict=v.value,
+            )
+            for v in claims.Verdict
+            if counts[v]
+        )
+        width = 100 * counts.total() / most
+        rows.append(f'<li>{link(section, section=section)}<div style="width:{width:.1f}%">{bar}</div></li>')
+    said = ", ".join(f"{count} {verdict}" for verdict, count in claims.summary(scored).items() if count)
+    keys = "".join(f"<li>{claims.badge(v)}</li>" for v in claims.Verdict if any(c[v] for c in sections.values()))
+    show_html(
+        f'<ul class="ledger-key" aria-label="Verdicts">{keys}</ul>'
+        f'<ul class="ledger-chart" aria-label="Claims by section">{"".join(rows)}</ul>',
+        lambda: figures.verdict_bars(scored),
+        name,
+        f"Claims by section of the two papers, and by verdict: each part leads to its claims. Of the {len(scored)} "
+        f"entries of the ledger: {said}; the last are not drawn.",
+        f"Stacked bars, one for each section of the papers, coloured by verdict: {said}.",
+        sources.tickets(store, *(experiment.name for experiment in store.experiments())),
+    )
 
 
 def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:

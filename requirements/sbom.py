@@ -26,7 +26,15 @@ def licence(name: str) -> str:
         return ""
     classifiers = [c.split(" :: ")[-1] for c in about.get_all("Classifier") or () if c.startswith("License ::")]
     said = about.get("License-Expression") or " / ".join(classifiers) or (about.get("License") or "").splitlines()[:1]
-    return said if isinstance(said, str) else "".join(said)[:80]
+    words = said if isinstance(said, str) else "".join(said)[:80]
+    return words or _first_line(name)
+
+
+def _first_line(name: str) -> str:
+    """The first line of the licence that a package brings, which is its name by custom; '' if it brings none."""
+    files = importlib.metadata.files(name) or ()
+    texts = [file.read_text(encoding="utf-8") for file in files if file.name.upper().startswith("LICEN")]
+    return next((line.strip() for line in "\n".join(texts).splitlines() if line.strip()), "")
 
 
 def bill() -> dict:

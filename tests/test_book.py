@@ -4,28 +4,18 @@ Pages are collected from what was built, so a new chapter is covered without a c
 """
 
 import re
-import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
 
+from lib import browser as chromium
 from lib import build
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# The last ones keep the browser from looking up hosts of its maker.
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from lib.errors import UserError
 
 
 @pytest.fixture(scope="session")
@@ -36,18 +26,19 @@ def book() -> Path:
 
 @pytest.fixture(scope="session")
 def pages(book: Path) -> dict[Path, BeautifulSoup]:
-    """Every page, parsed; what the theme keeps in _static are templates."""
-    paths = sorted(path for path in book.rglob("*.html") if "_static" not in path.relative_to(book).parts)
-    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in paths}
+    """Every page, parsed."""
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in chromium.pages()}
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium, where there is one on the machine."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
+    try:
+        command = chromium.chromium()
+    except UserError as error:
+        pytest.skip(str(error))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=command, args=list(chromium.FLAGS))
         yield browser
         browser.close()
 
@@ -92,6 +83,54 @@ def test_every_figure_and_numbered_table_has_a_caption(book: Path, pages: dict[P
             assert re.match(r"(Figure|Table) \d+ .", " ".join(caption.get_text().split())), path.relative_to(book)
 
 
+def test_every_page_has_a_title_and_a_description_of_its_own(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    titles = {path: page.title.get_text() for path, page in pages.items()}
+    assert all(title.endswith("The winning-tickets book") for title in titles.values())
+    assert len(set(titles.values())) == len(pages)
+    said = {path: [tag["content"] for tag in page.select("meta[name=description]")] for path, page in pages.items()}
+    assert all(len(found) == 1 and 20 < len(found[0]) <= 302 for found in said.values()), said
+    assert len({found[0] for found in said.values()}) == len(pages)
+
+
+def test_every_chapter_has_a_brief_and_the_paper_beside_the_measurement(
+    book: Path, pages: dict[Path, BeautifulSoup]
+) -> None:
+    chapters = [path for path in pages if path.parent.name in ("a", "b")]
+    assert len(chapters) == sum(chapter[:2] in ("a/", "b/") for chapter in build.chapters())
+    for path in chapters:
+        brief = pages[path].select_one("article h1").find_next("p").get_text()
+        assert brief.startswith("In brief. ") and 100 < len(brief) < 900, path.relative_to(book)
+        headers = [[cell.get_text().strip() for cell in row.select("th")] for row in pages[path].select("thead tr")]
+        assert ["Claim", "What the paper says", "What we measured", "Verdict"] in headers, path.relative_to(book)
+
+
+def test_the_landing_page_lists_every_chapter(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    landing = pages[book / "index.html"].select_one("article")
+    linked = {(book / unquote(urlsplit(link["href"]).path)).resolve() for link in landing.select("a[href]")}
+    assert {
+        book / path.relative_to(build.ROOT).with_suffix(".html") for path in build.chapters().values()
+    } - linked == {book / "notebooks" / "index.html"}
+
+
+def test_the_landing_page_counts_the_claims_of_every_section(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    """Its chart, and what it says of the abstracts, against the table of all claims."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for heading in pages[book / "notebooks" / "claims.html"].select("article h3"):
+        for verdict in heading.find_next("table").select(".verdict"):
+            counted[heading.get_text().removesuffix("#").strip(), verdict.get_text()] += 1
+    landing = pages[book / "index.html"]
+    drawn: Counter[tuple[str, str]] = Counter()
+    for link in landing.select(".ledger-chart div a"):
+        asked = parse_qs(urlsplit(link["href"]).query)
+        drawn[asked["section"][0], asked["verdict"][0]] += int(re.match(r"\d+", link.get_text())[0])
+    assert drawn == Counter({key: n for key, n in counted.items() if key[1] != "not a claim"})
+    said = [urlsplit(link["href"]).fragment for link in landing.select(".answers li a[href*=claim-]")]
+    abstracts = sum(
+        n for (section, verdict), n in counted.items() if "Abstract" in section and verdict != "not a claim"
+    )
+    assert len(said) == len(set(said)) == abstracts
+
+
 def test_nothing_of_the_machine_is_in_the_book(book: Path) -> None:
     private = [str(build.ROOT), str(Path.home()) + "/"]
     for path in [*book.rglob("*.html"), *book.rglob("*.ipynb"), book / "searchindex.js"]:
@@ -99,14 +138,39 @@ def test_nothing_of_the_machine_is_in_the_book(book: Path) -> None:
         assert not any(word in text for word in private), path.relative_to(book)
 
 
+# Rules of WCAG 2 up to AA, and what axe calls best practice: headings in order, everything in a landmark.
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Contrast is a matter of styles, not of words: of the texts that look the same on the same grounds one is measured.
+_CONTRAST = """() => {
+    const seen = new Map(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const text = walker.currentNode.parentElement;
+        if (!walker.currentNode.data.trim() || !text.checkVisibility()) continue;
+        const style = getComputedStyle(text), looks = [style.color, style.fontSize, style.fontWeight];
+        for (let node = text; node; node = node.parentElement) {
+            const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(node);
+            looks.push(backgroundColor, backgroundImage, opacity, filter);
+        }
+        if (!seen.has(looks.join())) seen.set(looks.join(), text);
+    }
+    return axe.run([...seen.values()], {runOnly: ["color-contrast"]}).then(found => [seen.size, found.violations]);
+}"""
+
+
 @pytest.mark.browser
-def test_every_page_opens_from_disk(
+def test_every_page_opens_from_disk_and_is_accessible(
     book: Path, pages: dict[Path, BeautifulSoup], browser: Browser, subtests: pytest.Subtests
 ) -> None:
+    """On a phone; formulas are set, pictures there, and axe finds nothing; contrast also in the dark and wide."""
+    from axe_playwright_python.base import AXE_SCRIPT
+
+    page = browser.new_page(viewport={"width": 390, "height": 800}, reduced_motion="reduce")
+    complaints = _complaints(page)
     for path, content in pages.items():
         with subtests.test(page=str(path.relative_to(book))):
-            page = browser.new_page(viewport={"width": 390, "height": 800})
-            complaints = _complaints(page)
+            complaints.clear()
+            page.set_viewport_size({"width": 390, "height": 800})
+            page.emulate_media(color_scheme="light")
             page.goto(path.as_uri(), wait_until="load")
             formulas = len(content.select(".math"))
             if formulas:
@@ -117,7 +181,27 @@ def test_every_page_opens_from_disk(
             assert not page.evaluate(_BROKEN_IMAGES)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the page is wider than a phone"
             assert not complaints
-            page.close()
+            page.evaluate(AXE_SCRIPT)
+            _no_violations(page.evaluate(_STRUCTURE, _RULES))
+            for scheme, width in (("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)):
+                page.set_viewport_size({"width": width, "height": 800})
+                page.emulate_media(color_scheme=scheme)
+                page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+                measured, found = page.evaluate(_CONTRAST)
+                assert measured > 5
+                _no_violations(found)
+            if path.name in ("index.html", "claims.html", "3-1.html"):
+                _no_violations(page.evaluate(_STRUCTURE, _RULES))
+    page.close()
+
+
+_STRUCTURE = """rules => axe.run(document, {
+    runOnly: rules, rules: {"color-contrast": {enabled: false}}, resultTypes: ["violations"],
+}).then(found => found.violations)"""
+
+
+def _no_violations(found: list[dict]) -> None:
+    assert not [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]]
 
 
 def test_every_page_is_light(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
@@ -230,6 +314,79 @@ def test_the_claims_can_be_searched_and_filtered_by_keyboard(book: Path, browser
     assert plain.locator("tr:has(.verdict):visible").count() >= len(rows)
     assert plain.locator("#claims-filter *").count() == 0
     plain.context.close()
+
+
+@pytest.mark.browser
+def test_the_chart_on_the_landing_page_leads_to_its_claims(book: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    complaints = _complaints(page)
+    page.goto((book / "index.html").as_uri())
+    part = page.locator(".ledger-chart a[href*='A+3.1&']").first
+    count, verdict = re.match(r"(\d+) (.+)", part.text_content() or "").groups()
+    part.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/claims.html?*")
+    rows = page.locator("tr:has([id^=claim-]):visible")
+    assert rows.count() == int(count)
+    assert set(rows.locator(".verdict").all_inner_texts()) == {verdict}
+    assert all(
+        text.startswith("A-3-") or text.startswith("A-F3") for text in rows.locator("[id^=claim-]").all_inner_texts()
+    )
+    # A link to a claim that the filter hides shows it all the same.
+    page.evaluate("location.hash = 'claim-B-7-1'")
+    page.locator("#claim-B-7-1").wait_for()
+    assert page.locator("#claim-B-7-1").is_visible()
+    assert not complaints
+    page.close()
+
+
+# What a pointer can reach; of radio buttons of one name the keys reach one, and from there the others.
+_REACHABLE = """() => {
+    const radios = new Set();
+    return [...document.querySelectorAll(
+        "a[href], button, input, select, textarea, summary, [tabindex='0'], audio[controls], video[controls]"
+    )].filter(e => {
+        if (!e.checkVisibility({visibilityProperty: true}) || e.disabled || e.tabIndex < 0) return false;
+        if (e.closest("[inert]")) return false;
+        if (e.type !== "radio") return true;
+        const group = document.querySelector(`input[name="${e.name}"]:checked`) ?? e;
+        return e === group;
+    });
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("name", "width"), [("index", 390), ("index", 1280), ("notebooks/a/3-1", 1280)])
+def test_the_keyboard_reaches_everything(book: Path, browser: Browser, name: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto((book / f"{name}.html").as_uri(), wait_until="load")
+    page.evaluate(f"window.wanted = new Set(({_REACHABLE})())")
+    assert page.evaluate("wanted.size") > 30
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Skip to main content"
+    for _ in range(2 * page.evaluate("wanted.size") + 10):
+        page.evaluate("wanted.delete(document.activeElement)")
+        page.keyboard.press("Tab")
+        if page.evaluate("wanted.size === 0"):
+            break
+    assert not page.evaluate("[...wanted].map(e => e.outerHTML.slice(0, 200))")
+    page.close()
+
+
+def test_the_whole_book_is_one_page_to_print(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    """With every claim and every chapter in it; no link within it leads nowhere, no picture is missing."""
+    text = chromium.one_page()
+    printed = BeautifulSoup(text, "html.parser")
+    ids = [tag["id"] for tag in printed.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    links = [link["href"] for link in printed.find_all("a", href=re.compile("^#"))]
+    assert len(links) > 500 and not {link for link in links if link[1:] not in ids}
+    assert {f"{chapter.parent.name}-{chapter.stem}" for chapter in build.chapters().values()} - {
+        "-".join(name.split("-")[1:]) for name in ids
+    } <= {"notebooks-index", "notebooks-claims", "notebooks-deviations", "notebooks-own"}
+    for image in printed.find_all("img"):
+        assert (book / unquote(image["src"])).resolve().is_file(), image["src"]
+    assert not printed.select("details.hide, script[src*=http], link[href*=http]")
 
 
 def _complaints(page: Page) -> list[str]:

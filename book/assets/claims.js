@@ -1,4 +1,5 @@
-// Search and filter on the page of all claims. Without it the page is the whole ledger.
+// Search and filter on the page of all claims. Without it the page is the whole ledger. A link may choose, such as
+// claims.html?section=A+3.1&verdict=partly#a-3-1, or name one claim, such as claims.html#claim-A-F3a-2.
 document.addEventListener("DOMContentLoaded", () => {
   const place = document.getElementById("claims-filter");
   if (!place) return;
@@ -55,7 +56,27 @@ document.addEventListener("DOMContentLoaded", () => {
   const count = document.createElement("output");
   form.append(count);
   place.append(form);
+
+  const asked = new URLSearchParams(location.search);
+  search.value = asked.get("search") ?? "";
+  for (const [key, select] of Object.entries(chosen)) {
+    const value = asked.get(key) ?? "";
+    if ([...select.options].some((option) => option.value === value)) select.value = value;
+  }
   update();
+  goToTarget();
+  addEventListener("hashchange", goToTarget);
+
+  // What a link leads to is seen: if the filter hides it, everything is shown.
+  function goToTarget() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target || !place.closest("article").contains(target)) return;
+    if (!target.checkVisibility()) {
+      form.reset();
+      update();
+    }
+    target.scrollIntoView();
+  }
 
   function update() {
     const words = search.value.toLowerCase().split(/\s+/);
