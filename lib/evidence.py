@@ -34,6 +34,8 @@ class LayerOverlap:
         Initialisation of each of the two masks.
     expected, low, high : float
         Mean and central 95 % interval of the hypergeometric distribution.
+    runs : int array, shape (pairs, 2), or None
+        Run of each of the two masks, within its initialisation.
     """
 
     layer: str
@@ -45,6 +47,7 @@ class LayerOverlap:
     expected: float
     low: float
     high: float
+    runs: NDArray[np.int64] | None = None
 
 
 # Of the outputs of two tickets; see `output_matrix`.
@@ -185,9 +188,8 @@ def _beside_chance(
         n, kept = where.stop - where.start, int(masks[0, where].sum())
         low, high = baselines.overlap_interval(n, kept)
         expected = 100 * baselines.overlap_mean(n, kept) / kept
-        result.append(
-            LayerOverlap(layer, n, kept, measured[layer], i, j, expected, 100 * low / kept, 100 * high / kept)
-        )
+        values, which = measured[layer], np.stack([index % runs for index in pairs], axis=1)
+        result.append(LayerOverlap(layer, n, kept, values, i, j, expected, 100 * low / kept, 100 * high / kept, which))
     return result
 
 

@@ -3,7 +3,9 @@
 import contextlib
 import contextvars
 import dataclasses
+import re
 import textwrap
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -11,11 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from lib import baselines
@@ -182,6 +186,7 @@ def overlap_strips(layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[flo
                 layer.expected,
                 (layer.low, layer.high),
                 paper.get(layer.layer),
+                _pairs(layer),
             )
         )
     return _strips(
@@ -217,6 +222,11 @@ def correlation_strips(
             0.0,
             (-1.96 * layer.null, 1.96 * layer.null),
             paper.get(layer.layer),
+            [
+                f"initialisation {init + 1}, run {run + 1}"
+                for init, run in zip(layer.init, _runs(layer.init), strict=True)
+            ],
+            "",
         )
         for layer in layers
     ]
@@ -251,6 +261,80 @@ class _Row:
     expected: float
     interval: tuple[float, float]
     paper: tuple[float, float] | None
+    names: Sequence[str] = ()  # of the dots, in words
+    unit: str = " %"
+
+
+def _pairs(layer: LayerOverlap) -> list[str]:
+    """Return in words which two runs of which initialisations each overlap is of."""
+    if layer.runs is None:
+        return []
+    return [
+        f"initialisation {i + 1}, runs {a + 1} and {b + 1}"
+        if i == j
+        else f"run {a + 1} of initialisation {i + 1}, run {b + 1} of {j + 1}"
+        for i, j, (a, b) in zip(layer.first, layer.second, layer.runs, strict=True)
+    ]
+
+
+def _runs(init: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of each run within its initialisation."""
+    return np.array([np.sum(init[:n] == number) for n, number in enumerate(init)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dots:
+    """The dots of one row of a figure: what each is, its value, and where it lies.
+
+    Attributes
+    ----------
+    row : str
+    names : sequence of str
+        In words.
+    values : float array, shape (dots,)
+    unit : str
+        Of the values.
+    places : float array, shape (dots, 2)
+        From the left and from the top of the figure's frame, in CSS pixels.
+    """
+
+    row: str
+    names: Sequence[str]
+    values: NDArray[np.float64]
+    unit: str
+    places: NDArray[np.float64]
+
+
+# What is known of the dots that were drawn, as long as they exist.
+_NAMED: weakref.WeakKeyDictionary[PathCollection, _Row] = weakref.WeakKeyDictionary()
+
+
+def frame(figure: Figure) -> Bbox:
+    """Return what a picture of a figure shows: all that is drawn, and a margin; in inches."""
+    figure.draw_without_rendering()
+    return figure.get_tightbbox().padded(0.1)
+
+
+def dots(figure: Figure, frame: Bbox) -> list[Dots]:
+    """Return the dots of a figure that have a name, row by row.
+
+    Parameters
+    ----------
+    figure : Figure
+        As it is when it is saved.
+    frame : Bbox
+        As `frame` gives it.
+    """
+    found = []
+    for axes in figure.axes:
+        for artist in axes.collections:
+            row = _NAMED.get(artist) if isinstance(artist, PathCollection) else None
+            if row is not None:
+                inches = axes.transData.transform(np.asarray(artist.get_offsets())) / figure.dpi
+                places = 100 * np.column_stack([inches[:, 0] - frame.x0, frame.y1 - inches[:, 1]])
+                name = re.sub(r"\n[\d,]+ of\n.*", "", row.label).replace("\n", ", ")
+                found.append(Dots(name, row.names, row.values, row.unit, places))
+    return found
 
 
 def _strips(rows: Sequence[_Row], xlabel: str, dot: str, chance: str, limits: tuple[float, float]) -> Figure:
@@ -295,7 +379,9 @@ def _draw_row(axes: Axes, row: _Row) -> None:
         order[members] = np.linspace(-0.3, 0.3, members.sum()) if members.sum() > 1 else 0
     height = 0.06 + 0.88 * (band + 0.5 + order) / len(names)
     palette = np.array(shades(int(row.shade.max()) + 1))
-    axes.scatter(row.values, height, s=11, c=palette[row.shade], lw=0.3, edgecolors="white", zorder=3)
+    points = axes.scatter(row.values, height, s=11, c=palette[row.shade], lw=0.3, edgecolors="white", zorder=3)
+    if row.names:
+        _NAMED[points] = row
     if row.paper is not None:
         axes.plot(row.paper, (-0.12, -0.12), color=PAPER, lw=3, solid_capstyle="butt", clip_on=False, zorder=4)
         if row.paper[0] == row.paper[1]:
@@ -368,6 +454,7 @@ def share_strips(shares: Sequence[LayerShare], xlabel: str) -> Figure:
             share.expected,
             (share.low, share.high),
             None,
+            [f"initialisation {number + 1}" for number in range(len(share.values))],
         )
         for share in shares
     ]

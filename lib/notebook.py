@@ -7,8 +7,10 @@ below the figure.
 """
 
 import base64
+import dataclasses
 import html
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -46,9 +48,9 @@ def show(draw: Callable[[], Figure], name: str, caption: str, alt: str, origin: 
     _check(name, caption, origin, alt)
     alt = " ".join(alt.split())
     with figures.narrow():
-        narrow = png(draw())
-    wide = png(draw())
-    display({"text/html": _picture(wide, narrow, alt), "image/png": wide, "text/plain": alt}, raw=True)
+        narrow = _drawn(draw())
+    wide = _drawn(draw())
+    display({"text/html": _picture(wide, narrow, alt), "image/png": wide.content, "text/plain": alt}, raw=True)
     _caption(name, caption, alt, origin)
 
 
@@ -92,11 +94,11 @@ def show_levels(
     tabs, first = [], b""
     for number, (level, label) in enumerate(labels.items()):
         with figures.narrow():
-            narrow = png(draw(level)[0])
+            narrow = _drawn(draw(level)[0])
         figure, said = draw(level)
-        wide, said = png(figure), " ".join(said.split())
+        wide, said = _drawn(figure), " ".join(said.split())
         if level == selected:
-            first = wide
+            first = wide.content
         picture = _picture(wide, narrow, " ".join(f"{alt} {label}. {said}".split()))
         tabs.append(
             f'<input type="radio" name="{name}-level" id="{name}-level-{number}"{" checked" * (level == selected)}>'
@@ -145,21 +147,55 @@ _TABS = (
 _NARROW = "screen and (max-width: 640px)"
 
 
-def _picture(wide: bytes, narrow: bytes, alt: str) -> str:
-    """Return two PNGs of one figure as HTML that shows the one that fits the screen."""
+@dataclasses.dataclass(frozen=True)
+class _Drawn:
+    """A figure as a PNG, and where its dots are."""
+
+    content: bytes
+    dots: list[figures.Dots]
+
+
+def _drawn(figure: Figure) -> _Drawn:
+    dots = figures.dots(figure, figures.frame(figure))
+    return _Drawn(png(figure), dots)
+
+
+def _picture(wide: _Drawn, narrow: _Drawn, alt: str) -> str:
+    """Return two pictures of one figure as HTML that shows the one that fits the screen, and says what its dots are."""
     stored = []
-    for content in (narrow, wide):
-        with Image.open(io.BytesIO(content)) as image:
+    for drawn in (narrow, wide):
+        with Image.open(io.BytesIO(drawn.content)) as image:
             buffer = io.BytesIO()
             image.convert("RGB").save(buffer, format="webp", lossless=True)  # a third of the PNG's size
             width, height = (n // _SCALE for n in image.size)
         data = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
         stored.append((data, f'width="{width}" height="{height}"'))
     (small, small_size), (large, large_size) = stored
-    return (
+    picture = (
         f'<picture><source media="{_NARROW}" srcset="{small}" {small_size}>'
         f'<img src="{large}" {large_size} loading="lazy" alt="{html.escape(alt)}"></picture>'
     )
+    if not wide.dots:
+        return picture
+    return f'<div class="dots" data-dots="{html.escape(_dots(wide.dots, narrow.dots))}">{picture}</div>'
+
+
+def _dots(wide: Sequence[figures.Dots], narrow: Sequence[figures.Dots]) -> str:
+    """Return what ``figures.js`` shows of the dots of a figure, as JSON.
+
+    The names of the dots stand once, in 'names'; of each row there are its name, which of the names its dots have,
+    their values, and their places in the wide and in the narrow picture.
+    """
+    names = list(dict.fromkeys(name for row in wide for name in row.names))
+    number = {name: n for n, name in enumerate(names)}
+    rows = []
+    for one, other in zip(wide, narrow, strict=True):
+        which = [number[name] for name in one.names]
+        # Dots that have all the names in order, as they mostly have, need not say so.
+        where = [axis.round().astype(int).tolist() for dots in (one, other) for axis in dots.places.T]
+        values = [float(f"{value:.3g}") for value in one.values]
+        rows.append([one.row, 0 if which == list(range(len(names))) else which, values, *where])
+    return json.dumps({"unit": wide[0].unit, "names": names, "rows": rows}, separators=(",", ":"), ensure_ascii=False)
 
 
 def png(figure: Figure) -> bytes:
@@ -174,7 +210,7 @@ def png(figure: Figure) -> bytes:
         format="png",
         dpi=_SCALE * figure.dpi,
         facecolor="white",
-        bbox_inches="tight",
+        bbox_inches=figures.frame(figure),
         metadata={"Software": None},
     )
     pyplot.close(figure)
