@@ -37,7 +37,7 @@ from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook
 from tqdm import tqdm
 
-from lib import inputs
+from lib import inputs, links
 from lib.errors import UserError, shown
 from lib.files import remove_leftovers, write_whole
 from lib.notebook import FIGURE_TYPE, TABLE_TYPE
@@ -639,6 +639,7 @@ def _build_html(quiet: bool, root: Path) -> Path:
         raise UserError("Jupyter Book did not build the book without warnings:\n" + "\n".join(said or [told]))
     foreign = sorted(_foreign(index.parent))
     _finish_pages(index.parent)
+    links.weave(index.parent)
     if foreign:
         raise UserError("the book would need other hosts: " + "; ".join(foreign))
     _State(root / ".build" / "built.json").set("book", made_from)

@@ -3,6 +3,7 @@
 Pages are collected from what was built, so a new chapter is covered without a change here.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -206,7 +207,9 @@ def _no_violations(found: list[dict]) -> None:
 
 def test_every_page_is_light(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
     for path, page in pages.items():
-        pictures = {(path.parent / unquote(image["src"])).resolve() for image in page.select('img:not([src^="data:"])')}
+        urls = [image["src"] for image in page.select('img:not([src^="data:"])')]
+        urls += [source["srcset"] for source in page.select("picture > source")]
+        pictures = {(path.parent / unquote(url)).resolve() for url in urls}
         size = path.stat().st_size + sum(picture.stat().st_size for picture in pictures)
         assert size < 2_000_000, f"{path.relative_to(book)}: {size:,} bytes with its pictures"
 
@@ -387,6 +390,62 @@ def test_the_whole_book_is_one_page_to_print(book: Path, pages: dict[Path, Beaut
     for image in printed.find_all("img"):
         assert (book / unquote(image["src"])).resolve().is_file(), image["src"]
     assert not printed.select("details.hide, script[src*=http], link[href*=http]")
+
+
+def test_every_decided_claim_links_to_what_decides_it_and_back(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    decided = {"reproduced", "partly", "not reproduced"}
+    seen, forth, back = set(), set(), set()
+    for path, page in pages.items():
+        for anchor in page.select("tr [id^=claim-]"):
+            row = anchor.find_parent("tr")
+            links = {_target(path, a["href"]) for a in row.select(".decided-by a")}
+            forth |= {(anchor.text, link) for link in links}
+            if row.select_one(".verdict").text in decided:
+                seen.add(anchor.text)
+                assert links, f"{path.relative_to(book)}: {anchor.text} has no link to what decides it"
+        for line in page.select("figure .decides, table .decides"):
+            place = (path, line.find_parent(["figure", "table"])["id"])
+            back |= {(a.text, place) for a in line.select("a")}
+    assert len(seen) > 100
+    assert forth == back
+
+
+def _target(path: Path, href: str) -> tuple[Path, str]:
+    url = urlsplit(href)
+    return (path.parent / unquote(url.path)).resolve() if url.path else path, unquote(url.fragment)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_dot_of_a_figure_says_which_runs_it_is(book: Path, browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    complaints = _complaints(page)
+    page.goto((book / "notebooks" / "a" / "3-1.html").as_uri(), wait_until="load")
+    box = page.locator("#fig-a-3a .dots:visible")
+    told = json.loads(box.get_attribute("data-dots") or "")
+    picture, said = box.locator("img"), box.locator("output")
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("image => image.complete && image.clientHeight > 50", arg=picture.element_handle())
+    place = picture.bounding_box()
+    natural = box.locator("img" if width > 640 else "source").get_attribute("width")
+    assert place is not None and natural is not None
+    scale = place["width"] / float(natural)
+    assert said.is_hidden()
+    for row, _, values, *places in told["rows"]:
+        across, down = places[:2] if width > 640 else places[2:]
+        n = across.index(max(across))  # the one furthest right is alone
+        page.mouse.move(place["x"] + scale * across[n], place["y"] + scale * down[n])
+        assert said.inner_text() == f"{row}, {told['names'][n]}: {values[n]}{told['unit']}"
+    page.mouse.move(0, 0)
+    assert said.is_hidden()
+    row, _, values, *_ = told["rows"][0]
+    box.focus()
+    for key, n in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0)):
+        page.keyboard.press(key)
+        assert said.inner_text() == f"{row}, {told['names'][n]}: {values[n]}{told['unit']}"
+    page.keyboard.press("Escape")
+    assert said.is_hidden() and not complaints
+    page.close()
 
 
 def _complaints(page: Page) -> list[str]:

@@ -1,6 +1,8 @@
 """Figures: what is drawn is what was given."""
 
+import contextlib
 import dataclasses
+import io
 import itertools
 
 import matplotlib
@@ -13,8 +15,9 @@ import pytest
 from made import TINY, made_store
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
+from PIL import Image
 
-from lib import claims, evidence, figures, kernels, paper_a
+from lib import claims, evidence, figures, kernels, notebook, paper_a
 from lib.evidence import LayerOverlap
 from lib.experiments import EXPERIMENTS, find
 from lib.topology import Match
@@ -358,3 +361,40 @@ def test_accuracies_by_round_show_the_dense_network_and_random_tickets():
     assert axes.lines[3].get_ydata()[0] == 71.0
     np.testing.assert_array_equal(axes.collections[0].get_offsets()[:, 1], [60.0, 61.0])
     assert not figures.accuracy_by_round(accuracy, None).axes[0].collections
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_places_of_dots_are_where_the_picture_has_them(narrow):
+    """The picture is searched for the colour of a dot: where the place says, it is."""
+    given = [dataclasses.replace(layer(name, seed=n), runs=runs_of(layer())) for n, name in enumerate("ab")]
+    with figures.narrow() if narrow else contextlib.nullcontext():
+        figure = figures.overlap_strips(given)
+    frame = figures.frame(figure)
+    found = figures.dots(figure, frame)
+    assert [dots.row for dots in found] == ["a", "b"]
+    colours = [np.asarray(points.get_facecolors()) for axes in figure.axes for points in dots(axes)]
+    with Image.open(io.BytesIO(notebook.png(figure))) as image:
+        picture = np.asarray(image.convert("RGB"), dtype=float) / 255
+    for row, own, values in zip(found, colours, given, strict=True):
+        np.testing.assert_array_equal(row.values, values.values)
+        assert row.names[0] == "initialisation 1, runs 1 and 2" and row.names[-1] == "initialisation 5, runs 4 and 5"
+        hit = 0
+        for (x, y), colour in zip(row.places, own, strict=True):
+            near = picture[round(2 * y) - 2 : round(2 * y) + 3, round(2 * x) - 2 : round(2 * x) + 3]
+            hit += bool((abs(near - colour[:3]).max(axis=2) < 0.02).any())
+        assert hit >= 0.9 * len(own)  # some lie below others
+
+
+def runs_of(given):
+    return np.array([pair for _ in range(5) for pair in itertools.combinations(range(5), 2)])[: len(given.values)]
+
+
+def test_dots_have_the_names_of_their_runs_and_units():
+    pair = LayerOverlap("a", 150, 30, np.array([50.0]), np.array([0]), np.array([2]), 20.0, 6, 33, np.array([[3, 1]]))
+    figure = figures.overlap_strips([pair])
+    (found,) = figures.dots(figure, figures.frame(figure))
+    assert (found.names, found.unit) == (["run 4 of initialisation 1, run 2 of 3"], " %")
+    init = np.array([0, 0, 1, 1])
+    figure = figures.correlation_strips([evidence.LayerCorrelation("a", 150, 30, np.arange(4) / 10, init, 0.2)])
+    (found,) = figures.dots(figure, figures.frame(figure))
+    assert found.names == [f"initialisation {i}, run {r}" for i in (1, 2) for r in (1, 2)] and found.unit == ""

@@ -4,6 +4,7 @@ import base64
 import io
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
@@ -36,7 +37,8 @@ def assert_is(url, width, height, drawn):
     with Image.open(io.BytesIO(content)) as stored, Image.open(io.BytesIO(drawn)) as expected:
         assert stored.format == "WEBP"
         assert (2 * int(width), 2 * int(height)) == pytest.approx(expected.size, abs=1)
-        assert stored.tobytes() == expected.convert("RGB").tobytes()  # nothing is lost
+        off = np.abs(np.asarray(stored, dtype=int) - np.asarray(expected.convert("RGB"), dtype=int))
+        assert off.mean() < 0.5  # it looks the same: at most 256 colours are kept
 
 
 def assert_both(picture, level):
