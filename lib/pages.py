@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lib import (
     claims,
     comparisons,
+    deviations,
     evidence,
     figures,
     kernels,
@@ -1345,7 +1346,13 @@ def printed_table(settings: paper_b.Settings, name: str) -> None:
             ]
         )
     table(
-        ["", "chance", "95 % of random", "ours", *(label.replace("-WTs", "") for label in paper_b.KERNEL_GROUPS)],
+        [
+            "statistic",
+            "chance",
+            "95 % of random",
+            "ours",
+            *(label.replace("-WTs", "") for label in paper_b.KERNEL_GROUPS),
+        ],
         rows,
         name,
         "Standard deviations of the weights left per filter and per position, positive weights to a negative one, and "
@@ -1652,7 +1659,7 @@ def implied_table(name: str) -> None:
         low, median, high = np.percentile(sizes, [5, 50, 95])
         rows.append([title, len(sizes), f"{median:.1f}", f"{low:.1f} to {high:.1f}"])
     table(
-        ["", "rows", "median size of a group", "nine in ten rows"],
+        ["table", "rows", "median size of a group", "nine in ten rows"],
         rows,
         name,
         "How large the two groups of a row are if its effect and its p-value belong together: Welch's statistic of two "
@@ -1689,6 +1696,35 @@ def round_panel(store: Store, key: str, name: str, what: str) -> None:
         f"{len(accuracy['dense'])} trials. Means: {means}; random tickets {drawn}.",
         f"Lines of test accuracy by round of pruning. Means: {means}; random tickets {drawn}.",
         _origin(store, [experiment]),
+    )
+
+
+def effect_table(store: Store, name: str) -> None:
+    """Show which claims have another verdict when what a paper leaves open is decided otherwise."""
+    rows = []
+    for effect in deviations.effects(store):
+        changed = "; ".join(
+            f"{claims.escaped(claim)} {' → '.join(map(str, effect.verdicts[claim]))}" for claim in effect.changed
+        )
+        none = f"`{effect.lacking}` is not trained yet" if effect.lacking else "not testable yet"
+        rows.append(
+            [
+                effect.paper,
+                effect.departure,
+                effect.otherwise,
+                len(effect.verdicts),
+                len(effect.measured) or none,
+                len(effect.changed) if effect.measured else "–",
+                changed or "–",
+            ]
+        )
+    table(
+        ["paper", "decided here", "otherwise", "claims touched", "testable both ways", "other verdict", "which"],
+        rows,
+        name,
+        "Claims whose verdict is another when what a paper leaves open is decided otherwise: first as decided here, "
+        "then otherwise. Claims about whole figures, which follow from the others, are left out.",
+        sources.tickets(store, *(experiment.name for experiment in store.experiments())),
     )
 
 

@@ -55,6 +55,8 @@ class Panel:
         weights; none to compare the tickets of the experiment with each other.
     ranks : bool
         Rank correlations of initial and final weights, ticket by ticket, in place of overlaps.
+    of, over : str
+        What is ranked, and which weights, as `evidence.rank_correlations` has them.
     """
 
     experiment: str
@@ -62,6 +64,8 @@ class Panel:
     within: bool = True
     partners: tuple[str, ...] = ()
     ranks: bool = False
+    of: str = "signed"
+    over: str = "survivors"
 
 
 _AT_80_90 = {"captioned level, 80 %": "80", "implied level, 90 %": "90"}
@@ -199,7 +203,7 @@ def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measure
 
     def layers(level: str, partner: str) -> Sequence[evidence.LayerOverlap | evidence.LayerCorrelation]:
         if panel.ranks:
-            return evidence.rank_correlations(store, panel.experiment, level)
+            return evidence.rank_correlations(store, panel.experiment, level, panel.of, panel.over)
         if partner:
             return evidence.task_overlaps(store, panel.experiment, partner, level)
         return evidence.overlaps(store, panel.experiment, level, panel.within)

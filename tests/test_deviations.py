@@ -1,0 +1,72 @@
+"""What the register of deviations measures, held against the ledger and against verdicts made by hand."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lib import claims, deviations, paper_a, scoring
+from lib.claims import Scored, Verdict
+from lib.experiments import find
+from lib.tickets import Store
+
+YES, PARTLY, NO, UNTESTED = Verdict.REPRODUCED, Verdict.PARTLY, Verdict.NOT_REPRODUCED, Verdict.NOT_TESTABLE
+
+
+def scored(number: int, *readings: tuple[str, Verdict]) -> Scored:
+    claim = dataclasses.replace(claims.load()["A-F3a-1"], id=f"A-F3a-{number}")
+    return Scored(claim, YES, "", "", "", tuple((name, verdict, "") for name, verdict in readings))
+
+
+def test_readings_are_put_together_by_their_words() -> None:
+    effect = deviations._by_reading(
+        "A",
+        "this",
+        "that",
+        [
+            scored(1, ("captioned, 80 %", YES), ("implied, 90 %", NO)),
+            scored(2, ("captioned, one", YES), ("captioned, zero", NO), ("implied, one", NO), ("implied, zero", NO)),
+            scored(3, ("captioned, 80 %", UNTESTED), ("implied, 90 %", NO)),
+            scored(4, ("captioned, one", UNTESTED), ("captioned, zero", NO), ("implied", NO)),
+            scored(5, ("captioned, 80 %", YES)),
+        ],
+        "captioned",
+        "implied",
+    )
+    assert effect.verdicts == {
+        "A-F3a-1": (YES, NO),
+        "A-F3a-2": (PARTLY, NO),
+        "A-F3a-3": (UNTESTED, NO),
+        "A-F3a-4": (NO, NO),
+    }
+    assert effect.measured == ["A-F3a-1", "A-F3a-2", "A-F3a-4"]
+    assert effect.changed == ["A-F3a-1", "A-F3a-2"]
+
+
+def test_the_first_verdict_is_that_of_the_ledger() -> None:
+    store = Store()
+    found = deviations._panel(store, "A-F8a", paper_a.PANELS["A-F8a"])
+    ledger = {s.claim.id: s.verdict for s in scoring.score("A", "Appendix A", store)}
+    assert len(found) >= 5
+    assert {claim: both for claim, both in found.items()} == {claim: (ledger[claim],) * 2 for claim in found}
+
+
+def test_without_tickets_nothing_is_said_to_be_measured(tmp_path: Path) -> None:
+    found = deviations.effects(Store(tmp_path))
+    assert [effect.lacking for effect in found if effect.lacking] == list(deviations.SETTINGS)
+    for effect in found:
+        if effect.paper == "A":
+            assert effect.verdicts and not effect.measured and not effect.changed, effect.departure
+
+
+@pytest.mark.parametrize("name", deviations.SETTINGS)
+def test_each_setting_differs_from_the_book_in_one_thing(name: str) -> None:
+    ours, other = deviations._setting(paper_a.FASHION, name), deviations._setting(name, paper_a.FASHION)
+    assert ours != other
+    one, same = find(name), find(paper_a.FASHION)
+    changed = {
+        key
+        for key in ("optimiser", "scaling", "batch", "architecture")
+        if getattr(one, key, 0) != getattr(same, key, 0)
+    }
+    assert len(changed) <= 1
