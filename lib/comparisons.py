@@ -10,8 +10,10 @@ import hashlib
 import io
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ from lib.errors import UserError
 from lib.experiments import Experiment, find
 from lib.files import write_whole
 from lib.models import Architecture, initial_signs
-from lib.pruning import random_masks
+from lib.pruning import kept_counts, random_masks
 from lib.tickets import Store
 
 Signs = NDArray[np.int8]
@@ -97,8 +99,12 @@ def starts(name: str) -> NDArray[np.int64]:
 
 
 def _initial_signs(experiment: Experiment) -> Signs:
-    signs = [initial_signs(experiment.architecture, init) for init in range(experiment.inits)]
-    return np.repeat(signs, experiment.runs, axis=0)
+    return _signs_of_starts(experiment.architecture, experiment.inits, experiment.runs)
+
+
+@functools.lru_cache(maxsize=1)  # the experiments of paper B start from the same weights
+def _signs_of_starts(architecture: Architecture, inits: int, runs: int) -> Signs:
+    return np.repeat([initial_signs(architecture, init) for init in range(inits)], runs, axis=0)
 
 
 def _trained_signs(store: Store, experiment: Experiment, level: str) -> Signs:
@@ -140,23 +146,31 @@ class Group:
     label : str
         Tells groups apart, such as 'CIFAR' or 'random'.
     architecture : Architecture
-    signs : int8 array, shape (tickets, weight_count)
-        1, -1, or 0 where pruned.
     starts : int array, shape (tickets,)
         Number of the initial weights of each.
+    digest : str
+        Hash of what decides the tickets; of two groups with the same one distances are the same.
+    make : callable
+        Returns the signs of their weights; is called when they are first looked at.
     """
 
     label: str
     architecture: Architecture
-    signs: Signs
     starts: NDArray[np.int64]
+    digest: str
+    make: Callable[[], Signs]
 
     @functools.cached_property
-    def digest(self) -> str:
-        """Hash of the signs and of the layers that they belong to."""
-        content = hashlib.sha256(repr([(y.name, y.shape) for y in self.architecture.layers]).encode())
-        content.update(np.ascontiguousarray(self.signs).data)
-        return content.hexdigest()
+    def signs(self) -> Signs:
+        """1, -1, or 0 where pruned; int8 array, shape (tickets, weight_count)."""
+        return self.make()
+
+    @classmethod
+    def of(cls, label: str, architecture: Architecture, signs: Signs, starts: NDArray[np.int64]) -> "Group":
+        """Return the group of some tickets that are there already."""
+        content = hashlib.sha256(repr(architecture.layers).encode())
+        content.update(np.ascontiguousarray(signs).data)
+        return cls(label, architecture, starts, content.hexdigest(), lambda: signs)
 
 
 @functools.lru_cache(maxsize=12)
@@ -178,11 +192,24 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
     Missing
         If the tickets are not trained.
     """
-    architecture = find(name).architecture
-    signs = (random_tickets if kind == "random" else winning_tickets)(store, name, trained)
-    if kind == "control":
-        signs = control_tickets(architecture, signs)
-    return Group(label, architecture, signs, starts(name))
+    experiment = find(name)
+
+    def make() -> Signs:
+        signs = (random_tickets if kind == "random" else winning_tickets)(store, name, trained)
+        return control_tickets(experiment.architecture, signs) if kind == "control" else signs
+
+    if kind == "random" and not trained:
+        origin = repr((experiment.architecture, kept_counts(experiment.architecture, experiment.last)))
+        origin += f" {experiment.inits} {experiment.runs}"
+    else:
+        level = experiment.level("random") if kind == "random" else experiment.last
+        if not trained and level not in store.finished(experiment):
+            # The ticket is known as soon as the network before it is trained.
+            level = experiment.levels[experiment.levels.index(level) - 1]
+        evidence.require(store, name, level.name)
+        origin = f"{experiment.fingerprint()} {store.manifest(experiment)['levels'][level.name]['sha256']}"
+    digest = hashlib.sha256(f"{kind} {trained} {origin}".encode()).hexdigest()
+    return Group(label, experiment.architecture, starts(name), digest, make)
 
 
 def distances(store: Store, a: Group, b: Group, signed: bool, carry: bool = True) -> NDArray[np.float64]:
@@ -215,22 +242,30 @@ def distances(store: Store, a: Group, b: Group, signed: bool, carry: bool = True
         return distances(store, b, a, signed, carry).transpose(1, 0, 2)
     key = hashlib.sha256(f"{a.digest} {b.digest} {signed} {carry}".encode()).hexdigest()
     path = store.root.parent / "distances" / f"{key[:32]}.npz"
-    shape = (len(a.signs), len(b.signs), len(a.architecture.layers))
-    kept = _kept(path, shape)
-    if kept is not None:
-        return kept
+    shape = (len(a.starts), len(b.starts), len(a.architecture.layers))
+    if (kept := _kept(path, shape)) is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Each comparison keeps all cores busy; two chapters that need the same one make it once.
+        with filelock.FileLock(path.parent / ".lock"):
+            kept = _kept(path, shape)
+            if kept is None:
+                kept = _compared(a, b, signed, carry)
+                buffer = io.BytesIO()
+                np.savez_compressed(buffer, allow_pickle=False, distances=kept)
+                write_whole(path, buffer.getvalue())
+    return kept
+
+
+def _compared(a: Group, b: Group, signed: bool, carry: bool) -> NDArray[np.float64]:
+    shape = (len(a.starts), len(b.starts), len(a.architecture.layers))
     same = a.digest == b.digest
     i, j = np.triu_indices(shape[0], 1) if same else (k.ravel() for k in np.indices(shape[:2]))
     signs = a.signs if same else np.concatenate([a.signs, b.signs])
     tickets = signs if signed else signs != 0
-    found = topology.distances(a.architecture, tickets, (i, j if same else j + shape[0]), carry)
     result = np.full(shape, np.nan)
-    result[i, j] = found
+    result[i, j] = topology.distances(a.architecture, tickets, (i, j if same else j + shape[0]), carry)
     if same:
-        result[j, i] = found
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, distances=result)
-    write_whole(path, buffer.getvalue())
+        result[j, i] = result[i, j]
     return result
 
 

@@ -60,12 +60,22 @@ class Missing(Exception):  # noqa: N818 - it is no error: the book says what is 
 
 def record(store: Store, name: str, level: str) -> LevelRecord:
     """Return one stored level; raise `Missing` if it is not trained."""
+    require(store, name, level)
+    return _read(store, find(name), find(name).level(level))
+
+
+def require(store: Store, name: str, level: str) -> None:
+    """Raise `Missing` if a level is not trained."""
     if name not in EXPERIMENTS:
         raise Missing(name)
     experiment = find(name)
     if experiment.level(level) not in store.finished(experiment):
-        raise Missing(name if not store.finished(experiment) else f"{name} at {level} %")
-    return _read(store, experiment, experiment.level(level))
+        raise Missing(f"{name} at {level_words(level)}" if store.finished(experiment) else name)
+
+
+def level_words(level: str) -> str:
+    """Return a level's name as it stands in a text: '50 %', but 'dense' and 'round-11'."""
+    return f"{level} %" if level[0].isdigit() else level
 
 
 @functools.lru_cache(maxsize=64)

@@ -587,8 +587,10 @@ def control_masks(signs: Signs, seed: int = 0) -> Signs:
         rows = ticket.reshape(len(ticket), -1)
         label = f"kernels/control/{seed}/{number}"
         words = streams.raw(f"{label}/places", rows.size).reshape(rows.shape)
-        ranks = np.argsort(np.argsort(words, axis=1, kind="stable"), axis=1, kind="stable")
-        survivors = ranks < (rows != 0).sum(axis=1, keepdims=True)
+        counts = (rows != 0).sum(axis=1, keepdims=True)
+        # The places of the smallest words; two of 64 random bits that are equal are not to be expected.
+        largest = np.take_along_axis(np.sort(words, axis=1), np.maximum(counts, 1) - 1, axis=1)
+        survivors = (words <= largest) & (counts > 0)
         dealt = rows[rows != 0]
         result[number].reshape(rows.shape)[survivors] = dealt[streams.permutation(f"{label}/signs", dealt.size)]
     return result

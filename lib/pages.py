@@ -1784,8 +1784,7 @@ def provenance(store: Store, names: Sequence[str]) -> str:
         days = sorted({entry["finished"][:10] for entry in entries.values()})
         lacking = [level.name for level in experiment.levels if level.name not in entries]
         rows = "\n".join(
-            f"| {level}{'' if level == 'dense' else ' %'} | `{entry['file']}` | {entry['bytes']:,} "
-            f"| `{entry['sha256'][:16]}…` |"
+            f"| {evidence.level_words(level)} | `{entry['file']}` | {entry['bytes']:,} | `{entry['sha256'][:16]}…` |"
             for level, entry in entries.items()
         )
         parts.append(

@@ -35,7 +35,7 @@ def drawn(rng, count, label="drawn", density=0.3, starts=None, positive=0.5):
     signs = np.where(rng.random((count, TINY.weight_count)) < positive, 1, -1) * (
         rng.random((count, TINY.weight_count)) < density
     )
-    return Group(label, TINY, signs.astype(np.int8), np.arange(count) if starts is None else starts)
+    return Group.of(label, TINY, signs.astype(np.int8), np.arange(count) if starts is None else starts)
 
 
 def test_winning_tickets_are_the_masks_with_the_signs_of_the_initial_weights(store):
@@ -97,7 +97,7 @@ def test_distances_of_groups_are_those_of_their_pairs_in_either_order_and_are_ke
         pair = (a.signs[i], b.signs[j]) if signed else (a.signs[i] != 0, b.signs[j] != 0)
         pair = pair if a.digest <= b.digest else pair[::-1]  # units that tie may be matched in another way
         np.testing.assert_allclose(found[i, j], topology.layer_distances(TINY, *pair, carry))
-    (kept,) = (tmp_path / "distances").iterdir()
+    (kept,) = (tmp_path / "distances").glob("*.npz")
     content = kept.read_bytes()
     np.testing.assert_array_equal(comparisons.distances(made, b, a, signed, carry).transpose(1, 0, 2), found)
     kept.write_bytes(content[:50])  # a damaged file is made again
@@ -112,15 +112,15 @@ def test_what_is_compared_is_what_the_distances_are_kept_under(tmp_path):
     """Other signs, masks, metrics or matches never read the same file."""
     rng = np.random.default_rng(1)
     made, a = Store(tmp_path / "tickets"), drawn(rng, 3, "a")
-    flipped = dataclasses.replace(a, signs=np.where(rng.random(a.signs.shape) < 0.5, a.signs, -a.signs))
-    for group in (a, flipped, dataclasses.replace(a, signs=a.signs[:2], starts=a.starts[:2])):
+    flipped = Group.of("a", TINY, np.where(rng.random(a.signs.shape) < 0.5, a.signs, -a.signs), a.starts)
+    for group in (a, flipped, Group.of("a", TINY, a.signs[:2], a.starts[:2])):
         for signed in (False, True):
             for carry in (False, True):
                 comparisons.distances(made, group, group, signed, carry)
-    assert len(list((tmp_path / "distances").iterdir())) == 12
+    assert len(list((tmp_path / "distances").glob("*.npz"))) == 12
     other = dataclasses.replace(TINY, layers=TINY.layers[:1])
     with pytest.raises(UserError, match="b is of tiny: it should be of the architecture of a"):
-        comparisons.distances(made, a, Group("x", other, a.signs[:, :75], a.starts), True)
+        comparisons.distances(made, a, Group.of("x", other, a.signs[:, :75], a.starts), True)
 
 
 def test_pairs_of_the_same_start_are_left_out_or_not_and_a_sample_is_drawn(tmp_path):
@@ -183,7 +183,7 @@ def test_tickets_that_are_alike_by_nothing_give_uniform_p_values_by_permutation_
             rng.random((12, TINY.weight_count)) < density
         )
         a, control = (
-            Group(label, TINY, signs[part].astype(np.int8), np.arange(6))
+            Group.of(label, TINY, signs[part].astype(np.int8), np.arange(6))
             for label, part in (("a", slice(0, 6)), ("random", slice(6, 12)))
         )
         compared = comparisons.compare(made, a, a, control, True)
@@ -192,3 +192,23 @@ def test_tickets_that_are_alike_by_nothing_give_uniform_p_values_by_permutation_
     assert stats.kstest(by_tickets, "uniform").pvalue > 0.001
     beyond = 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)  # three standard deviations above what the test promises
     assert np.mean(np.array(by_tickets) <= 0.05) <= beyond < np.mean(np.array(by_pairs) <= 0.05)
+
+
+def test_groups_of_stored_tickets_are_told_apart_by_what_decides_them(store, tmp_path):
+    """And made only when they are looked at: the same digest, the same tickets; other files, another digest."""
+    kinds = [(kind, trained) for kind in ("winning", "random", "control") for trained in (False, True)]
+    groups = {k: comparisons.group(store, NAME, k[0], "x", k[1]) for k in kinds}
+    assert len({g.digest for g in groups.values()}) == 6 and not any("signs" in vars(g) for g in groups.values())
+    for (kind, trained), g in groups.items():
+        if kind != "control":
+            expected = (comparisons.random_tickets if kind == "random" else comparisons.winning_tickets)(
+                store, NAME, trained
+            )
+            np.testing.assert_array_equal(g.signs, expected)
+    comparisons.group.cache_clear()
+    evidence._read.cache_clear()
+    other = made_store(tmp_path / "tickets", EXPERIMENT, seed=1)
+    for kind, trained in kinds:
+        again = comparisons.group(other, NAME, kind, "y", trained)
+        # Random tickets hang on no store until they are trained.
+        assert (again.digest == groups[kind, trained].digest) == ((kind, trained) == ("random", False))

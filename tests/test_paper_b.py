@@ -111,8 +111,8 @@ def test_a_row_of_table_1_by_hand(tmp_path):
     condition = CONDITIONS["mixed_CIFAR"]
     compared = paper_b.compared(store, condition, True)
     winning, drawn = comparisons.winning_tickets(store, CIFAR), comparisons.random_tickets(store, CIFAR)
-    a = comparisons.Group("x", SMALL, winning, comparisons.starts(CIFAR))
-    b = comparisons.Group("y", SMALL, drawn, comparisons.starts(CIFAR))
+    a = comparisons.Group.of("x", SMALL, winning, comparisons.starts(CIFAR))
+    b = comparisons.Group.of("y", SMALL, drawn, comparisons.starts(CIFAR))
     every = comparisons.distances(store, a, b, True).mean(axis=2)[~np.eye(20, dtype=bool)]
     assert (len(compared.values()), len(compared.values(drawn=False))) == (50, 380)
     np.testing.assert_allclose(np.sort(compared.values(drawn=False).mean(axis=1)), np.sort(every))

@@ -47,7 +47,7 @@ def printed(signed, whole):
 def plant(monkeypatch, rows, together):
     """Let all tickets be there; of each kind of pairs those drawn have exactly the mean and deviation of some row."""
     signs, starts = np.zeros((TICKETS, 1), np.int8), np.arange(TICKETS)
-    groups = {key: Group(key, ARCHITECTURE, signs, starts) for key in (*DATASETS, "random")}
+    groups = {key: Group.of(key, ARCHITECTURE, signs, starts) for key in (*DATASETS, "random")}
     names = {frozenset((c.a, c.b)): c.name for c in CONDITIONS.values() if c.category == "between_DS"}
     names |= {frozenset((key, "random")): f"mixed_{key}" for key in DATASETS} | {frozenset(("random",)): "random"}
     names |= {frozenset((key,)): f"WTs_{key}" for key in DATASETS}
