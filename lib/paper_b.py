@@ -84,6 +84,21 @@ class Settings:
 _DEFAULT = Settings()
 
 
+# One switch turned at a time.
+SWITCHES = {
+    "as the ledger is scored": Settings(),
+    "match not carried": Settings(carry=False),
+    "signs after training": Settings(trained=True),
+    "pairs of one start count": Settings(same_start=True),
+    "14 tickets": Settings(tickets=14, kernel_tickets=14),
+    "20 tickets": Settings(kernel_tickets=20),
+    "eight neighbours": Settings(diagonal=True),
+    "kernel by kernel": Settings(pooled=False),
+}
+# Not a switch: random tickets that share numbers with the winning ones take their place.
+CONTROLS = "controls instead"
+
+
 # --- conditions --------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +219,53 @@ def measured(
             found[condition.name] = compared(store, condition, signed, settings, sample)
         except Missing:
             continue
+    return found
+
+
+def distinguished(store: Store, switch: str) -> dict[str, tuple[Difference, float, bool]]:
+    """Tell which pairs of winning tickets are closer than random ones, with signs, when one switch is turned.
+
+    Parameters
+    ----------
+    store : Store
+    switch : str
+        A key of `SWITCHES`, or `CONTROLS`.
+
+    Returns
+    -------
+    dict of str to (Difference, float, bool)
+        By the condition's name, of two tickets of one data set or of two, stand-ins included: the difference from
+        random pairs, the p-value of the test that permutes tickets, and whether both say closer.  Conditions whose
+        tickets are not trained are left out.
+    """
+    settings = SWITCHES.get(switch, _DEFAULT)
+    every = {c.name: c for c in (*WINNING, *conditions(["CIFAR", *STAND_INS])) if c.category in ("WTs", "between_DS")}
+    found = {}
+    for name, c in every.items():
+        condition = dataclasses.replace(c, name=f"controls of {name}", category="controls") if switch == CONTROLS else c
+        for both in measured(store, [condition], True, settings).values():
+            d, p = both.difference(), both.permutation_p()
+            below = both.difference(drawn=False).diff_mean < 0
+            found[name] = (d, p, d.lower and below and p < comparisons.SIGNIFICANCE)
+    return found
+
+
+def grouped_signs(store: Store, switch: str) -> dict[str, tuple[float, float, bool]]:
+    """Tell in which tickets weights of one sign are neighbours more often than in their controls, by switch.
+
+    Returns
+    -------
+    dict of str to (float, float, bool)
+        By the name of the winning tickets: the share of positive pairs that are neighbours, in %, the upper end of what
+        95 % of the controls have, and whether both signs lie above their controls.
+    """
+    settings = SWITCHES[switch]
+    found = {}
+    for label, group in kernel_groups(store, settings)[0].items():
+        own = patterns.statistics(group, settings.diagonal, settings.pooled)
+        if not group.random and {"positive", "negative"} <= set(own):
+            above = all(own[key].value > own[key].control_high for key in ("positive", "negative"))
+            found[label] = (own["positive"].value, own["positive"].control_high, above)
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from made import PROVENANCE, made_store
 from scipy import stats
 
-from lib import claims, comparisons, evidence, paper_b, scoring, statistics
+from lib import claims, comparisons, evidence, pages, paper_b, scoring, statistics
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -175,6 +175,36 @@ def test_the_switches_change_what_is_compared(tmp_path):
         other = paper_b.compared(store, condition, True, settings, 0)
         assert len(other.values()) == pairs
         assert other.values().mean() != base.values().mean()
+
+
+def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
+    shown = {}
+    monkeypatch.setattr(pages, "table", lambda header, rows, name, *_: shown.update({name: (header, list(rows))}))
+    monkeypatch.setattr(pages, "markdown", lambda text: shown.update({"said": text}))
+    pages.conclusion_table(Store(tmp_path / "nothing"), "tab-x")
+    assert set(shown) == {"said"} and CIFAR in shown["said"]
+    for planted in (True, False):
+        store = make(tmp_path / str(planted), CIFAR, STAND_INS["photo"], planted=planted)
+        scored = paper_b.distinguished(store, "as the ledger is scored")
+        assert {name: closer for name, (_, _, closer) in scored.items()} == dict.fromkeys(
+            ("WTs_CIFAR", "WTs_photo", "photo_CIFAR"), planted
+        )
+        controls = paper_b.distinguished(store, paper_b.CONTROLS)
+        # What is planted is a balance of signs, which the controls share.
+        assert {closer for _, _, closer in controls.values()} == {planted} and set(controls) == set(scored)
+        pages.conclusion_table(store, "tab-x")
+        header, rows = shown["tab-x"]
+        cells = {row[0]: row[1:] for row in rows}
+        assert list(cells) == [*paper_b.SWITCHES, paper_b.CONTROLS] and {len(row) for row in rows} == {len(header)}
+        count = "2 of 2" if planted else "0 of 2"
+        assert cells["as the ledger is scored"][0].startswith(count) and cells["match not carried"][2] == "–"
+        assert cells["pairs of one start count"][0] == "–" and cells["eight neighbours"][:2] == ["–", "–"]
+        assert cells[paper_b.CONTROLS][2] == "–"
+        pages.switch_table(store, "tab-y")
+        header, rows = shown["tab-y"]
+        cells = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
+        assert cells["`WTs_CIFAR`"]["as the ledger is scored"].startswith("yes" if planted else "**no**")
+        assert cells["`WTs_CIFAR`"]["pairs of one start count"] == "–" != cells["`photo_CIFAR`"]["14 tickets"]
 
 
 def test_winning_is_measured(tmp_path):

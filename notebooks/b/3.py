@@ -64,6 +64,17 @@ store = Store()
 #
 # The units of a layer have no order that means anything. NNSTD matches them one to one at the least total distance, a
 # linear assignment problem; the layer's distance is the mean over the matched pairs, the network's the mean over its layers.
+# Let unit $u$ of layer $l$ have the inputs $G_{l,u}$ in network 1 and $H_{l,u}$ in network 2, $n_l$ be the number of units, and
+# $\pi_l$ the match, a permutation of them. Then
+#
+# $$
+# \mathrm{NNSTD} = \frac1L \sum_{l=1}^{L} \min_{\pi_l} \frac1{n_l} \sum_{u=1}^{n_l}
+# \mathrm{NED}\bigl(G_{l,u},\; \pi_{l-1}^{-1}(H_{l,\pi_l(u)})\bigr) ,
+# $$ (eq-b-nnstd)
+#
+# where $\pi_{l-1}^{-1}$ gives every input of network 2 the name of its partner in network 1, and the layers are matched one after
+# the other; NNSTD± has $\mathrm{NED}^{\pm}$ in the place of $\mathrm{NED}$.
+#
 # A match has consequences: the inputs of the next layer are the units just matched, so they are put into the same order
 # before that layer is compared. Behind a convolution an input is a whole kernel; behind the flattening it is all pixels of a
 # channel, 256 of them in Conv-2. The paper does not say whether it carries the match so. Here it is carried; a switch

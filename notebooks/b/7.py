@@ -42,10 +42,13 @@ markdown(pages.summary_table(parts))
 # "More similar to each other" is a statement about *pairs of tickets*; what it needs is that winning tickets are closer to each other than
 # to random ones, and than random ones to each other. It stands firmer if it holds when tickets and not pairs are shuffled, when
 # no two tickets share a start, and when random tickets have the same numbers of positive and negative weights. The table of
-# {ref}`section 5 <b-5>` turns each of these switches.
+# {ref}`section 5 <b-5>` turns each of these switches, condition by condition; the one below says what remains.
 #
 # "Not visible when ignoring the signs" compares two numbers as well: how often neighbouring survivors have the same sign, and how
 # often survivors are neighbours at all.
+
+# %%
+pages.conclusion_table(store, "tab-b-7-switches")
 
 # %%
 pages.untrained_note(store, paper_b.Settings())
