@@ -131,6 +131,10 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
     for init, colour in enumerate(shades(inits)):
         axes.plot(positions, values[:, init], color=colour, lw=0.9, alpha=0.75)
         axes.plot([], [], color=colour, label=f"{init + 1}")
+    names = [f"initialisation {init + 1}, run {run + 1}" for init, run in np.ndindex(values.shape[1:])]
+    for x, (level, own) in zip(positions, accuracies.items(), strict=True):
+        points = axes.scatter(np.full(own.size, x), own.ravel(), s=0)  # unseen: what is pointed at on the lines
+        _NAMED[points] = ("dense" if level == "dense" else f"{level} % pruned", names, own.ravel(), " %")
     mean = values.mean(axis=(1, 2))
     axes.plot(positions, mean, color=INK, lw=1.8, marker="o", ms=4, label="mean")
     for x, y in zip(positions, mean, strict=True):
@@ -305,8 +309,9 @@ class Dots:
     places: NDArray[np.float64]
 
 
-# What is known of the dots that were drawn, as long as they exist.
-_NAMED: weakref.WeakKeyDictionary[PathCollection, _Row] = weakref.WeakKeyDictionary()
+# Of dots that were drawn, as long as they exist: the row, the names, the values and their unit.
+_Named = tuple[str, Sequence[str], NDArray[np.float64], str]
+_NAMED: weakref.WeakKeyDictionary[PathCollection, _Named] = weakref.WeakKeyDictionary()
 
 
 def frame(figure: Figure) -> Bbox:
@@ -328,12 +333,11 @@ def dots(figure: Figure, frame: Bbox) -> list[Dots]:
     found = []
     for axes in figure.axes:
         for artist in axes.collections:
-            row = _NAMED.get(artist) if isinstance(artist, PathCollection) else None
-            if row is not None:
+            known = _NAMED.get(artist) if isinstance(artist, PathCollection) else None
+            if known is not None:
                 inches = axes.transData.transform(np.asarray(artist.get_offsets())) / figure.dpi
                 places = 100 * np.column_stack([inches[:, 0] - frame.x0, frame.y1 - inches[:, 1]])
-                name = re.sub(r"\n[\d,]+ of\n.*", "", row.label).replace("\n", ", ")
-                found.append(Dots(name, row.names, row.values, row.unit, places))
+                found.append(Dots(*known, places))
     return found
 
 
@@ -381,7 +385,8 @@ def _draw_row(axes: Axes, row: _Row) -> None:
     palette = np.array(shades(int(row.shade.max()) + 1))
     points = axes.scatter(row.values, height, s=11, c=palette[row.shade], lw=0.3, edgecolors="white", zorder=3)
     if row.names:
-        _NAMED[points] = row
+        name = re.sub(r"\n[\d,]+ of\n.*", "", row.label).replace("\n", ", ")
+        _NAMED[points] = (name, row.names, row.values, row.unit)
     if row.paper is not None:
         axes.plot(row.paper, (-0.12, -0.12), color=PAPER, lw=3, solid_capstyle="butt", clip_on=False, zorder=4)
         if row.paper[0] == row.paper[1]:

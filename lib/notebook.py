@@ -195,7 +195,7 @@ def _dots(wide: Sequence[figures.Dots], narrow: Sequence[figures.Dots]) -> str:
         which = [number[name] for name in one.names]
         # Dots that have all the names in order, as they mostly have, need not say so.
         where = [axis.round().astype(int).tolist() for dots in (one, other) for axis in dots.places.T]
-        values = [float(f"{value:.3g}") for value in one.values]
+        values = [float(f"{value:.4g}") for value in one.values]
         rows.append([one.row, 0 if which == list(range(len(names))) else which, values, *where])
     return json.dumps({"unit": wide[0].unit, "names": names, "rows": rows}, separators=(",", ":"), ensure_ascii=False)
 

@@ -398,3 +398,15 @@ def test_dots_have_the_names_of_their_runs_and_units():
     figure = figures.correlation_strips([evidence.LayerCorrelation("a", 150, 30, np.arange(4) / 10, init, 0.2)])
     (found,) = figures.dots(figure, figures.frame(figure))
     assert found.names == [f"initialisation {i}, run {r}" for i in (1, 2) for r in (1, 2)] and found.unit == ""
+
+
+def test_accuracies_can_be_pointed_at():
+    given = {name: np.random.default_rng(0).uniform(80, 90, (2, 3)) for name in ("dense", "50")}
+    figure = figures.accuracy_lines(given)
+    found = figures.dots(figure, figures.frame(figure))
+    assert [dots.row for dots in found] == ["dense", "50 % pruned"]
+    for dots_, values in zip(found, given.values(), strict=True):
+        np.testing.assert_array_equal(dots_.values, values.ravel())
+        assert dots_.names == [f"initialisation {i}, run {r}" for i in (1, 2) for r in (1, 2, 3)]
+        # Higher is further up.
+        assert (np.argsort(-dots_.places[:, 1]) == np.argsort(dots_.values)).all()
