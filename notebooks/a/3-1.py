@@ -48,7 +48,7 @@ pages.overlap_brief(store, panels["A-F3a"])
 #
 # $$
 # o(M_1, M_2) = 100\,\% \cdot \frac{\langle M_1, M_2 \rangle}{|t|} .
-# $$
+# $$ (eq-a-overlap)
 #
 # Were both drawn at random, $\langle M_1, M_2 \rangle$ would follow the hypergeometric distribution of equation 1 of
 # the paper; in percent of the mask its mean is the kept fraction, $100\,\% \cdot |t| / n$. Five runs give 10 pairs for
