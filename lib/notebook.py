@@ -166,8 +166,8 @@ def _picture(wide: _Drawn, narrow: _Drawn, alt: str) -> str:
     for drawn in (narrow, wide):
         with Image.open(io.BytesIO(drawn.content)) as image:
             buffer = io.BytesIO()
-            # As WebP of 256 colours, which look the same, it has a fifth of the PNG's size.
-            few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            # As WebP of 64 colours, which look the same, it has a sixth of the size: a page has many.
+            few = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
             few.convert("RGB").save(buffer, format="webp", lossless=True)
             width, height = (n // _SCALE for n in image.size)
         data = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

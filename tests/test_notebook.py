@@ -38,7 +38,7 @@ def assert_is(url, width, height, drawn):
         assert stored.format == "WEBP"
         assert (2 * int(width), 2 * int(height)) == pytest.approx(expected.size, abs=1)
         off = np.abs(np.asarray(stored, dtype=int) - np.asarray(expected.convert("RGB"), dtype=int))
-        assert off.mean() < 0.5  # it looks the same: at most 256 colours are kept
+        assert off.mean() < 2  # it looks the same: at most 64 colours are kept
 
 
 def assert_both(picture, level):
