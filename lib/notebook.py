@@ -12,6 +12,7 @@ import html
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from IPython.display import Markdown, display
@@ -179,11 +180,11 @@ def _picture(wide: _Drawn, narrow: _Drawn, alt: str) -> str:
     )
     if not wide.dots:
         return picture
-    return f'<div class="dots" data-dots="{html.escape(_dots(wide.dots, narrow.dots))}">{picture}</div>'
+    return f'<div class="dots" data-dots="{_dots(wide.dots, narrow.dots)}">{picture}</div>'
 
 
 def _dots(wide: Sequence[figures.Dots], narrow: Sequence[figures.Dots]) -> str:
-    """Return what ``figures.js`` shows of the dots of a figure, as JSON.
+    """Return what ``figures.js`` shows of the dots of a figure: JSON, deflated, in base 64.
 
     The names of the dots stand once, in 'names'; of each row there are its name, which of the names its dots have,
     their values, and their places in the wide and in the narrow picture.
@@ -197,7 +198,8 @@ def _dots(wide: Sequence[figures.Dots], narrow: Sequence[figures.Dots]) -> str:
         where = [axis.round().astype(int).tolist() for dots in (one, other) for axis in dots.places.T]
         values = [float(f"{value:.4g}") for value in one.values]
         rows.append([one.row, 0 if which == list(range(len(names))) else which, values, *where])
-    return json.dumps({"unit": wide[0].unit, "names": names, "rows": rows}, separators=(",", ":"), ensure_ascii=False)
+    said = json.dumps({"unit": wide[0].unit, "names": names, "rows": rows}, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(said.encode(), 9)).decode()
 
 
 def png(figure: Figure) -> bytes:

@@ -1,7 +1,10 @@
 """What a chapter shows: pictures for wide and narrow screens, the tabs of a figure at several levels."""
 
 import base64
+import contextlib
 import io
+import json
+import zlib
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -91,3 +94,26 @@ def test_a_level_that_is_not_there_cannot_be_selected(shown, labels, selected):
     with pytest.raises(UserError, match=f"selected is '{selected}'; it should be one of"):
         notebook.show_levels(draw, labels, selected, "fig-x", "Caption.", "Lines.", ORIGIN)
     assert not shown
+
+
+def test_dots_are_told_with_both_of_their_places(shown):
+    values = [np.array([50.0, 123.456]), np.array([1.0, 2.0])]
+
+    def scattered():
+        rows = [
+            figures._Row(name, v, np.arange(2), np.arange(2), np.arange(3.0), np.ones(3), 1.0, (0.0, 2.0), None, names)
+            for name, v, names in zip(("a\n1 of\n2", "b"), values, (["x", "y"], ["y", "z"]), strict=True)
+        ]
+        return figures._strips(rows, "label", "dot", "chance", (0, 200))
+
+    notebook.show(scattered, "fig-x", "Caption.", "Alt.", ORIGIN)
+    box = BeautifulSoup(shown[0]["text/html"], "html.parser").select_one("div.dots:has(picture)")
+    told = json.loads(zlib.decompress(base64.b64decode(box["data-dots"])))
+    assert (told["unit"], told["names"]) == (" %", ["x", "y", "z"])
+    assert [row[:3] for row in told["rows"]] == [["a", [0, 1], [50.0, 123.5]], ["b", [1, 2], [1.0, 2.0]]]
+    for narrow, place in ((False, slice(3, 5)), (True, slice(5, 7))):
+        with figures.narrow() if narrow else contextlib.nullcontext():
+            figure = scattered()
+        for row, expected in zip(told["rows"], figures.dots(figure, figures.frame(figure)), strict=True):
+            np.testing.assert_allclose(np.transpose(row[place]), expected.places, atol=0.5)
+    plt.close("all")

@@ -1,7 +1,9 @@
 // Says what a dot of a figure is: pointed at, touched, or come to with the arrow keys. Without it the picture stands.
 document.addEventListener("DOMContentLoaded", () => {
-  for (const box of document.querySelectorAll(".dots")) {
-    const { unit, names, rows } = JSON.parse(box.dataset.dots);
+  document.querySelectorAll(".dots").forEach(async (box) => {
+    const packed = Uint8Array.from(atob(box.dataset.dots), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const { unit, names, rows } = await new Response(stream).json();
     const [source, image] = [box.querySelector("source"), box.querySelector("img")];
     const narrow = matchMedia(source.media);
     const mark = Object.assign(document.createElement("span"), { className: "dots-mark", hidden: true });
@@ -62,5 +64,5 @@ document.addEventListener("DOMContentLoaded", () => {
       chosen = (Math.max(chosen + step, chosen < 0 ? 0 : -1) + all.length) % all.length;
       show(all[chosen]);
     });
-  }
+  });
 });
