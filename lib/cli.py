@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--budget", metavar="TIME", help="stop cleanly before so much time is over, such as 500s or 10m")
     sub.add_argument("--device", choices=("cpu", "cuda"), help="default: a CUDA GPU if there is one")
     sub.add_argument("--workers", type=int, metavar="N", help="processes on a CPU (default: one a core)")
+    sub.add_argument("--precision", choices=("fp32", "tf32", "bf16"), help="default: tf32 on a GPU, fp32 on a CPU")
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
     sub = command("import", _import, "verify levels that train --out wrote and add them to the store")
@@ -167,7 +168,17 @@ def _train(options: argparse.Namespace) -> int:
             print(f"{experiment.name}: all {len(experiment.levels)} levels are trained")
             continue
         images = datasets.load(experiment.dataset, options.data)
-        whole = training.train(experiment, images, store, options.device, options.workers, options.quiet, out, deadline)
+        whole = training.train(
+            experiment,
+            images,
+            store,
+            options.device,
+            options.workers,
+            options.quiet,
+            out,
+            deadline,
+            options.precision,
+        )
         if not whole:
             left = len(training.missing_levels(experiment, store, out))
             print(f"{experiment.name}: the time is up, {left} of {len(experiment.levels)} levels are missing")

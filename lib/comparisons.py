@@ -54,12 +54,8 @@ def winning_tickets(store: Store, name: str, trained: bool = False) -> Signs:
     """
     experiment = find(name)
     if trained:
-        return _trained_signs(store, experiment, experiment.last.name)
-    # The ticket is known as soon as the network before it is trained; a store may hold no more than that.
-    before = experiment.levels[experiment.levels.index(experiment.last) - 1]
-    masks = evidence.record(store, name, before.name).next_masks
-    assert masks is not None
-    return _initial_signs(experiment) * masks
+        return evidence.part(store, name, experiment.last.name, "signs")
+    return _initial_signs(experiment) * evidence.winning_masks(store, name)
 
 
 def random_tickets(store: Store, name: str, trained: bool = False) -> Signs:
@@ -87,7 +83,7 @@ def random_tickets(store: Store, name: str, trained: bool = False) -> Signs:
     """
     experiment = find(name)
     if trained:
-        return _trained_signs(store, experiment, "random")
+        return evidence.part(store, name, "random", "signs")
     masks = random_masks(experiment.architecture, experiment.last, experiment.replicas)
     return _initial_signs(experiment) * masks
 
@@ -105,13 +101,6 @@ def _initial_signs(experiment: Experiment) -> Signs:
 @functools.lru_cache(maxsize=1)  # the experiments of paper B start from the same weights
 def _signs_of_starts(architecture: Architecture, inits: int, runs: int) -> Signs:
     return np.repeat([initial_signs(architecture, init) for init in range(inits)], runs, axis=0)
-
-
-def _trained_signs(store: Store, experiment: Experiment, level: str) -> Signs:
-    record = evidence.record(store, experiment.name, level)
-    signs = np.sign(record.weights).astype(np.int8)
-    # A survivor that half precision stores as zero is still a connection: it counts with its initial sign.
-    return np.where(record.masks & (signs == 0), _initial_signs(experiment), signs)
 
 
 def control_tickets(architecture: Architecture, signs: Signs) -> Signs:

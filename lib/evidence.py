@@ -78,6 +78,48 @@ def level_words(level: str) -> str:
     return f"{level} %" if level[0].isdigit() else level
 
 
+def part(store: Store, name: str, level: str, what: str) -> NDArray:
+    """Return one part of a stored level, such as its 'masks' (see `LevelRecord`).
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
+    UserError
+        If the part is not stored: `tickets.contents` says what is.
+    """
+    found = getattr(record(store, name, level), what)
+    if found is None:
+        raise UserError(
+            f"{name} at level {level}: {what} are not stored (this experiment keeps {find(name).keeps!r}, "
+            "see lib.tickets.contents); train it into a store of your own with keeps='all' to have them"
+        )
+    return found
+
+
+def winning_masks(store: Store, name: str) -> NDArray[np.bool_]:
+    """Return the masks of an experiment's tickets, which are known as soon as the level before is trained.
+
+    Returns
+    -------
+    bool array, shape (replicas, weight_count)
+
+    Raises
+    ------
+    Missing
+        If the level before is not trained.
+    """
+    if name not in EXPERIMENTS:
+        raise Missing(name)
+    experiment = find(name)
+    if experiment.last in store.finished(experiment):
+        return part(store, name, experiment.last.name, "masks")
+    before = experiment.pruned_from(experiment.last)
+    assert before is not None
+    record(store, name, before.name)
+    return store.masks(experiment, experiment.last)
+
+
 @functools.lru_cache(maxsize=64)
 def _read(store: Store, experiment: Experiment, level: Level) -> LevelRecord:
     return store.read(experiment, level)
@@ -122,7 +164,7 @@ def overlaps(store: Store, name: str, level: str, within: bool = True) -> list[L
 # What follows is asked for again and again, by figures, tables and claims.
 @functools.lru_cache(maxsize=256)
 def _overlaps(store: Store, experiment: Experiment, level: str, within: bool) -> tuple[LayerOverlap, ...]:
-    masks, name = record(store, experiment.name, level).masks, experiment.name
+    masks, name = part(store, experiment.name, level, "masks"), experiment.name
     choose = overlap.within_pairs if within else overlap.across_pairs
     i, j = choose(experiment.inits, experiment.runs)
     if not len(i):
@@ -164,7 +206,7 @@ def task_overlaps(store: Store, one: str, other: str, level: str) -> list[LayerO
     Paper A, section 3.4 and appendix D.4, figures 7e and 13.
     """
     first, second = find(one), find(other)
-    masks = [record(store, name, level).masks for name in (one, other)]
+    masks = [part(store, name, level, "masks") for name in (one, other)]
     if (first.inits, first.runs) != (second.inits, second.runs):
         raise UserError(
             f"other is {other}: it has {second.inits} x {second.runs} runs and should have "
@@ -292,7 +334,7 @@ def _layers(store: Store, name: str, level: str) -> Iterator[tuple[str, NDArray[
 
     Layers that keep no weight are left out: shares of their masks are shares of nothing.
     """
-    masks, experiment = record(store, name, level).masks, find(name)
+    masks, experiment = part(store, name, level, "masks"), find(name)
     counts = kept_counts(experiment.architecture, experiment.level(level))
     for layer, where in experiment.architecture.weight_slices().items():
         if counts[layer]:
@@ -434,7 +476,7 @@ def rank_correlations(
 def _rank_correlations(
     store: Store, experiment: Experiment, level: str, of: str, over: str
 ) -> tuple[LayerCorrelation, ...]:
-    stored = record(store, experiment.name, level)
+    weights, masks = (part(store, experiment.name, level, what) for what in ("weights", "masks"))
     replicas = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[replicas]
     counts = kept_counts(experiment.architecture, experiment.level(level))
@@ -443,9 +485,7 @@ def _rank_correlations(
         n, kept = where.stop - where.start, counts[layer]
         if kept < 3:
             continue  # two weights have no rank correlation worth the name
-        values = similarity.rank_correlations(
-            initial[:, where], stored.weights[:, where], stored.masks[:, where], of, over
-        )
+        values = similarity.rank_correlations(initial[:, where], weights[:, where], masks[:, where], of, over)
         pairs = kept if over == "survivors" else n
         result.append(LayerCorrelation(layer, n, kept, values, replicas, similarity.null_deviation(pairs)))
     return tuple(result)
@@ -486,7 +526,7 @@ def output_matrix(store: Store, name: str, level: str, measure: str) -> NDArray[
 
 @functools.lru_cache(maxsize=64)
 def _output_matrix(store: Store, experiment: Experiment, level: str, measure: str) -> NDArray[np.float64]:
-    outputs: NDArray[np.floating] = record(store, experiment.name, level).logits
+    outputs: NDArray[np.floating] = part(store, experiment.name, level, "logits")
     if measure != "CKA":
         outputs = similarity.softmax(outputs)
     if measure == "L2":
@@ -562,9 +602,9 @@ def origins(store: Store, name: str, level: str) -> list[Origin]:
         If the level, or the dense one, is not trained.
     """
     experiment = find(name)
-    masks = record(store, name, level).masks
+    masks = part(store, name, level, "masks")
     initial = store.initial_weights(experiment)
-    updates = record(store, name, "dense").weights - np.repeat(initial, experiment.runs, axis=0)
+    updates = part(store, name, "dense", "weights") - np.repeat(initial, experiment.runs, axis=0)
     within = overlap.within_pairs(experiment.inits, experiment.runs)
     across = overlap.across_pairs(experiment.inits, experiment.runs)
     result = []
@@ -616,7 +656,7 @@ def spreads(store: Store, name: str, level: str, within: bool = False) -> list[S
         If the level is not trained.
     """
     experiment = find(name)
-    masks, slices = record(store, name, level).masks, experiment.architecture.weight_slices()
+    masks, slices = part(store, name, level, "masks"), experiment.architecture.weight_slices()
     pairs = (overlap.within_pairs if within else overlap.across_pairs)(experiment.inits, experiment.runs)
     result = []
     layers = {layer.name: layer for layer in experiment.architecture.layers}

@@ -19,6 +19,7 @@ from lib.pruning import Level, percent_levels, round_levels, with_random
 
 OPTIMISERS = ("Adam", "SGD")
 SCALINGS = ("unit", "standardised")
+KEEPS = ("all", "pruned", "tickets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Experiment:
         Fraction of every level's steps whose batch order is shared by the runs of an initialisation.
     noise : float
         Relative uniform noise on every gradient, at the level of fp32 rounding; 0 for none.
+    keeps : str
+        What of it is stored, one of `KEEPS`: `lib.tickets.contents` says what each means. The bits of a ticket do not
+        hang on it, so it is no part of the fingerprint.
     """
 
     name: str
@@ -66,12 +70,18 @@ class Experiment:
     scaling: str = "unit"
     shared_order: float = 0.0
     noise: float = 0.0
+    keeps: str = "all"
 
     def __post_init__(self) -> None:
         """Raise `UserError` for a specification that cannot be trained."""
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)+", self.name):
             raise UserError(f"name is {shown(self.name)}: it should be like a/fashion-lenet/free, as it names a folder")
-        for field, known in (("optimiser", OPTIMISERS), ("scaling", SCALINGS), ("dataset", tuple(SETS))):
+        for field, known in (
+            ("optimiser", OPTIMISERS),
+            ("scaling", SCALINGS),
+            ("dataset", tuple(SETS)),
+            ("keeps", KEEPS),
+        ):
             if getattr(self, field) not in known:
                 raise UserError(f"{field} is {shown(getattr(self, field))}: it should be one of {', '.join(known)}")
         kind("architecture", self.architecture, Architecture)
@@ -128,6 +138,11 @@ class Experiment:
         following = self.levels[self.levels.index(level) + 1 :]
         return following[0] if following and not following[0].random else None
 
+    def pruned_from(self, level: Level) -> Level | None:
+        """Return the level whose networks are pruned to `level`; None for the dense and for random ones."""
+        number = self.levels.index(level)
+        return self.levels[number - 1] if number and not level.random else None
+
     def level(self, name: str) -> Level:
         """Return the level called `name`; raise `UserError` if there is none."""
         for level in self.levels:
@@ -139,6 +154,7 @@ class Experiment:
     def specification(self) -> dict[str, Any]:
         """Return all that decides the bits of the tickets, as plain JSON values."""
         spec = dataclasses.asdict(self)
+        del spec["keeps"]
         # What a layer leaves at its default is left out, so that a new kind of layer changes no old fingerprint.
         spec["architecture"]["layers"] = [
             {f.name: getattr(y, f.name) for f in dataclasses.fields(y) if getattr(y, f.name) != f.default}
@@ -205,7 +221,7 @@ _CONV2 = conv2()
 
 # Paper A's "partially fixed randomness": the same initial weights and the same batch order, and floating-point noise.
 _PARTIAL: dict[str, Any] = {"shared_order": 1.0, "noise": 2.0**-23}
-_PAPER_B: dict[str, Any] = {"inits": 20, "runs": 1, "epochs": 10, "learning_rate": 2e-4}
+_PAPER_B: dict[str, Any] = {"inits": 20, "runs": 1, "epochs": 10, "learning_rate": 2e-4, "keeps": "tickets"}
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -221,8 +237,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment("a/cifar-lenet/partial", _CIFAR, "cifar10", _SMALL_LEVELS, **_PARTIAL),
         Experiment("a/mnist-lenet/partial", _FASHION, "mnist", _SMALL_LEVELS, **_PARTIAL),
         Experiment("a/fashion-equal/partial", _EQUAL, "fashion-mnist", _SMALL_LEVELS, **_PARTIAL),
-        Experiment("a/cifar-resnet18/free", _RESNET, "cifar10", _RESNET_LEVELS, batch=128),
-        Experiment("a/cifar-resnet18/partial", _RESNET, "cifar10", _RESNET_LEVELS, batch=128, **_PARTIAL),
+        Experiment("a/cifar-resnet18/free", _RESNET, "cifar10", _RESNET_LEVELS, batch=128, keeps="pruned"),
+        Experiment(
+            "a/cifar-resnet18/partial", _RESNET, "cifar10", _RESNET_LEVELS, batch=128, keeps="pruned", **_PARTIAL
+        ),
         # What hangs on settings that the paper does not give.
         Experiment(
             "a/fashion-lenet/sgd", _FASHION, "fashion-mnist", _FIRST_LEVELS, runs=2, optimiser="SGD", learning_rate=0.01

@@ -171,7 +171,8 @@ def measure(store: Store, key: str, rung: Rung, level: str) -> Layers:
 def _ranks(store: Store, rung: Rung, level: str) -> list[LayerCorrelation]:
     if not rung.across:
         return evidence.rank_correlations(store, rung.experiment, level)
-    stored, experiment = evidence.record(store, rung.experiment, level), find(rung.experiment)
+    weights, masks = (evidence.part(store, rung.experiment, level, what) for what in ("weights", "masks"))
+    experiment = find(rung.experiment)
     own = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[(own + 1) % experiment.inits]
     counts = kept_counts(experiment.architecture, experiment.level(level))
@@ -180,7 +181,7 @@ def _ranks(store: Store, rung: Rung, level: str) -> list[LayerCorrelation]:
             layer,
             where.stop - where.start,
             counts[layer],
-            similarity.rank_correlations(initial[:, where], stored.weights[:, where], stored.masks[:, where]),
+            similarity.rank_correlations(initial[:, where], weights[:, where], masks[:, where]),
             own,
             similarity.null_deviation(counts[layer]),
         )
@@ -192,7 +193,7 @@ def _ranks(store: Store, rung: Rung, level: str) -> list[LayerCorrelation]:
 def _shares(store: Store, rung: Rung, level: str, shared: bool) -> list[LayerShare]:
     if not rung.across:
         return (evidence.shared if shared else evidence.unused)(store, rung.experiment, level)
-    masks, experiment = evidence.record(store, rung.experiment, level).masks, find(rung.experiment)
+    masks, experiment = evidence.part(store, rung.experiment, level, "masks"), find(rung.experiment)
     groups, size = experiment.runs, experiment.inits
     # One ticket of every initialisation in each group.
     masks = masks.reshape(size, groups, -1).swapaxes(0, 1).reshape(len(masks), -1)

@@ -7,6 +7,7 @@ never pruned.
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
 
@@ -235,13 +236,17 @@ def initial_parameters(architecture: Architecture, init: int) -> NDArray[np.floa
     Returns
     -------
     float32 array, shape (architecture.parameter_count,)
+        Not to be written to.
 
     References
     ----------
     Zhou et al. 2019 start from Glorot-normal weights: variance 2 / (fan in + fan out).
     """
-    kind("architecture", architecture, Architecture)
-    whole("init", init, 0)
+    return _initial_parameters(kind("architecture", architecture, Architecture), whole("init", init, 0))
+
+
+@functools.lru_cache(maxsize=25)  # of Conv-2 they take a second each, and every level starts from them
+def _initial_parameters(architecture: Architecture, init: int) -> NDArray[np.float32]:
     flat = np.zeros(architecture.parameter_count, np.float32)
     slices = architecture.weight_slices()
     for layer in architecture.layers:
@@ -252,6 +257,7 @@ def initial_parameters(architecture: Architecture, init: int) -> NDArray[np.floa
     scales, _, variances = architecture.norm_slices()
     for where in (*scales.values(), *variances.values()):
         flat[where] = 1
+    flat.flags.writeable = False
     return flat
 
 

@@ -298,7 +298,7 @@ def _section_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
     def different() -> Measurement:
         checks = {}
         for level in levels:
-            masks = evidence.record(store, FASHION, level).masks
+            masks = evidence.part(store, FASHION, level, "masks")
             i, j = overlap.within_pairs(find(FASHION).inits, find(FASHION).runs)
             checks[f"no two of the masks of an initialisation are equal at {level} %"] = bool(
                 (masks[i] != masks[j]).any(axis=1).all()
@@ -580,7 +580,7 @@ def _share_group(share: evidence.LayerShare, name: str) -> claims.ChanceGroup:
 def smallest_nnstd(store: Store, name: str, level: str) -> float:
     """Return the smallest NNSTD of two masks of an experiment at one level: zero if two networks are the same up to a
     permutation of their hidden units."""
-    experiment, masks = find(name), evidence.record(store, name, level).masks
+    experiment, masks = find(name), evidence.part(store, name, level, "masks")
     pairs = np.triu_indices(experiment.replicas, 1)
     return float(topology.distances(experiment.architecture, masks, pairs, quiet=True).mean(axis=1).min())
 
@@ -704,7 +704,7 @@ def _section_abstract(
     store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]
 ) -> dict[str, list[Measurement]]:
     def several(name: str) -> Measurement:
-        masks, design = evidence.record(store, name, "50").masks, (find(name).inits, find(name).runs)
+        masks, design = evidence.part(store, name, "50", "masks"), (find(name).inits, find(name).runs)
         i, j = overlap.within_pairs(*design)
         accuracy = {level: values.mean() for level, values in evidence.accuracies(store, name).items()}
         return Measurement(
@@ -732,7 +732,7 @@ def _section_3(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
         checks = {}
         i, j = overlap.within_pairs(find(name).inits, find(name).runs)
         for level in _trained(store, name):
-            masks = evidence.record(store, name, level).masks
+            masks = evidence.part(store, name, level, "masks")
             mean = max(layer.values.mean() for layer in evidence.overlaps(store, name, level))
             checks[f"at {level} % no two masks are equal"] = bool((masks[i] != masks[j]).any(axis=1).all())
             # "Vary greatly" has no number in the paper; fixed here as a tenth of the mask, on average, in every layer.
@@ -1317,7 +1317,7 @@ def _section_d_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
         return make
 
     def larger(panel: Panel, level: str) -> Measurement:
-        masks = evidence.record(store, panel.experiment, level).masks
+        masks = evidence.part(store, panel.experiment, level, "masks")
         i, j = overlap.within_pairs(find(panel.experiment).inits, find(panel.experiment).runs)
         equal = int((masks[i] == masks[j]).all(axis=1).sum())
         groups = tuple(chance_group(y) for y in evidence.overlaps(store, panel.experiment, level))

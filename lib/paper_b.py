@@ -420,7 +420,7 @@ def _like_trained(store: Store, key: str) -> Measurement:
     """Check neighbours of the same sign: more than by chance in the ticket before training, and in trained networks."""
     name = experiment_of(key)
     ticket = first_layer(name, comparisons.winning_tickets(store, name))
-    trained = first_layer(name, np.sign(evidence.record(store, name, "dense").weights).astype(np.int8))
+    trained = first_layer(name, evidence.part(store, name, "dense", "signs"))
     shares = {"tickets before training": ticket, "trained dense networks": trained}
     checks = {}
     for what, signs in shares.items():

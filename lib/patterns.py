@@ -110,10 +110,7 @@ def winning(store: Store, name: str, tickets: int, trained: bool = False) -> Gro
     first = _first_layer(find(name), tickets)
     if trained:
         return Group(name, _trained(store, name, find(name).last.name, tickets))
-    # The ticket is known as soon as the network before it is trained.
-    before = find(name).levels[find(name).levels.index(find(name).last) - 1]
-    masks = evidence.record(store, name, before.name).next_masks
-    assert masks is not None
+    masks = evidence.winning_masks(store, name)
     return Group(name, _initial_signs(find(name), tickets) * _shaped(masks[:tickets, : first.weight_count], first))
 
 
@@ -347,8 +344,4 @@ def _initial_signs(experiment: Experiment, tickets: int) -> Signs:
 
 def _trained(store: Store, name: str, level: str, tickets: int) -> Signs:
     first = _first_layer(find(name), tickets)
-    record = evidence.record(store, name, level)
-    masks, weights = (x[:tickets, : first.weight_count] for x in (record.masks, record.weights))
-    signs = _shaped(np.sign(weights).astype(np.int8), first)
-    # A survivor that half precision stores as zero is still a connection: it counts with its initial sign.
-    return np.where(_shaped(masks, first) & (signs == 0), _initial_signs(find(name), tickets), signs)
+    return _shaped(evidence.part(store, name, level, "signs")[:tickets, : first.weight_count], first)

@@ -1,17 +1,24 @@
 """The store: what an experiment left behind, on disk, verified.
 
 The only module that knows the file format.  An experiment is a folder with a manifest and one ``.npz``
-file for each finished level (see `LevelRecord` for what it holds).  Nothing is pickled; every file is
-written beside its place and renamed into it; every read checks the SHA-256 that the manifest holds, and
-the manifest's checksum of itself.  One process at a time writes an experiment.
+file for each finished level (`contents` says what it holds), and the masks of the level that is to be trained
+next, without which training could not go on.  Nothing is pickled; every file is written beside its place and
+renamed into it; every read checks the SHA-256 that the manifest holds, and the manifest's checksum of itself.
+The manifest also holds the SHA-256 of the masks of every level and of those that pruning gave to the next one,
+so that the way to a ticket can be checked where its masks are not kept.  One process at a time writes an experiment.
+
+Half of a number's bits follow a pattern and half of them do not: the bytes of all numbers of an array are stored
+place by place, which deflate packs better by a tenth.
 """
 
 import contextlib
 import dataclasses
 import datetime
+import functools
 import hashlib
 import io
 import math
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -25,7 +32,7 @@ from numpy.typing import NDArray
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, Experiment
 from lib.files import SEAL, read_json, remove_leftovers, sealed, write_whole
-from lib.models import initial_hash, initial_parameters
+from lib.models import Architecture, initial_hash, initial_parameters
 from lib.pruning import Level, kept_counts, random_masks
 
 TEST_LOGITS = 2000
@@ -38,8 +45,14 @@ DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "data" / "tickets"
 class LevelRecord:
     """What one level of an experiment left behind; R replicas, W weights, B biases.
 
+    What `contents` leaves out is None when it is read.
+
     Attributes
     ----------
+    correct : int64 array, shape (R,)
+        Number of all test images classified correctly.
+    losses : float32 array, shape (R, epochs)
+        Mean training loss of every epoch.
     masks : bool array, shape (R, W)
         Which weights the networks of this level have.
     weights : float32 array, shape (R, W)
@@ -47,22 +60,78 @@ class LevelRecord:
     biases : float32 array, shape (R, B)
     logits : float32 array, shape (R, 2000, classes)
         For the first 2,000 test images, stored in half precision.
-    correct : int64 array, shape (R,)
-        Number of all test images classified correctly.
-    losses : float32 array, shape (R, epochs)
-        Mean training loss of every epoch.
-    next_masks : bool array, shape (R, W), or None
-        The masks that pruning these networks gave to the next level (made from full precision); None if the
-        next level is not pruned from this one.
+    negative : bool array, shape (R, kept)
+        Of every weight that is kept whether it ends below zero; of a dense network of the first layer's weights.
+        Where the weights are stored it is not.
     """
 
-    masks: NDArray[np.bool_]
-    weights: NDArray[np.float32]
-    biases: NDArray[np.float32]
-    logits: NDArray[np.float32]
     correct: NDArray[np.int64]
     losses: NDArray[np.float32]
-    next_masks: NDArray[np.bool_] | None
+    masks: NDArray[np.bool_] | None = None
+    weights: NDArray[np.float32] | None = None
+    biases: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
+    negative: NDArray[np.bool_] | None = None
+
+    @property
+    def signs(self) -> NDArray[np.int8] | None:
+        """Signs of the final weights, 0 where pruned, shape (R, W); of a dense network maybe of the first layer only.
+
+        A weight that half precision stores as zero keeps its sign: the zero has it.
+        """
+        if self.masks is None or (self.weights is None and self.negative is None):
+            return None
+        if self.weights is not None:
+            return np.where(self.masks, np.where(np.signbit(self.weights), np.int8(-1), np.int8(1)), np.int8(0))
+        assert self.negative is not None
+        kept = self.negative.shape[1]
+        masks = self.masks if self.masks[0].sum() == kept else self.masks[:, :kept]
+        signs = masks.astype(np.int8)
+        signs[masks] = np.where(self.negative.ravel(), np.int8(-1), np.int8(1))
+        return signs
+
+
+def contents(experiment: Experiment, level: Level) -> tuple[str, ...]:
+    """Return what the file of a level holds besides `correct` and `losses`, by the names of `LevelRecord`.
+
+    All tickets of the book should fit in 150 MB, and the level of 20 dense networks of paper B alone would take
+    172 MB.  So an experiment keeps what the chapters show of it (`Experiment.keeps`):
+
+    * 'all': every network and what it answers.
+    * 'pruned': the same without the weights of the dense networks, which are the largest and of which only their
+      pruning matters.  Paper A's ResNet18.
+    * 'tickets': the masks of the tickets, the signs of their weights after training, those of the random tickets, and
+      those of the first layer of the dense networks.  Of the rounds between, accuracies and losses.  Paper B, which is
+      about masks and signs.
+
+    Masks that can be made anew (of dense and of random networks) are never stored.
+
+    Notes
+    -----
+    MB of one experiment in files; those marked * are trained and measured, the others packed with random numbers in the
+    place of weights and with what deflate leaves of real logits (0.76):
+
+    =======================  =======  ======  =====  =====  =====  ======
+    experiment               weights  logits  masks  signs  other  in all
+    =======================  =======  ======  =====  =====  =====  ======
+    a/fashion-lenet/free *       4.3     5.3    0.5      -    0.1    10.3
+    a/cifar-lenet/partial *      6.0     5.4    0.7      -    0.1    12.4
+    a/fashion-equal/partial      0.8     5.3    0.1      -    0.1     6.3
+    a/fashion-lenet/sgd          1.6     1.2    0.2      -    0.0     3.0
+    a/cifar-resnet18/free       12.0     5.3    2.5      -    1.9    21.7
+    b/conv2/cifar10                -       -    5.6    1.9    0.0     7.5
+    =======================  =======  ======  =====  =====  =====  ======
+
+    So paper A's ten experiments with LeNet take 93 MB, the four of sensitivity 12, paper B's three data sets 23 and the
+    ResNet's free runs 22: 150 MB.
+    """
+    if experiment.keeps == "tickets":
+        kept = {experiment.last: ("masks", "negative"), experiment.levels[0]: ("negative",)}
+        return kept.get(level, ("negative",) if level.random else ())
+    parts = ("masks", "weights", "biases", "logits")
+    anew = level.random or level == experiment.levels[0]
+    lean = experiment.keeps == "pruned" and level == experiment.levels[0]
+    return tuple(p for p in parts if not (anew and p == "masks") and not (lean and p == "weights"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +213,10 @@ class Store:
         except filelock.Timeout:
             raise UserError(f"{folder}: another process is writing {experiment.name}; wait until it ends") from None
         try:
-            remove_leftovers(folder)
+            if _is_file(folder / "manifest.json"):
+                self._tidy(experiment)
+            else:
+                remove_leftovers(folder)
             yield
         finally:
             lock.release()
@@ -159,7 +231,14 @@ class Store:
             result.append(level)
         return result
 
-    def write(self, experiment: Experiment, level: Level, record: LevelRecord, provenance: dict[str, Any]) -> Path:
+    def write(
+        self,
+        experiment: Experiment,
+        level: Level,
+        record: LevelRecord,
+        provenance: dict[str, Any],
+        next_masks: NDArray[np.bool_] | None = None,
+    ) -> Path:
         """Store one finished level and enter it in the manifest.
 
         Parameters
@@ -167,13 +246,16 @@ class Store:
         experiment : Experiment
         level : Level
         record : LevelRecord
+            With everything but `negative`; what `contents` leaves out is not stored.
         provenance : dict
             With the keys 'wall seconds', 'device', 'processes', 'versions' and 'data'; plain JSON values.
+        next_masks : bool array, shape (R, W), optional
+            The masks that pruning these networks gave to the next level (made from full precision), if there is one.
 
         Returns
         -------
         Path
-            Of the file written.
+            Of the level's file.
 
         Raises
         ------
@@ -181,33 +263,72 @@ class Store:
             If the record does not fit the experiment or would be larger than 16 MiB, the provenance lacks
             something, or another process writes this experiment now.
         """
-        _check_record(experiment, level, record)
-        content = _encode(record)
-        if len(content) > MAX_BYTES:
-            raise UserError(
-                f"{experiment.name} {level.name}: {len(content):,} bytes; at most {MAX_BYTES:,} may be stored"
-            )
-        about = {
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "bytes": len(content),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            **provenance,
-        }
-        return self._enter(experiment, level, content, about)
+        _check_record(experiment, level, record, _PARTS)
+        anew = _made_anew(experiment, level)
+        if anew is not None and not np.array_equal(record.masks, anew):  # type: ignore[arg-type]
+            raise UserError(f"{experiment.name} {level.name}: its masks are not the ones drawn for it")
+        if (next_masks is None) != (experiment.pruned_to(level) is None):
+            raise UserError(f"{experiment.name} {level.name}: next_masks should be given if a level is pruned from it")
+        about = {"finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), **provenance}
+        return self._store(experiment, level, record, about, next_masks)
 
-    def _enter(self, experiment: Experiment, level: Level, content: bytes, about: dict[str, Any]) -> Path:
-        """Write a level's file, then the manifest that names it."""
+    def _store(
+        self,
+        experiment: Experiment,
+        level: Level,
+        record: LevelRecord,
+        about: dict[str, Any],
+        next_masks: NDArray[np.bool_] | None,
+    ) -> Path:
+        """Write a record that was checked, and the masks that follow from it."""
+        pruned_to = experiment.pruned_to(level)
+        if next_masks is not None and pruned_to is not None:
+            _check_masks(experiment, pruned_to, next_masks)
+        assert record.masks is not None
+        content = _encode(experiment, level, record)
+        hashes = {"masks sha256": _mask_hash(record.masks)}
+        if next_masks is not None:
+            hashes["next masks sha256"] = _mask_hash(next_masks)
+        entry = {**about, **hashes, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        following = None if next_masks is None else _archive({"masks": np.packbits(next_masks, axis=1)})
+        return self._enter(experiment, level, content, entry, following)
+
+    def _enter(
+        self, experiment: Experiment, level: Level, content: bytes, about: dict[str, Any], following: bytes | None
+    ) -> Path:
+        """Write a level's file and the masks of the next level, then the manifest that makes them count."""
         path = self.folder(experiment) / f"{level.name}.npz"
         entry = {**about, "file": path.name}
         _check_entry(entry, f"{experiment.name} {level.name}: the provenance")
+        for each in (content, following or b""):
+            if len(each) > MAX_BYTES:
+                raise UserError(
+                    f"{experiment.name} {level.name}: {len(each):,} bytes; at most {MAX_BYTES:,} may be stored"
+                )
+        pruned_to = experiment.pruned_to(level)
         with self.alone(experiment):
             manifest = self.manifest(experiment) | {"format": FORMAT}
             write_whole(path, content)
+            if following is not None and pruned_to is not None and pruned_to.name not in manifest["levels"]:
+                write_whole(self._pending(experiment, pruned_to), following)
             manifest["levels"][level.name] = entry
             if "initial weights sha256" not in manifest:
                 manifest["initial weights sha256"] = initial_hash(experiment.architecture, experiment.inits)
             write_whole(self.folder(experiment) / "manifest.json", sealed(manifest))
+            self._tidy(experiment)
         return path
+
+    def _pending(self, experiment: Experiment, level: Level) -> Path:
+        """Return where the masks of a level lie until it is trained; no level's name has an underscore."""
+        return self.folder(experiment) / f"{level.name}_masks.npz"
+
+    def _tidy(self, experiment: Experiment) -> None:
+        """Remove what a killed process left unfinished, and masks of levels that are trained."""
+        remove_leftovers(self.folder(experiment))
+        stored = read_json(self.folder(experiment) / "manifest.json")["levels"]
+        for level in experiment.levels:
+            if level.name in stored:
+                self._pending(experiment, level).unlink(missing_ok=True)
 
     def seal(self, experiment: Experiment) -> None:
         """Give a manifest of format 1 the checksum that format 2 has; one of format 2 stays as it is."""
@@ -223,28 +344,80 @@ class Store:
         UserError
             If the level is missing, or its file is not the one that the manifest describes.
         """
+        return self._load(experiment, level)[0]
+
+    def _load(self, experiment: Experiment, level: Level) -> tuple[LevelRecord, dict[str, Any], NDArray | None]:
+        """Return a stored level, its entry in the manifest, and the next level's masks if its file holds them.
+
+        Files of the older kind do, and their entries lack the hashes of masks, which are then made here.
+        """
         entry = self.manifest(experiment)["levels"].get(level.name)
         if entry is None:
-            raise UserError(
-                f"{experiment.name}: level {level.name!r} is not trained; "
-                f"python -m lib train {experiment.name} trains it"
-            )
+            raise _untrained(experiment, level)
         path = self.folder(experiment) / f"{level.name}.npz"
-        try:
-            size = path.stat().st_size
-            if size != entry["bytes"] or size > MAX_BYTES:
-                raise UserError(f"{path}: has {size:,} bytes; the manifest says {entry['bytes']:,}")
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: the manifest names it, but it cannot be read ({error.strerror})") from error
+        content = _content(path, entry["bytes"])
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise UserError(f"{path}: its SHA-256 is not the one in the manifest")
         try:
-            record = _decode(content, _stored_shapes(experiment, level))
-            _check_record(experiment, level, record)
+            record, next_masks = _decode(experiment, level, content)
+            _check_record(experiment, level, record, _known(experiment, level))
+            pruned_to = experiment.pruned_to(level)
+            if next_masks is not None and pruned_to is not None:
+                _check_masks(experiment, pruned_to, next_masks)
         except Exception as error:  # a damaged archive raises errors of many kinds
             raise UserError(f"{path}: is not the ticket file of {experiment.name} {level.name} ({error})") from error
-        return record
+        hashes = {} if record.masks is None else {"masks sha256": _mask_hash(record.masks)}
+        if next_masks is not None:
+            hashes["next masks sha256"] = _mask_hash(next_masks)
+        for key, value in hashes.items():
+            if entry.get(key, value) != value:
+                raise UserError(f"{path}: its masks do not have the SHA-256 in the manifest")
+        return record, hashes | entry, next_masks
+
+    def masks(self, experiment: Experiment, level: Level) -> NDArray[np.bool_]:
+        """Return the masks of a level, which are known as soon as the level before is trained.
+
+        Returns
+        -------
+        bool array, shape (replicas, weight_count)
+            Not to be written to.
+
+        Raises
+        ------
+        UserError
+            If they are not known yet, not kept (see `contents`), or their file is damaged.
+        """
+        anew = _made_anew(experiment, level)
+        if anew is not None:
+            return anew
+        stored = self.manifest(experiment)["levels"]
+        if level.name in stored:
+            masks = self.read(experiment, level).masks
+            if masks is None:
+                raise UserError(
+                    f"{experiment.name}: the masks of level {level.name!r} are not kept: its training is over"
+                )
+            return masks
+        before = experiment.pruned_from(level)
+        assert before is not None
+        if before.name not in stored:
+            raise _untrained(experiment, before)
+        expected = stored[before.name].get("next masks sha256")
+        if expected is None:
+            next_masks = self._load(experiment, before)[2]
+            assert next_masks is not None
+            return next_masks
+        path = self._pending(experiment, level)
+        content = _content(path)
+        try:
+            packed = _arrays(content, {"masks": _packed_masks(experiment)})["masks"]
+            masks = np.unpackbits(packed, axis=1, count=experiment.architecture.weight_count).astype(bool)
+            _check_masks(experiment, level, masks)
+        except Exception as error:
+            raise UserError(f"{path}: does not hold the masks of {experiment.name} {level.name} ({error})") from error
+        if _mask_hash(masks) != expected:
+            raise UserError(f"{path}: its masks are not the ones that pruning {before.name!r} gave")
+        return masks
 
     def verify(self, experiment: Experiment) -> tuple[list[str], list[Problem]]:
         """Check every stored level of an experiment.
@@ -275,28 +448,36 @@ class Store:
             problem("manifest", "the initial weights made now do not have the stored hash")
         for name in sorted(set(manifest["levels"]) - {level.name for level in experiment.levels}):
             problem(name, "the manifest names a level that the experiment does not have")
-        expected: NDArray[np.bool_] | None = np.ones((experiment.replicas, experiment.architecture.weight_count), bool)
+        expected: str | None = None
+        before: LevelRecord | None = None
         for level in experiment.levels:
-            if level.random:
-                expected = random_masks(experiment.architecture, level, experiment.replicas)
+            anew = _made_anew(experiment, level)
+            expected = expected if anew is None else _mask_hash(anew)
             if level.name not in manifest["levels"]:
                 problem(level.name, "missing")
-                expected = None
+                if expected is not None and anew is None:
+                    try:
+                        self.masks(experiment, level)
+                    except UserError as error:
+                        problem(level.name, str(error))
+                expected = before = None
                 continue
             try:
-                record = self.read(experiment, level)
+                record, entry, _ = self._load(experiment, level)
             except UserError as error:
                 problem(level.name, str(error))
-                expected = None
+                expected = before = None
                 continue
-            if expected is not None and not np.array_equal(record.masks, expected):
+            if expected is not None and entry["masks sha256"] != expected:
                 origin = "drawn for it" if level.random else "that pruning the level before gave"
                 problem(level.name, f"its masks are not the ones {origin}")
-            elif record.next_masks is not None and (record.next_masks & ~record.masks).any():
-                problem(level.name, "pruning it brought pruned weights back")
+            elif anew is None and _brought_back(before, record):
+                problem(level.name, "it has weights that the level before had pruned")
+            elif experiment.pruned_to(level) is not None and "next masks sha256" not in entry:
+                problem(level.name, "the manifest does not say which masks pruning it gave")
             else:
                 whole.append(level.name)
-            expected = record.next_masks
+            expected, before = entry.get("next masks sha256"), record
         return whole, problems
 
     def adopt(self, other: "Store", experiment: Experiment) -> list[str]:
@@ -325,32 +506,41 @@ class Store:
         stored = theirs.get("initial weights sha256")
         if theirs["levels"] and stored != initial_hash(experiment.architecture, experiment.inits):
             raise UserError(f"{other.folder(experiment)}: was trained from other initial weights than those made here")
-        before: Level | None = None
         for level in experiment.levels:
-            entry, ours = theirs["levels"].get(level.name), self.manifest(experiment)["levels"].get(level.name)
-            if entry is not None and ours is not None and entry.get("sha256") != ours.get("sha256"):
+            entry, ours = (held.manifest(experiment)["levels"].get(level.name) for held in (other, self))
+            both = entry is not None and ours is not None and entry["sha256"] != ours["sha256"]
+            if both and not _equal(other.read(experiment, level), self.read(experiment, level)):
                 raise UserError(
                     f"{other.folder(experiment)}: level {level.name!r} is another than in {self.folder(experiment)}"
                 )
             if ours is None:
                 if entry is None:
                     break
-                record = other.read(experiment, level)
-                masks: NDArray[np.bool_] | None = np.ones_like(record.masks)
-                if level.random:
-                    masks = random_masks(experiment.architecture, level, experiment.replicas)
-                elif before is not None:
-                    masks = self.read(experiment, before).next_masks
-                if masks is None or not np.array_equal(record.masks, masks):
-                    raise UserError(
-                        f"{other.folder(experiment)}: the masks of level {level.name!r} are not the ones that pruning "
-                        "the level before gave"
-                    )
-                content = (other.folder(experiment) / f"{level.name}.npz").read_bytes()
-                self._enter(experiment, level, content, entry)
+                self._adopt(other, experiment, level)
                 added.append(level.name)
-            before = level
         return added
+
+    def _adopt(self, other: "Store", experiment: Experiment, level: Level) -> None:
+        """Take over one level, verified; a file of the older kind is packed anew."""
+        record, entry, next_masks = other._load(experiment, level)
+        anew, before = _made_anew(experiment, level), experiment.pruned_from(level)
+        expected = None if anew is None else _mask_hash(anew)
+        if before is not None:
+            expected = self._load(experiment, before)[1].get("next masks sha256")
+        if entry["masks sha256"] != expected:
+            raise UserError(
+                f"{other.folder(experiment)}: the masks of level {level.name!r} are not the ones that pruning "
+                "the level before gave"
+            )
+        if next_masks is not None or "masks sha256" not in other.manifest(experiment)["levels"][level.name]:
+            self._store(experiment, level, record, entry, next_masks)
+            return
+        following, pruned_to = None, experiment.pruned_to(level)
+        if pruned_to is not None and pruned_to.name not in other.manifest(experiment)["levels"]:
+            other.masks(experiment, pruned_to)  # verified
+            following = _content(other._pending(experiment, pruned_to))
+        content = _content(other.folder(experiment) / f"{level.name}.npz", entry["bytes"])
+        self._enter(experiment, level, content, entry, following)
 
     def experiments(self) -> list[Experiment]:
         """Return the experiments of which anything is stored here."""
@@ -401,30 +591,90 @@ def _empty_manifest(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _check_record(experiment: Experiment, level: Level, record: LevelRecord) -> None:
+_PARTS = ("masks", "weights", "biases", "logits")  # of a record that is written
+
+
+def _untrained(experiment: Experiment, level: Level) -> UserError:
+    return UserError(
+        f"{experiment.name}: level {level.name!r} is not trained; python -m lib train {experiment.name} trains it"
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn(architecture: Architecture, level: Level, replicas: int) -> NDArray[np.bool_]:
+    masks = random_masks(architecture, level, replicas)
+    masks.flags.writeable = False
+    return masks
+
+
+def _made_anew(experiment: Experiment, level: Level) -> NDArray[np.bool_] | None:
+    """Return the masks of a level that need no training: of the dense one and of random tickets."""
+    if level.random:
+        return _drawn(experiment.architecture, level, experiment.replicas)
+    if level == experiment.levels[0]:
+        return np.broadcast_to(np.True_, (experiment.replicas, experiment.architecture.weight_count))
+    return None
+
+
+def _known(experiment: Experiment, level: Level) -> tuple[str, ...]:
+    """Return the parts of a level that has been read: those in the file, and masks that are made anew."""
+    anew = ("masks",) if _made_anew(experiment, level) is not None else ()
+    return (*contents(experiment, level), *anew)
+
+
+def _mask_hash(masks: NDArray[np.bool_]) -> str:
+    return hashlib.sha256(np.packbits(masks, axis=1).data).hexdigest()
+
+
+def _brought_back(before: LevelRecord | None, record: LevelRecord) -> bool:
+    if before is None or before.masks is None or record.masks is None:
+        return False
+    return bool((record.masks & ~before.masks).any())
+
+
+def _equal(one: LevelRecord, other: LevelRecord) -> bool:
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in dataclasses.fields(one)]
+    return all(np.array_equal(a, b) if a is not None else b is None for a, b in pairs)
+
+
+def _shape_of(experiment: Experiment, level: Level, part: str) -> tuple[int, ...]:
     architecture, replicas = experiment.architecture, experiment.replicas
     weights = architecture.weight_count
-    shapes = {
+    dense = level == experiment.levels[0]
+    return {
         "masks": (replicas, weights),
         "weights": (replicas, weights),
         "biases": (replicas, architecture.parameter_count - weights),
         "logits": (replicas, TEST_LOGITS, architecture.layers[-1].shape[0]),
+        "negative": (
+            replicas,
+            architecture.layers[0].size if dense else sum(kept_counts(architecture, level).values()),
+        ),
         "correct": (replicas,),
         "losses": (replicas, experiment.epochs),
-    }
-    for name, shape in shapes.items():
-        found = getattr(record, name).shape
+    }[part]
+
+
+def _check_record(experiment: Experiment, level: Level, record: LevelRecord, parts: tuple[str, ...]) -> None:
+    for name in ("correct", "losses", *parts):
+        shape, found = _shape_of(experiment, level, name), np.shape(getattr(record, name))
         if found != shape:
             raise UserError(f"{experiment.name} {level.name}: {name} has shape {found}; it should be {shape}")
         if name in ("weights", "biases", "logits", "losses") and not np.isfinite(getattr(record, name)).all():
             raise UserError(f"{experiment.name} {level.name}: {name} holds a value that is not finite")
-    if (record.next_masks is None) != (experiment.pruned_to(level) is None):
+    if record.masks is not None and "masks" in parts:
+        _check_masks(experiment, level, record.masks)
+
+
+def _check_masks(experiment: Experiment, level: Level, masks: NDArray[np.bool_]) -> None:
+    counts = kept_counts(experiment.architecture, level)
+    if masks.shape != _shape_of(experiment, level, "masks"):
         raise UserError(
-            f"{experiment.name} {level.name}: next_masks should be there if a level is pruned from this one"
+            f"{experiment.name} {level.name}: masks have shape {masks.shape}; it should be "
+            f"{_shape_of(experiment, level, 'masks')}"
         )
-    counts = kept_counts(architecture, level)
-    for name, where in architecture.weight_slices().items():
-        kept = record.masks[:, where].sum(axis=1)
+    for name, where in experiment.architecture.weight_slices().items():
+        kept = masks[:, where].sum(axis=1)
         if (kept != counts[name]).any():
             raise UserError(
                 f"{experiment.name} {level.name}: layer {name} keeps {kept.min()} to {kept.max()} weights; "
@@ -432,42 +682,143 @@ def _check_record(experiment: Experiment, level: Level, record: LevelRecord) -> 
             )
 
 
-def _encode(record: LevelRecord) -> bytes:
-    arrays = {
-        "masks": np.packbits(record.masks, axis=1),
-        "weights": record.weights[record.masks].astype("<f2"),
-        "biases": record.biases.astype("<f4"),
-        "logits": record.logits.astype("<f2"),
-        "correct": record.correct.astype("<i8"),
-        "losses": record.losses.astype("<f4"),
-        "weight_count": np.array(record.masks.shape[1], "<i8"),
-    }
-    if record.next_masks is not None:
-        arrays["next_masks"] = np.packbits(record.next_masks, axis=1)
+# --- the file of a level -------------------------------------------------------------------------------------
+
+
+def _places(values: NDArray, dtype: str) -> NDArray[np.uint8]:
+    """Return the bytes of numbers place by place, shape (bytes of a number, *values.shape)."""
+    numbers = np.ascontiguousarray(values, dtype)
+    places = numbers.view(np.uint8).reshape(*values.shape, numbers.itemsize)
+    return np.ascontiguousarray(np.moveaxis(places, -1, 0))
+
+
+def _numbers(places: NDArray[np.uint8], dtype: str) -> NDArray:
+    """Return the numbers that `_places` took apart."""
+    return np.ascontiguousarray(np.moveaxis(places, 0, -1)).view(dtype)[..., 0]
+
+
+def _archive(arrays: dict[str, NDArray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
+def _encode(experiment: Experiment, level: Level, record: LevelRecord) -> bytes:
+    masks = record.masks
+    assert masks is not None
+    arrays: dict[str, NDArray] = {"correct": record.correct.astype("<i8"), "losses": record.losses.astype("<f4")}
+    for part in contents(experiment, level):
+        if part == "masks":
+            arrays[part] = np.packbits(masks, axis=1)
+        elif part == "negative":
+            first = _shape_of(experiment, level, part)[1] if level == experiment.levels[0] else masks.shape[1]
+            assert record.weights is not None
+            signs = np.signbit(record.weights[:, :first])[masks[:, :first]]
+            arrays[part] = np.packbits(signs.reshape(len(masks), -1), axis=1)
+        elif part == "weights":
+            assert record.weights is not None
+            arrays[part] = _places(record.weights[masks], "<f2")
+        elif part == "biases":
+            assert record.biases is not None
+            arrays[part] = _places(record.biases, "<f4")
+        else:
+            assert record.logits is not None
+            # The answers of all networks to one image lie together: they are alike.
+            arrays[part] = _places(record.logits.transpose(2, 1, 0), "<f2")
+    return _archive(arrays)
+
+
+def _packed_masks(experiment: Experiment) -> tuple[str, tuple[int, ...]]:
+    return "|u1", (experiment.replicas, -(-experiment.architecture.weight_count // 8))
+
+
 def _stored_shapes(experiment: Experiment, level: Level) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return the type and shape of every array in the file of a level."""
-    architecture, replicas = experiment.architecture, experiment.replicas
-    weights = architecture.weight_count
-    packed = ("|u1", (replicas, -(-weights // 8)))
+    kept = experiment.replicas * sum(kept_counts(experiment.architecture, level).values())
+    replicas, images, classes = _shape_of(experiment, level, "logits")
+    signs = _shape_of(experiment, level, "negative")[1]
     shapes = {
-        "masks": packed,
-        "weights": ("<f2", (replicas * sum(kept_counts(architecture, level).values()),)),
-        "biases": ("<f4", (replicas, architecture.parameter_count - weights)),
-        "logits": ("<f2", (replicas, TEST_LOGITS, architecture.layers[-1].shape[0])),
-        "correct": ("<i8", (replicas,)),
-        "losses": ("<f4", (replicas, experiment.epochs)),
+        "correct": ("<i8", _shape_of(experiment, level, "correct")),
+        "losses": ("<f4", _shape_of(experiment, level, "losses")),
+        "masks": _packed_masks(experiment),
+        "weights": ("|u1", (2, kept)),
+        "biases": ("|u1", (4, *_shape_of(experiment, level, "biases"))),
+        "logits": ("|u1", (2, classes, images, replicas)),
+        "negative": ("|u1", (replicas, -(-signs // 8))),
+    }
+    return {name: shapes[name] for name in ("correct", "losses", *contents(experiment, level))}
+
+
+def _older_shapes(experiment: Experiment, level: Level) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the same for files of the older kind."""
+    kept = experiment.replicas * sum(kept_counts(experiment.architecture, level).values())
+    shapes = {
+        "masks": _packed_masks(experiment),
+        "weights": ("<f2", (kept,)),
+        "biases": ("<f4", _shape_of(experiment, level, "biases")),
+        "logits": ("<f2", _shape_of(experiment, level, "logits")),
+        "correct": ("<i8", _shape_of(experiment, level, "correct")),
+        "losses": ("<f4", _shape_of(experiment, level, "losses")),
         "weight_count": ("<i8", ()),
     }
-    return shapes if experiment.pruned_to(level) is None else {**shapes, "next_masks": packed}
+    if experiment.pruned_to(level) is not None:
+        shapes["next_masks"] = _packed_masks(experiment)
+    return shapes
 
 
-def _decode(content: bytes, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> LevelRecord:
-    """Return the record in a ticket file, whose arrays must have these types and shapes.
+def _decode(experiment: Experiment, level: Level, content: bytes) -> tuple[LevelRecord, NDArray[np.bool_] | None]:
+    """Return the record in a ticket file, and the next level's masks where it is of the older kind."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        older = "weight_count.npy" in archive.namelist()
+    arrays = _arrays(content, (_older_shapes if older else _stored_shapes)(experiment, level))
+    if not older:
+        for part, dtype in (("weights", "<f2"), ("biases", "<f4"), ("logits", "<f2")):
+            if part in arrays:
+                arrays[part] = _numbers(arrays[part], dtype)
+        if "logits" in arrays:
+            arrays["logits"] = arrays["logits"].transpose(2, 1, 0)
+    count = experiment.architecture.weight_count
+
+    def bits(name: str, count: int) -> NDArray[np.bool_] | None:
+        return np.unpackbits(arrays[name], axis=1, count=count).astype(bool) if name in arrays else None
+
+    masks = bits("masks", count)
+    masks = _made_anew(experiment, level) if masks is None else masks
+    weights = None
+    if "weights" in arrays:
+        assert masks is not None
+        if masks.sum() != len(arrays["weights"]):
+            raise UserError(f"its masks keep {masks.sum():,} weights; it holds {len(arrays['weights']):,}")
+        weights = np.zeros(masks.shape, np.float32)
+        weights[masks] = arrays["weights"]
+    record = LevelRecord(
+        correct=arrays["correct"].astype(np.int64),
+        losses=arrays["losses"].astype(np.float32),
+        masks=masks,
+        weights=weights,
+        biases=arrays["biases"].astype(np.float32) if "biases" in arrays else None,
+        logits=np.ascontiguousarray(arrays["logits"], np.float32) if "logits" in arrays else None,
+        negative=bits("negative", _shape_of(experiment, level, "negative")[1]),
+    )
+    return record, bits("next_masks", count)
+
+
+def _content(path: Path, size: int | None = None) -> bytes:
+    """Return what a file holds, which should have `size` bytes if that is known."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+            found = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise UserError(f"{path}: the manifest names it, but it cannot be read ({error.strerror})") from error
+    if found > MAX_BYTES or (size is not None and found != size):
+        right = f"at most {MAX_BYTES:,}" if size is None else f"{size:,}"
+        raise UserError(f"{path}: has {found:,} bytes; it should have {right}")
+    return content
+
+
+def _arrays(content: bytes, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, NDArray]:
+    """Return the arrays in a file, which must have these types and shapes.
 
     Type, shape and size are looked at before anything is unpacked, so that a small file cannot unpack to a large one.
     """
@@ -493,27 +844,7 @@ def _decode(content: bytes, shapes: dict[str, tuple[str, tuple[int, ...]]]) -> L
             if len(data) != size:
                 raise UserError(f"{name} has {len(data):,} bytes; it should have {size:,}")
             arrays[name] = np.frombuffer(data, dtype).reshape(shape)
-    count = int(arrays["weight_count"])
-    if -(-count // 8) != arrays["masks"].shape[1]:
-        raise UserError(f"weight_count is {count:,}")
-
-    def unpacked_masks(name: str) -> NDArray[np.bool_]:
-        return np.unpackbits(arrays[name], axis=1, count=count).astype(bool)
-
-    masks = unpacked_masks("masks")
-    if masks.sum() != len(arrays["weights"]):
-        raise UserError(f"its masks keep {masks.sum():,} weights; it holds {len(arrays['weights']):,}")
-    weights = np.zeros(masks.shape, np.float32)
-    weights[masks] = arrays["weights"]
-    return LevelRecord(
-        masks=masks,
-        weights=weights,
-        biases=arrays["biases"].astype(np.float32),
-        logits=arrays["logits"].astype(np.float32),
-        correct=arrays["correct"].astype(np.int64),
-        losses=arrays["losses"].astype(np.float32),
-        next_masks=unpacked_masks("next_masks") if "next_masks" in arrays else None,
-    )
+    return arrays
 
 
 _MOST_HEADER = 1024  # bytes; NumPy writes 128
@@ -532,6 +863,9 @@ def _check_entry(entry: object, where: str) -> None:
             raise UserError(f"{where} has no {' / '.join([*folders, key])!r}; it should be {right}")
         if not fits(part[key]):
             raise UserError(f"{where}: {' / '.join([*folders, key])!r} is {part[key]!r}; it should be {right}")
+    for key in _OPTIONAL:
+        if isinstance(entry, dict) and not _is_hash(entry.get(key, "0" * 64)):
+            raise UserError(f"{where}: {key!r} is {entry[key]!r}; it should be {_HASH[1]}")
 
 
 def _is_text(value: object) -> bool:
@@ -575,3 +909,4 @@ _ENTRY = {
     ("data", "training images"): _COUNT,
     ("data", "test images"): _COUNT,
 }
+_OPTIONAL = ("masks sha256", "next masks sha256")  # entries of files of the older kind lack them

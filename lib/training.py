@@ -5,7 +5,12 @@ their parameters one array of shape (replicas, parameters).  On a CUDA GPU the i
 and one step of the whole stack is one captured CUDA graph.  On a CPU each replica is a stack of one,
 trained on one thread, as many at once as there are cores: there a loop over replicas beats grouped
 convolutions, and a replica's bits do not depend on how many others there are.  Networks without batch
-normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing.
+batch normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing.
+
+On a CUDA GPU matrix products and convolutions round their operands to TF32 unless told otherwise (`PRECISIONS`);
+weights, gradients and the optimiser's moments are always fp32.  Precision is no part of an experiment, as the device
+is none: both decide how results are rounded, the manifest names both, and `benchmarks/precision.py` measures what
+they do to overlaps and accuracies.
 """
 
 from __future__ import annotations  # Sphinx reads this module without torch
@@ -20,28 +25,30 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
-from tqdm import tqdm
 
 from lib import sparse
 from lib.datasets import Images, cache_folder, channel_statistics
 from lib.errors import UserError
 from lib.experiments import Experiment
 from lib.files import write_whole
-from lib.models import Architecture, initial_parameters
-from lib.pruning import Level, kept_counts, prune, random_masks
+from lib.models import Architecture, Layer, initial_parameters
+from lib.pruning import Level, kept_counts, prune
 from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 MOMENTUM = 0.9  # of SGD
 WIDE, WIDE_KEPT = 32, 0.4  # channels and share of weights from which PyTorch convolves faster: benchmarks.training
+# Of the operands of matrix products and convolutions; bf16 with fp32 weights, and channels last on a GPU.
+PRECISIONS = ("fp32", "tf32", "bf16")
 RESERVE = 5.0  # seconds between the last epoch and the deadline, to evaluate, prune and write
+RESERVE_WEIGHTS = 5e6  # weights for each of which so many more there is a second more
 NORM_MOMENTUM, NORM_EPSILON = 0.1, 1e-5  # of batch normalisation, torch's values
 
 
@@ -120,6 +127,12 @@ class Stack:
         'Adam' or 'SGD'.
     channels : pair of float arrays, shape (channels,), optional
         Mean and standard deviation of every channel, to standardise the pixels; they are divided by 255 if not given.
+    precision : str
+        One of `PRECISIONS`; on a CPU 'fp32' and 'tf32' are the same.
+    grouped : bool
+        Whether the convolutions of all replicas are one grouped convolution, or one each.
+    compiled : bool
+        Whether torch.compile fuses what lies between the convolutions.
 
     Notes
     -----
@@ -139,18 +152,20 @@ class Stack:
         device: torch.device | str = "cpu",
         optimiser: str = "Adam",
         channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+        precision: str = "fp32",
+        grouped: bool = True,
+        compiled: bool = False,
     ) -> None:
         self.architecture = architecture
         self.device = torch.device(device)
         self.replicas = parameters.shape[0]
-        self.learning_rate, self.noise, self.optimiser = learning_rate, noise, optimiser
-        trained = parameters[:, : architecture.trained_count]
-        self.mask = torch.ones(trained.shape, device=self.device)
-        self.mask[:, : architecture.weight_count] = torch.from_numpy(masks.astype(np.float32)).to(self.device)
-        self.flat = torch.from_numpy(trained).to(self.device) * self.mask
-        self.first_moment = torch.zeros_like(self.flat)
-        self.second_moment = torch.zeros_like(self.flat)
-        self.time = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.noise, self.precision, self.grouped = noise, precision, grouped
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            # Algorithms that add in the same order every time, and are not chosen by how fast they happen to be.
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
+        self._channels_last = on_gpu and precision == "bf16"
         self.loss_sum = torch.zeros(self.replicas, device=self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.channels = None
@@ -160,25 +175,41 @@ class Stack:
                 torch.from_numpy(np.tile(c, self.replicas).astype(np.float32)).to(self.device).view(1, -1, 1, 1)
                 for c in channels
             ]
-        # Leaves that share their memory with `flat`, so that autograd sees one tensor a layer.
+
+        def part(values: NDArray, where: slice, *shape: int) -> torch.Tensor:
+            return torch.from_numpy(values[:, where].copy()).view(self.replicas, *shape).to(self.device)
+
         weights, biases = architecture.weight_slices(), architecture.bias_slices()
         scales, means, variances = architecture.norm_slices()
-        self.weights = [
-            self.flat[:, weights[y.name]].view(self.replicas, *y.shape).detach().requires_grad_()
-            for y in architecture.layers
-        ]
-        self.biases = [self.flat[:, biases[y.name]].detach().requires_grad_() for y in architecture.layers]
-        self.scales = {name: self.flat[:, where].detach().requires_grad_() for name, where in scales.items()}
+        layers = architecture.layers
+        # Every layer's parameters are a tensor of their own: nothing is copied between network and optimiser.
+        self.masks = [part(masks.astype(parameters.dtype), weights[y.name], *y.shape) for y in layers]
+        starts = [part(parameters, weights[y.name], *y.shape) for y in layers]
+        self.weights = [(w * m).requires_grad_() for w, m in zip(starts, self.masks, strict=True)]
+        self.biases = [part(parameters, biases[y.name], y.shape[0]).requires_grad_() for y in layers]
+        self.scales = {name: part(parameters, where, -1).requires_grad_() for name, where in scales.items()}
         self.means, self.variances = (
-            {name: torch.from_numpy(parameters[:, where].flatten()).to(self.device) for name, where in slices.items()}
+            {name: part(parameters, where, -1).flatten() for name, where in slices.items()}
             for slices in (means, variances)
         )
-        self._used_later = {name for y in architecture.layers for name in (y.source, y.add) if name}
+        self._trained = [*self.weights, *self.biases, *self.scales.values()]
+        # One kernel reads and writes everything once.
+        if optimiser == "SGD":
+            self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
+                self._trained, learning_rate, momentum=MOMENTUM, fused=True
+            )
+        else:
+            self.optimiser = torch.optim.Adam(
+                self._trained, learning_rate, BETAS, EPSILON, fused=True, capturable=on_gpu
+            )
+        self._losses = torch.compile(self._losses_of) if compiled else self._losses_of
+        self._used_later = {name for y in layers for name in (y.source, y.add) if name}
 
     def parameters(self) -> NDArray[np.float32]:
         """Return all parameters as they are now, shape (replicas, parameter_count)."""
-        running = [r.view(self.replicas, -1) for r in (*self.means.values(), *self.variances.values())]
-        return torch.cat([self.flat, *running], dim=1).cpu().numpy()
+        every = [*self._trained, *self.means.values(), *self.variances.values()]
+        with torch.no_grad():
+            return torch.cat([p.view(self.replicas, -1) for p in every], dim=1).cpu().numpy()
 
     def forward(self, images: torch.Tensor, training: bool = False) -> torch.Tensor:
         """Return the logits of each replica for its own images.
@@ -207,13 +238,13 @@ class Stack:
             if layer.source:
                 x = outputs[layer.source]
             if len(layer.shape) == 4:
-                bias = None if layer.norm else b.reshape(-1)
-                x = functional.conv2d(x, w.flatten(0, 1), bias, layer.stride, layer.padding, groups=replicas)
+                x = self._convolve(layer, x, w, None if layer.norm else b)
             else:
                 if x.dim() == 4:
                     x = x.mean(dim=(2, 3)) if layer.average else x
                     x = x.reshape(batch, replicas, -1).transpose(0, 1)
-                x = torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2))
+                # Weights first, so that their gradient comes out in the order in which they lie in memory.
+                x = torch.baddbmm(b.unsqueeze(2), w, x.transpose(1, 2)).transpose(1, 2)
             if layer.norm:
                 x = functional.batch_norm(
                     x,
@@ -235,6 +266,24 @@ class Stack:
                 outputs[layer.name] = x
         return x
 
+    def _convolve(self, layer: Layer, x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
+        """Convolve the channels of each replica with its own filters."""
+        if self._channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        if self.grouped:
+            every, bias = w.flatten(0, 1), None if b is None else b.flatten()
+            return functional.conv2d(x, every, bias, layer.stride, layer.padding, groups=self.replicas)
+        biases = [None] * self.replicas if b is None else list(b)
+        parts = zip(x.chunk(self.replicas, dim=1), w, biases, strict=True)
+        return torch.cat([functional.conv2d(p, own, c, layer.stride, layer.padding) for p, own, c in parts], dim=1)
+
+    def _losses_of(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross-entropy of every replica's own batch, shape (replicas,)."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits = self.forward(images, training=True).float()
+            losses = functional.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
+        return losses.view(self.replicas, -1).mean(dim=1)
+
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Do one step of the optimiser on the mean cross-entropy of every replica's own batch.
 
@@ -243,31 +292,21 @@ class Stack:
         images : uint8 tensor, shape (replicas, batch, channels, height, width)
         labels : int64 tensor, shape (replicas, batch)
         """
-        logits = self.forward(images, training=True)
-        losses = functional.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
-        losses = losses.view(self.replicas, -1).mean(dim=1)
-        gradients = torch.autograd.grad(losses.sum(), [*self.weights, *self.biases, *self.scales.values()])
+        losses = self._losses(images, labels)
+        gradients = torch.autograd.grad(losses.sum(), self._trained)
         with torch.no_grad():
             self.loss_sum += losses.detach()
-            gradient = torch.cat([g.reshape(self.replicas, -1) for g in gradients], dim=1)
-            # A pruned weight starts at zero and never gets a gradient, so it stays there.
-            gradient *= self.mask
-            if self.noise:
-                shake = torch.rand(gradient.shape, generator=self.generator, device=self.device)
-                gradient *= 1 + self.noise * (2 * shake - 1)
-            if self.optimiser == "SGD":
-                self.first_moment.mul_(MOMENTUM).add_(gradient)
-                self.flat -= self.learning_rate * self.first_moment
-            else:
-                self._adam(gradient)
-
-    def _adam(self, gradient: torch.Tensor) -> None:
-        self.time += 1
-        self.first_moment.lerp_(gradient, 1 - BETAS[0])
-        self.second_moment.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        spread = (self.second_moment / (1 - BETAS[1] ** self.time)).sqrt_().add_(EPSILON)
-        rate = self.learning_rate / (1 - BETAS[0] ** self.time)
-        self.flat -= rate * (self.first_moment / spread)
+            masks = [*self.masks, *[None] * (len(self._trained) - len(self.masks))]
+            for parameter, gradient, mask in zip(self._trained, gradients, masks, strict=True):
+                gradient = gradient.contiguous()
+                if mask is not None:
+                    # A pruned weight starts at zero and never gets a gradient, so it stays there.
+                    gradient *= mask
+                if self.noise:
+                    shake = torch.rand(gradient.shape, generator=self.generator, device=self.device)
+                    gradient *= 1 + self.noise * (2 * shake - 1)
+                parameter.grad = gradient
+            self.optimiser.step()
 
     def train_epoch(self, images: torch.Tensor, labels: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """Train one epoch; return each replica's mean loss, shape (replicas,).
@@ -289,37 +328,41 @@ class Stack:
 
     def _replay(self, images: torch.Tensor, labels: torch.Tensor, order: torch.Tensor) -> None:
         """Train one epoch on a GPU: capture one step as a CUDA graph the first time, then replay it."""
+        steps = order.transpose(0, 1).contiguous()
         if not hasattr(self, "_graph"):
-            self._order = order.clone()
-            self._position = torch.zeros(1, dtype=torch.int64, device=self.device)
-            state = [self.flat, self.first_moment, self.second_moment, self.time, self.loss_sum]
-            state += [*self.means.values(), *self.variances.values()]
-            saved = [tensor.clone() for tensor in state]
-            generator_state = self.generator.get_state()
+            self._capture(images, labels, steps[0])
+        for chosen in steps:
+            self._chosen.copy_(chosen)
+            self._graph.replay()
 
-            def step() -> None:
-                chosen = self._order.index_select(1, self._position).squeeze(1)
-                self.step(images[chosen], labels[chosen])
-                self._position += 1
+    def _capture(self, images: torch.Tensor, labels: torch.Tensor, chosen: torch.Tensor) -> None:
+        """Capture one step on the images whose numbers lie in `_chosen`; it changes nothing yet."""
+        self._chosen = chosen.clone()
+        self._data = (images, labels)  # the graph knows where they lie, but does not keep them there
+        state = [*self._trained, *self.means.values(), *self.variances.values(), self.loss_sum]
+        saved = [tensor.detach().clone() for tensor in state]
+        generator_state = self.generator.get_state()
 
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):  # warm-up, undone below
-                for _ in range(3):
-                    self._position.zero_()
-                    step()
-            torch.cuda.current_stream().wait_stream(side)
-            self._graph = torch.cuda.CUDAGraph()
-            self._graph.register_generator_state(self.generator)
-            with torch.cuda.graph(self._graph):
+        def step() -> None:
+            self.step(images[self._chosen], labels[self._chosen])
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # warm-up, undone below
+            for _ in range(3):
                 step()
+        torch.cuda.current_stream().wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        self._graph.register_generator_state(self.generator)
+        with torch.cuda.graph(self._graph):
+            step()
+        with torch.no_grad():
             for tensor, value in zip(state, saved, strict=True):
                 tensor.copy_(value)
-            self.generator.set_state(generator_state)
-        self._order.copy_(order)
-        self._position.zero_()
-        for _ in range(order.shape[1]):
-            self._graph.replay()
+            for moments in self.optimiser.state.values():  # at the first step all of them are zero
+                for moment in moments.values():
+                    moment.zero_()
+        self.generator.set_state(generator_state)
 
     @torch.no_grad()
     def evaluate(
@@ -351,6 +394,7 @@ def train_stack(
     replicas: NDArray[np.int64],
     device: torch.device | str = "cpu",
     on_epochs: Callable[[int], None] | None = None,
+    precision: str = "fp32",
 ) -> Trained:
     """Train some replicas of an experiment through one level, from their initial weights.
 
@@ -366,17 +410,22 @@ def train_stack(
     device : torch.device or str
     on_epochs : callable, optional
         Called after every epoch with the number of replicas that finished it.
+    precision : str
+        One of `PRECISIONS`.
 
     Returns
     -------
     Trained
     """
     architecture = experiment.architecture
-    start = np.stack([initial_parameters(architecture, int(r) // experiment.runs) for r in replicas])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        inits = sorted({int(r) // experiment.runs for r in replicas})
+        made = dict(zip(inits, pool.map(lambda init: initial_parameters(architecture, init), inits), strict=True))
+    start = np.stack([made[int(r) // experiment.runs] for r in replicas])
     label = f"noise/{experiment.name}/{level}/{','.join(str(r) for r in replicas)}"
     seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
     channels = channel_statistics(images.train) if experiment.scaling == "standardised" else None
-    if engine(experiment, device, level) == "sparse.c" and len(replicas) == 1:
+    if engine(experiment, device, level, precision) == "sparse.c" and len(replicas) == 1:
         return _train_sparse(experiment, images, level, start[0], masks[0], int(replicas[0]), seed, channels, on_epochs)
     stack = Stack(
         architecture,
@@ -388,6 +437,7 @@ def train_stack(
         device,
         experiment.optimiser,
         channels,
+        precision,
     )
 
     def on_device(array: NDArray[np.uint8]) -> torch.Tensor:
@@ -395,8 +445,7 @@ def train_stack(
 
     x, y = on_device(images.train), on_device(images.train_labels).long()
     losses = []
-    for epoch in range(experiment.epochs):
-        order = np.stack([experiment.batch_order(int(r), level, epoch, len(x)) for r in replicas])
+    for order in _orders(experiment, replicas, level, len(x)):
         losses.append(stack.train_epoch(x, y, torch.from_numpy(order).to(stack.device)).cpu().numpy())
         if on_epochs is not None:
             on_epochs(len(replicas))
@@ -404,8 +453,24 @@ def train_stack(
     return Trained(stack.parameters(), logits, correct, np.stack(losses, axis=1))
 
 
-def engine(experiment: Experiment, device: torch.device | str, level: int) -> str:
-    """Return what trains a level of `experiment` on `device`: 'sparse.c' or 'torch'.
+def _orders(
+    experiment: Experiment, replicas: NDArray[np.int64], level: int, images: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the batch orders of every epoch, shape (replicas, steps, batch); the next are made while one is used."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+
+        def begin(epoch: int) -> list[concurrent.futures.Future]:
+            return [pool.submit(experiment.batch_order, int(r), level, epoch, images) for r in replicas]
+
+        waiting = begin(0)
+        for epoch in range(1, experiment.epochs + 1):
+            order = np.stack([job.result() for job in waiting])
+            waiting = begin(epoch) if epoch < experiment.epochs else []
+            yield order
+
+
+def engine(experiment: Experiment, device: torch.device | str, level: int, precision: str = "fp32") -> str:
+    """Return what trains a level of `experiment` on `device`: 'sparse.c', which is always fp32, or 'torch'.
 
     PyTorch's convolutions of many channels are faster than those of sparse.c as long as many weights are left.
     """
@@ -413,7 +478,10 @@ def engine(experiment: Experiment, device: torch.device | str, level: int) -> st
     kept = kept_counts(experiment.architecture, experiment.levels[level])
     dense = any(len(y.shape) == 4 and y.shape[1] >= WIDE and kept[y.name] > WIDE_KEPT * y.size for y in layers)
     compiled = (
-        str(device) == "cpu" and sparse.supports(experiment.architecture) and sparse.compiled_library() is not None
+        str(device) == "cpu"
+        and precision == "fp32"
+        and sparse.supports(experiment.architecture)
+        and sparse.compiled_library() is not None
     )
     return "sparse.c" if compiled and not dense else "torch"
 
@@ -469,10 +537,12 @@ class _Clock:
         In seconds of ``time.monotonic``.
     epochs : int
         Of all replicas of the level.
+    reserve : float
+        Seconds that are needed after the last epoch.
     """
 
-    def __init__(self, deadline: float | None, epochs: int) -> None:
-        self.deadline, self.epochs, self.done = deadline, epochs, 0
+    def __init__(self, deadline: float | None, epochs: int, reserve: float = RESERVE) -> None:
+        self.deadline, self.epochs, self.reserve, self.done = deadline, epochs, reserve, 0
         self.first: tuple[float, int] | None = None  # when the first epochs were done, and how many
 
     def check(self, more: int = 0) -> None:
@@ -485,7 +555,7 @@ class _Clock:
             # The first epochs do not count: they also start processes and capture graphs.
             pace = (now - self.first[0]) / (self.done - self.first[1])
             end = now + pace * (self.epochs - self.done)
-        if self.deadline is not None and end + RESERVE > self.deadline:
+        if self.deadline is not None and end + self.reserve > self.deadline:
             raise OutOfTimeError
 
 
@@ -498,6 +568,7 @@ def train(
     quiet: bool = False,
     out: Store | None = None,
     deadline: float | None = None,
+    precision: str | None = None,
 ) -> bool:
     """Train what is missing of an experiment, level by level: train, prune, reset, store.
 
@@ -518,6 +589,8 @@ def train(
         Where new levels go; `store` if not given.
     deadline : float, optional
         In seconds of ``time.monotonic``: a level that will not be finished by then is given up.
+    precision : str, optional
+        One of `PRECISIONS`; if not given 'tf32' on a GPU and 'fp32' on a CPU.
 
     Returns
     -------
@@ -538,32 +611,28 @@ def train(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
+    precision = precision or ("tf32" if device == "cuda" else "fp32")
+    if precision not in PRECISIONS or (device == "cpu" and precision == "tf32"):
+        raise UserError(f"precision is {precision!r}: it should be 'fp32' or 'bf16', or 'tf32' on a CUDA GPU")
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
     out = out or store
     missing = missing_levels(experiment, store, out)
     if not missing:
         return True
     first = experiment.levels.index(missing[0])
-    masks: NDArray[np.bool_] | None
-    if first:
-        before = experiment.levels[first - 1]
-        holder = out if before.name in out.manifest(experiment)["levels"] else store
-        masks = holder.read(experiment, before).next_masks
-    else:
-        masks = np.ones((experiment.replicas, experiment.architecture.weight_count), bool)
+    # Who holds the level before knows the masks of this one.
+    behind = first and experiment.levels[first - 1].name in out.manifest(experiment)["levels"]
+    masks: NDArray[np.bool_] | None = (out if behind else store).masks(experiment, missing[0])
     level_epochs = experiment.epochs * experiment.replicas
-    progress = tqdm(
-        total=len(missing) * level_epochs, desc=experiment.name, unit="epoch", disable=quiet, smoothing=0.02
-    )
+    progress = _progress(experiment, len(missing) * level_epochs, quiet)
     with out.alone(experiment), progress:
         for number in range(first, len(experiment.levels)):
             level = experiment.levels[number]
             progress.set_postfix_str(f"level {level.name}")
-            if level.random:
-                masks = random_masks(experiment.architecture, level, experiment.replicas)
-            assert masks is not None
+            if masks is None:
+                masks = store.masks(experiment, level)  # drawn
             begin = time.perf_counter()
-            clock = _Clock(deadline, level_epochs)
+            clock = _Clock(deadline, level_epochs, RESERVE + masks.size / RESERVE_WEIGHTS)
 
             def on_epochs(count: int, clock: _Clock = clock) -> None:
                 progress.update(count)
@@ -573,9 +642,9 @@ def train(
                 clock.check()
                 if device == "cuda":
                     every = np.arange(experiment.replicas)
-                    trained = train_stack(experiment, images, number, masks, every, device, on_epochs)
+                    trained = train_stack(experiment, images, number, masks, every, device, on_epochs, precision)
                 else:
-                    trained = _train_on_cpu(experiment, images, number, masks, workers, on_epochs)
+                    trained = _train_on_cpu(experiment, images, number, masks, workers, on_epochs, precision)
             except OutOfTimeError:
                 return False
             following, pruned_to = None, experiment.pruned_to(level)
@@ -589,14 +658,14 @@ def train(
                 logits=trained.logits,
                 correct=trained.correct,
                 losses=trained.losses,
-                next_masks=following,
             )
-            trainer = engine(experiment, device, number)
+            trainer = engine(experiment, device, number, precision)
             provenance = {
                 "wall seconds": round(time.perf_counter() - begin, 1),
                 "device": device_name(device),
                 "processes": workers if device == "cpu" else 1,
                 "engine": trainer,
+                "precision": precision,
                 "versions": {
                     "python": platform.python_version(),
                     "torch": torch.__version__,
@@ -611,9 +680,34 @@ def train(
                     "test images": len(images.test),
                 },
             }
-            out.write(experiment, level, record, provenance)
+            out.write(experiment, level, record, provenance, following)
             masks = following
     return True
+
+
+class _Silent:
+    """In the place of a progress bar."""
+
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, count: int) -> None:
+        """Show nothing."""
+
+    def set_postfix_str(self, text: str) -> None:
+        """Show nothing."""
+
+
+def _progress(experiment: Experiment, epochs: int, quiet: bool) -> Any:
+    """Return a progress bar, or none where it is not wanted or tqdm is not installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return _Silent()
+    return tqdm(total=epochs, desc=experiment.name, unit="epoch", disable=quiet, smoothing=0.02)
 
 
 def missing_levels(experiment: Experiment, *stores: Store) -> list[Level]:
@@ -632,12 +726,13 @@ def _train_on_cpu(
     masks: NDArray[np.bool_],
     workers: int,
     on_epochs: Callable[[int], None],
+    precision: str = "fp32",
 ) -> Trained:
     """Train every replica of a level as a stack of one, `workers` at once."""
     context = multiprocessing.get_context("spawn")
     epochs_done, stop = context.Value("q", 0), context.Event()
     with concurrent.futures.ProcessPoolExecutor(
-        workers, context, _start_worker, (experiment, images, level, epochs_done, stop)
+        workers, context, _start_worker, (experiment, images, level, epochs_done, stop, precision)
     ) as pool:
         jobs = [pool.submit(_train_replica, r, masks[r]) for r in range(experiment.replicas)]
         shown, pending = 0, set(jobs)
@@ -662,10 +757,14 @@ def _train_on_cpu(
 _WORK: dict[str, Any] = {}
 
 
-def _start_worker(experiment: Experiment, images: Images, level: int, epochs_done: Any, stop: Any) -> None:
+def _start_worker(
+    experiment: Experiment, images: Images, level: int, epochs_done: Any, stop: Any, precision: str
+) -> None:
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _WORK.update(experiment=experiment, images=images, level=level, epochs_done=epochs_done, stop=stop)
+    _WORK.update(
+        experiment=experiment, images=images, level=level, epochs_done=epochs_done, stop=stop, precision=precision
+    )
 
 
 def _end_with_parent() -> None:
@@ -683,8 +782,9 @@ def _train_replica(replica: int, mask: NDArray[np.bool_]) -> Trained:
         if _WORK["stop"].is_set():
             raise OutOfTimeError
 
+    replicas, precision = np.array([replica]), _WORK["precision"]
     return train_stack(
-        _WORK["experiment"], _WORK["images"], _WORK["level"], mask[None], np.array([replica]), "cpu", count
+        _WORK["experiment"], _WORK["images"], _WORK["level"], mask[None], replicas, "cpu", count, precision
     )
 
 

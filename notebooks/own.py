@@ -78,19 +78,18 @@ if not 0 < second < experiment.replicas:
 
 
 # %%
-def ticket(record, replica):
+def ticket(weights):
     """One ticket as a mapping of layers to weights, zero where pruned."""
-    kept = record.weights[replica] * record.masks[replica]
     slices = experiment.architecture.weight_slices()
-    return {layer.name: kept[slices[layer.name]].reshape(layer.shape) for layer in experiment.architecture.layers}
+    return {layer.name: weights[slices[layer.name]].reshape(layer.shape) for layer in experiment.architecture.layers}
 
 
 try:
-    record = evidence.record(store, paper_a.FASHION, level)
+    weights = evidence.part(store, paper_a.FASHION, level, "weights")
 except evidence.Missing as missing:
     markdown(pages.missing_panel("Two tickets of this book", str(missing)))
 else:
-    found = own.compare(ticket(record, 0), ticket(record, second), carry=True)
+    found = own.compare(ticket(weights[0]), ticket(weights[second]), carry=True)
     table(
         ["layer", "kept", "overlap", "chance (95 %)", "rank correlation", "deviation by chance", "NNSTD", "with signs"],
         [

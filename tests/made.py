@@ -1,5 +1,6 @@
 """Small made things that several tests use."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from lib.datasets import Images
 from lib.experiments import Experiment
 from lib.models import Architecture, Layer
-from lib.pruning import percent_levels, prune, random_masks
+from lib.pruning import Level, percent_levels, prune, random_masks
 from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
 TINY = Architecture(
@@ -85,11 +86,18 @@ def made_store(
             logits=rng.normal(size=(replicas, TEST_LOGITS, architecture.layers[-1].shape[0])).astype(np.float32),
             correct=(correct or CORRECT).get(level.name, 5000) + np.arange(replicas),
             losses=np.ones((replicas, experiment.epochs), np.float32),
-            next_masks=following,
         )
-        store.write(experiment, level, record, PROVENANCE)
+        store.write(experiment, level, record, PROVENANCE, following)
         masks = following
     return store
+
+
+def change(store: Store, experiment: Experiment, level: Level, **parts: np.ndarray) -> None:
+    """Store a level again with some parts of its record changed."""
+    pruned_to = experiment.pruned_to(level)
+    following = None if pruned_to is None else store.masks(experiment, pruned_to)
+    record = dataclasses.replace(store.read(experiment, level), **parts)
+    store.write(experiment, level, record, PROVENANCE, following)
 
 
 # Best at 50 and 60 %, then falling, as paper A says of its small networks.

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made import PROVENANCE, TINY, made_store, tiny_experiment
+from made import TINY, change, made_store, tiny_experiment
 from scipy import stats
 
 from lib import comparisons, evidence, topology
@@ -68,12 +68,13 @@ def test_a_trained_weight_that_is_stored_as_zero_is_a_connection_still(tmp_path)
     made = made_store(tmp_path / "tickets", EXPERIMENT)
     record = made.read(EXPERIMENT, EXPERIMENT.last)
     weights = record.weights.copy()
-    first = np.argmax(record.masks[2])
-    weights[2, first] = 0
-    made.write(EXPERIMENT, EXPERIMENT.last, dataclasses.replace(record, weights=weights), PROVENANCE)
+    first, second = np.flatnonzero(record.masks[2])[:2]
+    weights[2, [first, second]] = -1e-9, 1e-9
+    change(made, EXPERIMENT, EXPERIMENT.last, weights=weights)
     signs = comparisons.winning_tickets(made, NAME, trained=True)
     np.testing.assert_array_equal(signs != 0, record.masks)
-    assert signs[2, first] == np.sign(made.initial_weights(EXPERIMENT)[2, first])
+    assert not made.read(EXPERIMENT, EXPERIMENT.last).weights[2, [first, second]].any()
+    assert signs[2, first] == -1 and signs[2, second] == 1
 
 
 def test_control_tickets_keep_counts_and_signs_and_the_survivors_of_every_unit(store):

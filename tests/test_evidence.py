@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from made import CORRECT, PROVENANCE, TINY, made_store
+from made import CORRECT, TINY, change, made_store
 from scipy import stats
 
 from lib import claims, evidence, experiments, paper_a, scoring
@@ -217,7 +217,7 @@ def test_equal_masks_at_one_level_are_named(tiny, tmp_path):
     record = made.read(tiny, tiny.levels[-1])
     masks, weights = record.masks.copy(), record.weights.copy()
     masks[3], weights[3] = masks[2], weights[2]
-    made.write(tiny, tiny.levels[-1], dataclasses.replace(record, masks=masks, weights=weights), PROVENANCE)
+    change(made, tiny, tiny.levels[-1], masks=masks, weights=weights)
     found = scoring.score("A", "1", made)[0]
     assert found.verdict == Verdict.PARTLY
     assert "98 %" in found.measured.split("fails:")[1]

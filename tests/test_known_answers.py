@@ -30,7 +30,7 @@ def put(store, its, masks, logits=None, weights=None):
     rng = np.random.default_rng(1)
     level = its.level(LEVEL)
     dense = store.read(its, its.levels[0])
-    store.write(its, its.levels[0], dataclasses.replace(dense, next_masks=masks), PROVENANCE)
+    store.write(its, its.levels[0], dense, PROVENANCE, masks)
     values = rng.normal(size=masks.shape).astype(np.float32) if weights is None else weights
     record = LevelRecord(
         masks=masks,
@@ -39,7 +39,6 @@ def put(store, its, masks, logits=None, weights=None):
         logits=rng.normal(size=(its.replicas, TEST_LOGITS, 10)).astype(np.float32) if logits is None else logits,
         correct=np.full(its.replicas, 9000),
         losses=np.ones((its.replicas, its.epochs), np.float32),
-        next_masks=None,
     )
     store.write(its, level, record, PROVENANCE)
     assert store.verify(its)[1] == []

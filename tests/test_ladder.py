@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import PROVENANCE, made_store
+from made import change, made_store
 from scipy.optimize import linprog
 from scipy.stats import spearmanr, wasserstein_distance
 
@@ -211,7 +211,7 @@ def test_whose_outputs_are_closer(tmp_path):
     logits = (record.logits + common).astype(np.float32)
     logits[3] = 1.0  # one that says the same of every image
     for measure, dead in (("CKA", True), ("L2", False)):
-        store.write(FREE, level, dataclasses.replace(record, logits=logits), PROVENANCE)
+        change(store, FREE, level, logits=logits)
         gaps = {gap.experiment: gap for gap in ladder.output_gaps(store, NETWORK, ["50"], measure)}
         assert set(gaps) == {f"{NETWORK}/{rung}" for rung in ("free", "shared-1", "shared-10", "shared-50", "partial")}
         matrix = np.array(ladder.evidence.output_matrix(store, FREE.name, "50", measure))

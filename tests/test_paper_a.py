@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made import PROVENANCE, TINY, made_store
+from made import TINY, change, made_store
 from scipy import stats
 
 from lib import evidence, paper_a, scoring
@@ -95,12 +95,12 @@ def test_a_ticket_whose_output_never_varies_has_no_cka(tiny, tmp_path):
     record = made.read(tiny, level)
     logits = record.logits.copy()
     logits[3] = 1.0
-    made.write(tiny, level, dataclasses.replace(record, logits=logits), PROVENANCE)
+    change(made, tiny, level, logits=logits)
     within, across = evidence.output_similarities(made, FASHION, "50", "CKA")
     assert (len(within), len(across)) == (1, 2)  # of 2 and 4 pairs of 2 x 2 tickets
     within, across = evidence.output_similarities(made, FASHION, "50", "L2")
     assert (len(within), len(across)) == (2, 4)
-    made.write(tiny, level, dataclasses.replace(record, logits=np.ones_like(logits)), PROVENANCE)
+    change(made, tiny, level, logits=np.ones_like(logits))
     with pytest.raises(evidence.Missing, match="outputs depend"):
         evidence.forget()
         evidence.output_similarities(made, FASHION, "50", "CKA")
@@ -108,12 +108,11 @@ def test_a_ticket_whose_output_never_varies_has_no_cka(tiny, tmp_path):
 
 def test_what_runs_have_learned_alike_is_told_from_what_they_started_with(tiny, tmp_path):
     made = made_store(tmp_path, tiny)
-    record = made.read(tiny, tiny.levels[0])
     initial = made.initial_weights(tiny).repeat(2, axis=0)
     rng = np.random.default_rng(0)
     learned = rng.normal(size=(2, TINY.weight_count)).repeat(2, axis=0)  # the same in both runs of an initialisation
     weights = (initial + 10 * learned).astype(np.float32)
-    made.write(tiny, tiny.levels[0], dataclasses.replace(record, weights=weights), PROVENANCE)
+    change(made, tiny, tiny.levels[0], weights=weights)
     for origin in evidence.origins(made, FASHION, "50"):
         assert origin.updates_within == pytest.approx(1, abs=1e-3)
         assert abs(origin.updates_across) < 0.5
@@ -155,7 +154,7 @@ def test_a_permuted_network_is_found_out(tiny, tmp_path):
         array[3] = array[0]
         array[3, slices["dense1"]] = array[0, slices["dense1"]].reshape(12, 64)[order].ravel()
         array[3, slices["output"]] = array[0, slices["output"]].reshape(10, 12)[:, order].ravel()
-    made.write(tiny, tiny.level("50"), dataclasses.replace(record, masks=masks, weights=weights), PROVENANCE)
+    change(made, tiny, tiny.level("50"), masks=masks, weights=weights)
     paper_a.smallest_nnstd.cache_clear()
     evidence.forget()
     assert not (masks[3] == masks[0]).all()

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made import PROVENANCE, made_store
+from made import change, made_store
 from scipy import stats
 
 from lib import claims, comparisons, evidence, pages, paper_b, scoring, statistics
@@ -13,7 +13,7 @@ from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
 from lib.models import Architecture, Layer
 from lib.paper_b import CIFAR, CINIC, CONDITIONS, DATASETS, STAND_INS, SVHN, Settings
-from lib.tickets import Store
+from lib.tickets import TEST_LOGITS, Store
 
 SECTIONS = ("Abstract", "2", "3", "4", "5", "7", "Appendix A.1", "Appendix A.2")
 # Conv-2 in small: the names of its layers, a 3 x 3 convolution first.
@@ -53,18 +53,22 @@ def make(root, *names, planted=False):
         made_store(root / "tickets", experiment, seed=seed, correct={"dense": 8000, "round-11": 8100, "random": 7000})
         if not planted:
             continue
-        before = experiment.levels[experiment.levels.index(experiment.last) - 1]
-        record = store.read(experiment, before)
+        last = store.read(experiment, experiment.last)
         rng = np.random.default_rng(100 + seed)
         initial = store.initial_weights(experiment)
-        masks = np.zeros_like(record.masks)
+        masks = np.zeros_like(last.masks)
         for where in SMALL.weight_slices().values():
-            kept = record.next_masks[:, where].sum(axis=1)
+            kept = last.masks[:, where].sum(axis=1)
             # A positive weight is ten times as likely to be kept as a negative one.
             order = np.argsort(rng.random(masks[:, where].shape) ** np.where(initial[:, where] > 0, 0.1, 1), axis=1)
             ranks = np.argsort(order, axis=1)
             masks[:, where] = ranks >= masks[:, where].shape[1] - kept[:, None]
-        store.write(experiment, before, dataclasses.replace(record, next_masks=masks), PROVENANCE)
+        parts = {
+            "weights": rng.normal(size=masks.shape).astype(np.float32) * masks,
+            "biases": np.zeros((experiment.replicas, SMALL.parameter_count - SMALL.weight_count), np.float32),
+            "logits": np.zeros((experiment.replicas, TEST_LOGITS, 10), np.float32),
+        }
+        change(store, experiment, experiment.last, masks=masks, **parts)
     return store
 
 
