@@ -135,10 +135,12 @@ def _largest(values: NDArray, count: int) -> NDArray[np.bool_]:
     """Return where the `count` largest values of each row are; of equal ones the first; `count` is at least 1."""
     n = values.shape[1]
     threshold = np.partition(values, n - count, axis=1)[:, n - count, None]
-    above = values > threshold
-    tied = values == threshold
-    missing = count - above.sum(axis=1, keepdims=True)
-    return above | (tied & (np.cumsum(tied, axis=1) <= missing))
+    chosen = values >= threshold
+    surplus = chosen.sum(axis=1) - count
+    for row in np.flatnonzero(surplus):
+        tied = np.flatnonzero(values[row] == threshold[row])
+        chosen[row, tied[-surplus[row] :]] = False
+    return chosen
 
 
 def prune(

@@ -611,7 +611,7 @@ def train(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    precision = precision or ("tf32" if device == "cuda" else "fp32")
+    precision = precision or _usual_precision(device)
     if precision not in PRECISIONS or (device == "cpu" and precision == "tf32"):
         raise UserError(f"precision is {precision!r}: it should be 'fp32' or 'bf16', or 'tf32' on a CUDA GPU")
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
@@ -683,6 +683,10 @@ def train(
             out.write(experiment, level, record, provenance, following)
             masks = following
     return True
+
+
+def _usual_precision(device: str) -> str:
+    return "tf32" if device == "cuda" else "fp32"
 
 
 class _Silent:
@@ -850,7 +854,8 @@ def _step_seconds(experiment: Experiment, device: str, together: int, level: int
         # One thread's processor time, so that other work on the machine does not count.
         now = time.perf_counter if device == "cuda" else time.process_time
         begin = now()
-        train_stack(dataclasses.replace(experiment, epochs=1), images, level, masks, np.arange(together), device)
+        once, every = dataclasses.replace(experiment, epochs=1), np.arange(together)
+        train_stack(once, images, level, masks, every, device, precision=_usual_precision(device))
         return now() - begin
 
     threads = torch.get_num_threads()

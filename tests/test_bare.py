@@ -21,12 +21,14 @@ SCRIPT = """
 import sys
 blocked = {blocked!r}
 
-class Blocked:
-    def find_spec(name, path=None, target=None):
-        if name.split(".")[0] in blocked:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Blocked)
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in blocked else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 sys.path[:0] = {paths!r}
 from made import tiny_experiment
 from lib import cli, datasets, training

@@ -75,6 +75,49 @@ def test_a_stack_trains_as_single_torch_networks_do(architecture, make, steps, o
         np.testing.assert_array_equal(pruned[r], prune(architecture, parameters[None], masks[r : r + 1], level)[0])
 
 
+def steps_of(architecture, count, **options):
+    """Losses of every step and final parameters of two replicas on made images."""
+    rng = np.random.default_rng(4)
+    start = np.stack([initial_parameters(architecture, init) for init in range(2)])
+    stack = training.Stack(architecture, start, random_masks(architecture, 2), 1e-3, **options)
+    losses = []
+    for _ in range(count):
+        images = torch.from_numpy(rng.integers(0, 256, (2, 20, *architecture.input_shape)).astype(np.uint8))
+        before = stack.loss_sum.clone()
+        stack.step(images, torch.from_numpy(rng.integers(0, 10, (2, 20))))
+        losses.append((stack.loss_sum - before).numpy())
+    return np.array(losses), stack.parameters()
+
+
+@pytest.mark.parametrize("architecture", [SAME, SMALL], ids=lambda a: a.name)
+def test_other_ways_to_do_a_step_come_to_the_same(architecture):
+    losses, parameters = steps_of(architecture, 3)
+    one_by_one = steps_of(architecture, 3, grouped=False)
+    np.testing.assert_allclose(one_by_one[0], losses, rtol=1e-4)
+    np.testing.assert_allclose(one_by_one[1], parameters, atol=2e-3)
+    rounded, found = steps_of(architecture, 3, precision="bf16")
+    np.testing.assert_allclose(rounded, losses, rtol=0.03)  # bf16 has 8 bits
+    assert (rounded != losses).any() and found.dtype == np.float32
+    # Adam moves a weight by about its learning rate a step, whichever way a small gradient is rounded.
+    assert np.abs(found - parameters)[:, : architecture.trained_count].max() < 3 * 2.5e-3
+
+
+def test_the_precision_is_named_in_the_manifest_and_no_part_of_the_fingerprint(tmp_path, monkeypatch):
+    experiment, store = tiny_experiment(levels=percent_levels("80")[:1], epochs=1), Store(tmp_path)
+    seen = []
+
+    def on_cpu(its, images, level, masks, workers, on_epochs, precision):
+        seen.append((training.engine(its, "cpu", level, precision), precision))
+        return training.train_stack(its, images, level, masks, np.arange(its.replicas), "cpu", None, precision)
+
+    monkeypatch.setattr(training, "_train_on_cpu", on_cpu)
+    with pytest.raises(UserError, match="precision is 'tf32'"):
+        training.train(experiment, made_images(), store, "cpu", quiet=True, precision="tf32")
+    assert training.train(experiment, made_images(), store, "cpu", quiet=True, precision="bf16")
+    assert seen == [("torch", "bf16")]
+    assert store.manifest(experiment)["levels"]["dense"]["precision"] == "bf16"
+
+
 def test_evaluation_of_a_normalised_network_does_not_hang_on_the_other_images_nor_change_it():
     stack = training.Stack(SMALL, initial_parameters(SMALL, 0)[None], random_masks(SMALL, 1), 1e-2)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 3, 32, 32)).astype(np.uint8))
