@@ -6,7 +6,7 @@ torchvision downloads MNIST and Fashion-MNIST (it checks their MD5) if it is ins
 
 What is found is decoded once and kept as plain arrays in ``~/.cache/winning-tickets-book`` (or
 ``LOTTERY_CACHE``), whole or not at all, and checked at every load against the SHA-256 stored beside them.
-Nothing is unpickled, neither images nor arrays.
+No file can run code: arrays are read without pickle, and of CIFAR's pickles only the bytes of the arrays.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ import importlib
 import io
 import math
 import os
+import pickle
 import shutil
 import struct
 import tempfile
@@ -379,11 +380,49 @@ def _read_binary(paths: Sequence[Path], shape: tuple[int, int, int], labels: int
     return _Part(table[:, labels:].reshape(-1, *shape), table[:, 0].astype(np.int64))
 
 
-def _refuse_pickle(paths: Sequence[Path], shape: tuple[int, int, int]) -> _Part:
-    raise UserError(
-        f"{paths[0].parent}: holds Python pickles, which are not loaded because a pickle can run any program; get the "
-        "'binary version' from https://www.cs.toronto.edu/~kriz/cifar.html, or parquet shards, and name their folder"
-    )
+class _Inert:
+    """Stands in the place of an array or a type in a pickle, and remembers what it would be made of."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _InertUnpickler(pickle.Unpickler):
+    """Reads the few things that CIFAR's files hold, and makes nothing of them but lists, bytes and `_Inert`."""
+
+    def find_class(self, module: str, name: str) -> type:
+        """Return `_Inert` for what an array is made of; refuse all else, so that no program can be run."""
+        arrays = ("numpy.core.multiarray", "numpy._core.multiarray")
+        if (module, name) in (*((m, "_reconstruct") for m in arrays), ("numpy", "ndarray"), ("numpy", "dtype")):
+            return _Inert
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which images do not need")
+
+
+def _read_pickles(paths: Sequence[Path], shape: tuple[int, int, int], label: str) -> _Part:
+    """Read CIFAR's "Python version", which torchvision keeps: pickled objects of `data` and lists of labels."""
+    images, labels = [], []
+    for path in paths:
+        try:
+            content = _InertUnpickler(io.BytesIO(_read_bytes(path)), encoding="bytes").load()
+            data, found = content[b"data"], content[label.encode()]
+            (count, size), fortran, pixels = data.state[1], data.state[3], data.state[4]
+            kind = data.state[2].arguments[0]
+            right = size == math.prod(shape) and kind in ("u1", b"u1") and not fortran
+            if not right or not isinstance(pixels, bytes) or len(pixels) != count * size or len(found) != count:
+                raise ValueError(f"data has the shape {data.state[1]}, type {kind!r}, and {len(found)} labels")
+            if not all(isinstance(value, int) for value in found):
+                raise ValueError("a label is no whole number")
+            labels.append(np.array(found, np.int64))
+        except UserError:
+            raise
+        except Exception as error:  # a damaged pickle raises errors of many kinds
+            raise UserError(f"{path}: is not a file of CIFAR's Python version ({_line(error)})") from error
+        images.append(np.frombuffer(pixels, np.uint8).reshape(-1, *shape))
+    return _Part(np.concatenate(images), np.concatenate(labels))
 
 
 def _read_mat(paths: Sequence[Path], shape: tuple[int, int, int]) -> _Part:
@@ -574,11 +613,12 @@ def _parquet(*subfolders: str, label: str = "label") -> _Format:
 
 
 def _cifar(number: int, train: str, test: str, pickled: tuple[str, str]) -> tuple[_Format, _Format]:
-    """Return the official files of CIFAR-10 or CIFAR-100: the binary version, and the pickles that are refused."""
+    """Return the official files of CIFAR-10 or CIFAR-100: the binary version and the Python version."""
     binary, pickles = (
         ("cifar-10-batches-bin", "cifar-10-batches-py") if number == 10 else ("cifar-100-binary", "cifar-100-python")
     )
     read = functools.partial(_read_binary, labels=1 if number == 10 else 2)
+    unpickle = functools.partial(_read_pickles, label="labels" if number == 10 else "coarse_labels")
     return (
         _Format(
             "the official binary version",
@@ -587,11 +627,17 @@ def _cifar(number: int, train: str, test: str, pickled: tuple[str, str]) -> tupl
             (test,),
             read,
         ),
-        _Format("pickles", (pickles, f"cifar{number}/{pickles}"), (pickled[0],), (pickled[1],), _refuse_pickle),
+        _Format(
+            "the official Python version",
+            (pickles, f"cifar{number}/{pickles}"),
+            (pickled[0],),
+            (pickled[1],),
+            unpickle,
+        ),
     )
 
 
-_BINARY = "get the 'binary version' from https://www.cs.toronto.edu/~kriz/cifar.html or parquet shards of it,"
+_BINARY = "get the official files from https://www.cs.toronto.edu/~kriz/cifar.html or parquet shards of it,"
 
 SETS: dict[str, Description] = {
     "fashion-mnist": Description(

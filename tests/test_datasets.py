@@ -325,25 +325,82 @@ def test_the_binary_version_of_cifar10(tmp_path):
         load("cifar10", tmp_path)
 
 
+PYTHON_FILES = {
+    "cifar10": ("cifar-10-batches-py", [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"], "labels"),
+    "cifar100-super10": ("cifar-100-python", ["train", "test"], "coarse_labels"),
+}
+
+
+def python_2_pickle(images, labels, key):
+    """What Python 2 and its NumPy wrote, opcode by opcode, as the official files have it: strings of bytes."""
+    pixels = images.reshape(len(images), -1).tobytes()
+    shape = struct.pack("<cici", b"J", len(images), b"J", images[0].size)
+    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01" + shape + b"\x86" + dtype
+    )
+    array += b"\x89T" + struct.pack("<i", len(pixels)) + pixels + b"tb"
+    name = b"U" + bytes([len(key)]) + key.encode()
+    return b"\x80\x02}(U\x04data" + array + name + b"](" + b"".join(b"K" + bytes([n]) for n in labels) + b"eu."
+
+
 @pytest.mark.parametrize(
-    "name, place, files",
-    [
-        ("cifar10", "cifar-10-batches-py", [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]),
-        ("cifar100-super10", "cifar-100-python", ["train", "test"]),
-    ],
+    "write", [python_2_pickle, lambda i, y, key: pickled({b"data": i.reshape(len(i), -1)}, y, key)]
 )
-def test_pickles_are_never_loaded(tmp_path, name, place, files):
+@pytest.mark.parametrize("name", PYTHON_FILES)
+def test_the_python_version_of_cifar_as_torchvision_keeps_it(tmp_path, name, write):
+    folder, files, key = PYTHON_FILES[name]
+    images, labels = random_images(50)
+    if name == "cifar100-super10":
+        labels = np.array(datasets.SUPERCLASSES)[labels]
+    (tmp_path / folder).mkdir()
+    sizes = [TRAIN // (len(files) - 1)] * (len(files) - 1) + [TEST]
+    ends = np.cumsum([0, *sizes])
+    for file, start, stop in zip(files, ends[:-1], ends[1:], strict=True):
+        content = write(images[start:stop], labels[start:stop].tolist(), key)
+        (tmp_path / folder / file).write_bytes(content)
+        theirs = pickle.loads(content, encoding="bytes")  # what torchvision does
+        np.testing.assert_array_equal(theirs[b"data"], images[start:stop].reshape(stop - start, -1))
+        assert theirs[key.encode()] == labels[start:stop].tolist()
+    for named in (tmp_path, tmp_path / folder):
+        found = load(name, named)
+        np.testing.assert_array_equal(found.train, images[:TRAIN])
+        np.testing.assert_array_equal(found.test, images[TRAIN:])
+        right = labels if name == "cifar10" else np.array([datasets.SUPERCLASSES.index(y) for y in labels])
+        np.testing.assert_array_equal(found.test_labels, right[TRAIN:])
+        assert "Python version" in found.source
+
+
+def pickled(content, labels, key):
+    return pickle.dumps({**content, key.encode(): labels}, protocol=4)
+
+
+@pytest.mark.parametrize("name", PYTHON_FILES)
+def test_a_pickle_runs_nothing(tmp_path, name):
     class Bomb:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "exploded",))
 
-    (tmp_path / place).mkdir()
-    for file in files:
-        (tmp_path / place / file).write_bytes(pickle.dumps(Bomb()))
-    for named in (tmp_path, tmp_path / place):
-        with pytest.raises(UserError, match=r"pickles, which are not loaded.*binary version") as error:
-            load(name, named)
-        assert "\n" not in str(error.value)
+    folder, files, key = PYTHON_FILES[name]
+    good = np.zeros((10, 3072), np.uint8)
+    wrong = {
+        "_posix|pathlib": pickle.dumps(Bomb()),
+        "pathlib": pickled({b"data": Bomb()}, [0] * 10, key),
+        "10 labels|9 labels": pickled({b"data": good}, [0] * 9, key),
+        "'f4'": pickled({b"data": good.astype("f4")}, [0] * 10, key),
+        r"\(10, 3071\)": pickled({b"data": good[:, 1:].copy()}, [0] * 10, key),
+        "no whole number": pickled({b"data": good}, ["0"] * 10, key),
+        "Python version": pickled({}, [0], key),
+        "Python version ": b"\x80\x02}(U",
+    }
+    (tmp_path / folder).mkdir()
+    for words, content in wrong.items():
+        for file in files:
+            (tmp_path / folder / file).write_bytes(content)
+        for named in (tmp_path, tmp_path / folder):
+            with pytest.raises(UserError, match=words) as error:
+                load(name, named)
+            assert "\n" not in str(error.value)
     assert not (tmp_path / "exploded").exists()
 
 
