@@ -25,6 +25,7 @@ import os
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -348,7 +349,8 @@ class Stack:
 
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # warm-up, undone below
+        with torch.cuda.stream(side), warnings.catch_warnings():  # warm-up, undone below
+            warnings.filterwarnings("ignore", message=".*capturable=True.*")  # it will be captured in a moment
             for _ in range(3):
                 step()
         torch.cuda.current_stream().wait_stream(side)
@@ -625,6 +627,7 @@ def train(
     masks: NDArray[np.bool_] | None = (out if behind else store).masks(experiment, missing[0])
     level_epochs = experiment.epochs * experiment.replicas
     progress = _progress(experiment, len(missing) * level_epochs, quiet)
+    expected = 0.0  # seconds of the next level, where all take the same time
     with out.alone(experiment), progress:
         for number in range(first, len(experiment.levels)):
             level = experiment.levels[number]
@@ -638,6 +641,8 @@ def train(
                 progress.update(count)
                 clock.check(count)
 
+            if deadline is not None and time.monotonic() + expected > deadline:
+                return False
             try:
                 clock.check()
                 if device == "cuda":
@@ -681,6 +686,7 @@ def train(
                 },
             }
             out.write(experiment, level, record, provenance, following)
+            expected = time.perf_counter() - begin if device == "cuda" else 0.0
             masks = following
     return True
 
