@@ -134,7 +134,7 @@ def forget() -> None:
 def overlaps(store: Store, name: str, level: str, within: bool = True) -> list[LayerOverlap]:
     """Return the overlaps of all pairs of masks of an experiment at one level, layer by layer.
 
-    Layers that keep no weight are left out: an overlap in % of nothing is undefined.
+    Which layers, `measured_layers` says.
 
     Parameters
     ----------
@@ -170,16 +170,16 @@ def _overlaps(store: Store, experiment: Experiment, level: str, within: bool) ->
     if not len(i):
         pairs = "one initialisation" if within else "different initialisations"
         raise UserError(f"{name}: {experiment.inits} x {experiment.runs} runs have no pairs of {pairs}")
-    slices = experiment.architecture.weight_slices()
-    slices = {layer: where for layer, where in slices.items() if masks[0, where].any()}
+    slices = {layer: where for layer, (where, _) in measured_layers(name, level).items()}
     return tuple(_beside_chance(masks, slices, (i, j), experiment.runs))
 
 
-def task_overlaps(store: Store, one: str, other: str, level: str) -> list[LayerOverlap]:
+def task_overlaps(store: Store, one: str, other: str, level: str, within: bool = True) -> list[LayerOverlap]:
     """Return the overlaps of masks of two experiments at one level that started from the same initial weights.
 
     Every run of the one is paired with every run of the other, initialisation by initialisation. Layers that do not
     have the same shape in both are left out; those that have start from the same weights (`models.initial_parameters`).
+    So are layers that keep no weight.
 
     Parameters
     ----------
@@ -188,6 +188,8 @@ def task_overlaps(store: Store, one: str, other: str, level: str) -> list[LayerO
         Names of the experiments.
     level : str
         Name of the level, in both.
+    within : bool
+        Pairs of one initialisation, or else of different ones.
 
     Returns
     -------
@@ -212,7 +214,7 @@ def task_overlaps(store: Store, one: str, other: str, level: str) -> list[LayerO
             f"other is {other}: it has {second.inits} x {second.runs} runs and should have "
             f"{first.inits} x {first.runs}, as {one}"
         )
-    common = common_layers(one, other)
+    common = [layer for layer in common_layers(one, other) if layer in measured_layers(one, level)]
     if not common:
         raise UserError(f"other is {other}: it has no layer of the same name and shape as {one}")
     where = [experiment.architecture.weight_slices() for experiment in (first, second)]
@@ -222,8 +224,8 @@ def task_overlaps(store: Store, one: str, other: str, level: str) -> list[LayerO
     ends = np.cumsum([0, *(where[0][name].stop - where[0][name].start for name in common)])
     slices = {name: slice(start, stop) for name, start, stop in zip(common, ends[:-1], ends[1:], strict=True)}
     i, j = (index.ravel() for index in np.indices((first.replicas, first.replicas)))
-    same = i // first.runs == j // first.runs
-    return _beside_chance(joined, slices, (i[same], first.replicas + j[same]), first.runs, first.inits)
+    chosen = (i // first.runs == j // first.runs) == within
+    return _beside_chance(joined, slices, (i[chosen], first.replicas + j[chosen]), first.runs, first.inits)
 
 
 def _beside_chance(
@@ -251,10 +253,39 @@ def common_layers(one: str, other: str) -> list[str]:
     return [layer.name for layer in find(one).architecture.layers if shapes.get(layer.name) == layer.shape]
 
 
-def empty_layers(name: str, level: str) -> list[str]:
-    """Return the layers of an experiment that keep no weight at a level."""
+# With two weights a rank correlation is 1 or -1, whatever they are.
+LEAST_RANKED = 3
+
+
+def measured_layers(name: str, level: str, least: int = 1) -> dict[str, tuple[slice, int]]:
+    """Return the layers of an experiment that keep weights enough at a level to be measured.
+
+    Here it is decided what is said of a layer that keeps no weight, as two layers of the ResNet at 99.9 % pruned:
+    nothing.  Its overlap, and its share of weights in all masks, are zero of zero, for trained masks as for random
+    ones, so it has no value, no chance to be held against, no part in a mean, and no row in a figure; captions name it.
+    Of rank correlations the same is said of a layer that keeps fewer than `LEAST_RANKED` weights.
+
+    Parameters
+    ----------
+    name, level : str
+    least : int
+        Weights that a layer must keep.
+
+    Returns
+    -------
+    dict of str to (slice, int)
+        By layer: where its weights are, and how many of them it keeps.
+    """
     experiment = find(name)
-    return [y for y, kept in kept_counts(experiment.architecture, experiment.level(level)).items() if not kept]
+    counts = kept_counts(experiment.architecture, experiment.level(level))
+    slices = experiment.architecture.weight_slices()
+    return {layer: (where, counts[layer]) for layer, where in slices.items() if counts[layer] >= least}
+
+
+def left_out(name: str, level: str, least: int = 1) -> list[str]:
+    """Return the layers of an experiment that `measured_layers` leaves out."""
+    there = measured_layers(name, level, least)
+    return [layer.name for layer in find(name).architecture.layers if layer.name not in there]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,8 +307,15 @@ class LayerShare:
     high: float
 
 
-def shared(store: Store, name: str, level: str) -> list[LayerShare]:
+def shared(store: Store, name: str, level: str, of_layer: bool = False) -> list[LayerShare]:
     """Return the weights that lie in the masks of all runs of an initialisation, in % of the mask, by layer.
+
+    Parameters
+    ----------
+    store : Store
+    name, level : str
+    of_layer : bool
+        In % of the layer instead, as the weights that no mask holds are counted.
 
     Raises
     ------
@@ -291,7 +329,7 @@ def shared(store: Store, name: str, level: str) -> list[LayerShare]:
     result = []
     for layer, masks, n, kept, inits, runs in _layers(store, name, level):
         low, high = baselines.shared_interval(n, kept, runs)
-        values, share = overlap.shared_by_all(masks, inits, runs), 100 / kept
+        values, share = overlap.shared_by_all(masks, inits, runs), 100 / (n if of_layer else kept)
         expected = baselines.shared_mean(n, kept, runs)
         result.append(LayerShare(layer, share * values.astype(np.float64), share * expected, share * low, share * high))
     return result
@@ -330,15 +368,10 @@ def unused(store: Store, name: str, level: str, of_coverage: bool = False) -> li
 
 
 def _layers(store: Store, name: str, level: str) -> Iterator[tuple[str, NDArray[np.bool_], int, int, int, int]]:
-    """Yield of each layer its name, masks, weights and kept weights, and the design: initialisations and runs.
-
-    Layers that keep no weight are left out: shares of their masks are shares of nothing.
-    """
+    """Yield of each layer its name, masks, weights and kept weights, and the design: initialisations and runs."""
     masks, experiment = part(store, name, level, "masks"), find(name)
-    counts = kept_counts(experiment.architecture, experiment.level(level))
-    for layer, where in experiment.architecture.weight_slices().items():
-        if counts[layer]:
-            yield layer, masks[:, where], where.stop - where.start, counts[layer], experiment.inits, experiment.runs
+    for layer, (where, kept) in measured_layers(name, level).items():
+        yield layer, masks[:, where], where.stop - where.start, kept, experiment.inits, experiment.runs
 
 
 def significance(
@@ -361,7 +394,6 @@ def significance(
         `expected` is the false-positive rate, what independent masks give; `low` and `high` hold the central 95 % of
         the share of all pairs together, by the binomial distribution: the overlaps of two pairs of independent masks
         are independent, even if the pairs have a mask in common, so that mean and variance are those of a binomial.
-        Layers that keep no weight are left out.
 
     Raises
     ------
@@ -401,20 +433,17 @@ def drawn_significance(name: str, level: str, probability: float, repetitions: i
     Parameters
     ----------
     name, level : str
-        Of an experiment, for the sizes of its layers; layers that keep no weight are left out.
+        Of an experiment, for the sizes of its layers.
     probability : float
         Of the interval.
     repetitions : int
         Pairs that are drawn for each layer.
     """
-    experiment = find(name)
     shares = []
-    for layer, kept in kept_counts(experiment.architecture, experiment.level(level)).items():
-        if kept:
-            where = experiment.architecture.weight_slices()[layer]
-            drawn = _drawn_overlaps(where.stop - where.start, kept, repetitions)
-            low, high = baselines.overlap_interval(where.stop - where.start, kept, probability)
-            shares.append(100 * float(((drawn < low) | (drawn > high)).mean()))
+    for where, kept in measured_layers(name, level).values():
+        drawn = _drawn_overlaps(where.stop - where.start, kept, repetitions)
+        low, high = baselines.overlap_interval(where.stop - where.start, kept, probability)
+        shares.append(100 * float(((drawn < low) | (drawn > high)).mean()))
     return float(np.mean(shares))
 
 
@@ -450,7 +479,7 @@ def rank_correlations(
 ) -> list[LayerCorrelation]:
     """Return the Spearman correlations of initial and final weights of every ticket, by layer.
 
-    Layers that keep fewer than three weights are left out.
+    Layers that keep fewer than `LEAST_RANKED` weights are left out.
 
     Parameters
     ----------
@@ -479,12 +508,9 @@ def _rank_correlations(
     weights, masks = (part(store, experiment.name, level, what) for what in ("weights", "masks"))
     replicas = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[replicas]
-    counts = kept_counts(experiment.architecture, experiment.level(level))
     result = []
-    for layer, where in experiment.architecture.weight_slices().items():
-        n, kept = where.stop - where.start, counts[layer]
-        if kept < 3:
-            continue  # two weights have no rank correlation worth the name
+    for layer, (where, kept) in measured_layers(experiment.name, level, LEAST_RANKED).items():
+        n = where.stop - where.start
         values = similarity.rank_correlations(initial[:, where], weights[:, where], masks[:, where], of, over)
         pairs = kept if over == "survivors" else n
         result.append(LayerCorrelation(layer, n, kept, values, replicas, similarity.null_deviation(pairs)))
@@ -565,6 +591,27 @@ def output_similarities(
     if not (len(within) and len(across)):
         raise Missing(f"{name} at {level} % whose outputs depend on the image")
     return within, across
+
+
+def similarities_by_level(
+    store: Store, name: str, measure: str
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return what `output_similarities` does, for each level trained, the dense one included.
+
+    A level at which no pair has a CKA is left out: where the output layer keeps no weight, a ticket says the same of
+    every image, and how alike it is to others in what it says of images is not defined. A distance (L2) is.
+
+    Raises
+    ------
+    Missing
+        If no level is trained.
+    """
+    found = {}
+    for level in accuracies(store, name):
+        matrix = output_matrix(store, name, level, measure)
+        if not np.isnan(matrix[~np.eye(len(matrix), dtype=bool)]).all():
+            found[level] = output_similarities(store, name, level, measure)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -679,6 +726,17 @@ def choose_layers(name: str, layers: str) -> list[str]:
     return chosen
 
 
+def choose_level(name: str, level: str) -> str:
+    """Return the name of the level that a chapter's parameter means: 'all', 'dense', or a fraction pruned."""
+    known = {f"{v.pruned:g}": v.name for v in find(name).levels[1:]}
+    if level in ("all", "dense"):
+        return level
+    try:
+        return known[f"{float(level):g}"]
+    except (KeyError, ValueError):
+        raise UserError(f"level is {level!r}: {name} has levels at {', '.join(known)} pruned (or all)") from None
+
+
 def accuracies(store: Store, name: str) -> dict[str, NDArray[np.float64]]:
     """Return the test accuracy in % of every replica, shape (inits, runs), for each level trained."""
     if name not in EXPERIMENTS or not store.finished(find(name)):
@@ -700,7 +758,7 @@ class Gain:
     ----------
     accuracy, reference : float
     difference, low, high : float
-        With its 95 % interval, by bootstrap over the initialisations.
+        With its 95 % interval, by bootstrap over the initialisations; of a single one there is none, and it is NaN.
     """
 
     accuracy: float
@@ -717,7 +775,7 @@ def accuracy_gains(store: Store, name: str, reference: str) -> dict[str, Gain]:
     ----------
     store : Store
     name, reference : str
-        Of two experiments with the same initialisations.
+        Of two experiments; those initialisations are compared that both have.
 
     Returns
     -------
@@ -734,11 +792,11 @@ def accuracy_gains(store: Store, name: str, reference: str) -> dict[str, Gain]:
     for level in own:
         if level in other:
             # Both start from the same initial weights, so the initialisations are compared one by one.
-            difference = own[level].mean(axis=1) - other[level].mean(axis=1)
-            low, high = statistics.bootstrap_over_inits([[value] for value in difference])
-            result[level] = Gain(
-                float(own[level].mean()), float(other[level].mean()), float(difference.mean()), low, high
-            )
+            both = min(len(own[level]), len(other[level]))
+            mine, theirs = own[level][:both], other[level][:both]
+            difference = mine.mean(axis=1) - theirs.mean(axis=1)
+            low, high = (np.nan, np.nan) if both < 2 else statistics.bootstrap_over_inits(difference[:, None].tolist())
+            result[level] = Gain(float(mine.mean()), float(theirs.mean()), float(difference.mean()), low, high)
     return result
 
 

@@ -111,13 +111,15 @@ def _legend_above(figure: Figure, handles: Sequence[Any], columns: int, **layout
     figure.tight_layout(rect=(0, 0, 1, top), **layout)
 
 
-def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
+def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]], reach: tuple[float, float] | None = None) -> Figure:
     """Draw test accuracy by level, one line a run, one shade an initialisation.
 
     Parameters
     ----------
     accuracies : mapping of str to float array, shape (inits, runs)
         In %, by the name of the level, in order.
+    reach : (low, high), optional
+        What the axis has to hold besides, so that figures on tabs have one scale.
 
     Returns
     -------
@@ -145,6 +147,9 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
     axes.set_xticks(positions, list(accuracies))
     axes.set(xlabel="weights pruned (%)", ylabel="test accuracy (%)")
     axes.margins(y=_either(0.12, 0.2))
+    if reach:
+        axes.update_datalim([(0, y) for y in reach])
+        axes.autoscale_view()
     axes.legend(
         title="initialisation",
         ncols=_either(inits + 1, 3),
@@ -158,7 +163,12 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]]) -> Figure:
     return figure
 
 
-def overlap_strips(layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[float, float]] | None = None) -> Figure:
+def overlap_strips(
+    layers: Sequence[LayerOverlap],
+    paper: Mapping[str, tuple[float, float]] | None = None,
+    other: Mapping[str, tuple[float, float]] | None = None,
+    reach: tuple[float, float] | None = None,
+) -> Figure:
     """Draw the overlaps of all pairs of masks, one row a layer, over the distribution that chance gives.
 
     Pairs within an initialisation lie in one band for each initialisation, in its shade; pairs across
@@ -169,12 +179,16 @@ def overlap_strips(layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[flo
     layers : sequence of LayerOverlap
     paper : mapping of str to (low, high), optional
         What the paper says of a layer, in % of the mask.
+    other : mapping of str to (low, high), optional
+        The same with the layers counted from zero, where the paper does not say how it counts.
+    reach : (low, high), optional
+        What the axis has to hold besides, so that figures on tabs have one scale.
 
     Returns
     -------
     Figure
     """
-    paper = paper or {}
+    paper, other = paper or {}, other or {}
     rows = []
     for layer in layers:
         support, pmf = baselines.overlap_pmf(layer.weights, layer.kept)
@@ -191,29 +205,35 @@ def overlap_strips(layers: Sequence[LayerOverlap], paper: Mapping[str, tuple[flo
                 (layer.low, layer.high),
                 paper.get(layer.layer),
                 _pairs(layer),
+                other=other.get(layer.layer),
             )
         )
     return _strips(
-        rows, "overlap of two masks (% of the mask)", "pair of tickets", "chance (hypergeometric)", (0.0, 100.0)
+        rows, "overlap of two masks (% of the mask)", "pair of tickets", "chance (hypergeometric)", (0.0, 100.0), reach
     )
 
 
 def correlation_strips(
-    layers: Sequence[LayerCorrelation], paper: Mapping[str, tuple[float, float]] | None = None
+    layers: Sequence[LayerCorrelation],
+    paper: Mapping[str, tuple[float, float]] | None = None,
+    other: Mapping[str, tuple[float, float]] | None = None,
+    reach: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw the rank correlations of all tickets, one row a layer, over their distribution under no relationship.
 
     Parameters
     ----------
     layers : sequence of LayerCorrelation
-    paper : mapping of str to (low, high), optional
-        What the paper says of a layer.
+    paper, other : mapping of str to (low, high), optional
+        What the paper says of a layer, as for `overlap_strips`.
+    reach : (low, high), optional
+        As for `overlap_strips`.
 
     Returns
     -------
     Figure
     """
-    paper = paper or {}
+    paper, other = paper or {}, other or {}
     steps = np.linspace(-3.5, 3.5, 141)
     rows = [
         _Row(
@@ -231,25 +251,27 @@ def correlation_strips(
                 for init, run in zip(layer.init, _runs(layer.init), strict=True)
             ],
             "",
+            other=other.get(layer.layer),
         )
         for layer in layers
     ]
     return _strips(
-        rows, "rank correlation of initial and final weights", "ticket", "no relationship (normal)", (-1.0, 1.0)
+        rows, "rank correlation of initial and final weights", "ticket", "no relationship (normal)", (-1.0, 1.0), reach
     )
 
 
 def strips(
-    layers: Sequence[LayerOverlap] | Sequence[LayerCorrelation] | Sequence[LayerShare],
+    layers: Sequence[LayerOverlap | LayerCorrelation | LayerShare],
     paper: Mapping[str, tuple[float, float]],
     share_label: str,
+    reach: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw overlaps, rank correlations or shares (under `share_label`), each by the function made for them."""
     if isinstance(layers[0], LayerOverlap):
-        return overlap_strips([y for y in layers if isinstance(y, LayerOverlap)], paper)
+        return overlap_strips([y for y in layers if isinstance(y, LayerOverlap)], paper, reach=reach)
     if isinstance(layers[0], LayerCorrelation):
-        return correlation_strips([y for y in layers if isinstance(y, LayerCorrelation)], paper)
-    return share_strips([y for y in layers if isinstance(y, LayerShare)], share_label)
+        return correlation_strips([y for y in layers if isinstance(y, LayerCorrelation)], paper, reach=reach)
+    return share_strips([y for y in layers if isinstance(y, LayerShare)], share_label, paper, reach)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,6 +289,7 @@ class _Row:
     paper: tuple[float, float] | None
     names: Sequence[str] = ()  # of the dots, in words
     unit: str = " %"
+    other: tuple[float, float] | None = None
 
 
 def _pairs(layer: LayerOverlap) -> list[str]:
@@ -341,12 +364,20 @@ def dots(figure: Figure, frame: Bbox) -> list[Dots]:
     return found
 
 
-def _strips(rows: Sequence[_Row], xlabel: str, dot: str, chance: str, limits: tuple[float, float]) -> Figure:
+def _strips(
+    rows: Sequence[_Row],
+    xlabel: str,
+    dot: str,
+    chance: str,
+    limits: tuple[float, float],
+    reach: tuple[float, float] | None = None,
+) -> Figure:
     _style()
     figure, grid = plt.subplots(len(rows), 1, figsize=_size(1.05 * len(rows) + 0.75), sharex=True, squeeze=False)
     for axes, row in zip(grid[:, 0], rows, strict=True):
         _draw_row(axes, row)
-    shown = [np.ravel(part) for row in rows for part in (row.values, row.interval, row.paper or ())]
+    shown = [np.ravel(part) for row in rows for part in (row.values, row.interval, row.paper or (), row.other or ())]
+    shown.append(np.ravel(reach or ()))
     low, high = np.concatenate(shown).min(), np.concatenate(shown).max()
     margin = 0.04 * (high - low)
     # Where all values are equal an axis still needs a width; a dot at a limit is not cut in half.
@@ -361,6 +392,8 @@ def _strips(rows: Sequence[_Row], xlabel: str, dot: str, chance: str, limits: tu
     ]
     if any(row.paper is not None for row in rows):
         handles.append(plt.Line2D([], [], color=PAPER, lw=3, label="paper's text"))
+    if any(row.other is not None for row in rows):
+        handles.append(plt.Line2D([], [], color=PAPER, lw=1, label="the same, counted from 0"))
     sns.despine(figure, left=True)
     for axes in grid[:-1, 0]:
         axes.spines["bottom"].set(linewidth=0.5, alpha=0.4)
@@ -390,15 +423,25 @@ def _draw_row(axes: Axes, row: _Row) -> None:
     if row.names:
         name = re.sub(r"\n[\d,]+ of\n.*", "", row.label).replace("\n", ", ")
         _NAMED[points] = (name, row.names, row.values, row.unit)
-    if row.paper is not None:
-        axes.plot(row.paper, (-0.12, -0.12), color=PAPER, lw=3, solid_capstyle="butt", clip_on=False, zorder=4)
-        if row.paper[0] == row.paper[1]:
-            axes.plot(row.paper[0], -0.12, color=PAPER, marker="^", ms=6, clip_on=False, zorder=4)
+    for said, at, width, filled in ((row.paper, -0.12, 3.0, "full"), (row.other, -0.19, 1.0, "none")):
+        if said is not None:
+            axes.plot(said, (at, at), color=PAPER, lw=width, solid_capstyle="butt", clip_on=False, zorder=4)
+            if said[0] == said[1]:
+                axes.plot(said[0], at, color=PAPER, marker="^", ms=6, fillstyle=filled, clip_on=False, zorder=4)
     axes.set(ylim=(-0.22, 1.06), yticks=[])
     axes.set_ylabel(row.label, rotation=0, ha="right", va="center", labelpad=8)
 
 
-def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> Figure:
+# One for each layer, all far from the orange of the paper's text and from the grey of chance.
+_LAYERS = ("#0173b2", "#029e73", "#7c3aed", "#cc78bc", "#1e293b", "#4d7c0f", "#38bdf8", "#a16207")
+
+
+def share_by_level(
+    shares: Mapping[str, Sequence[LayerShare]],
+    ylabel: str,
+    paper: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+    reach: tuple[float, float] | None = None,
+) -> Figure:
     """Draw, level by level and layer by layer, a share of weights beside what chance gives.
 
     Parameters
@@ -406,6 +449,10 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
     shares : mapping of str to sequence of LayerShare
         By the name of the level, in order.
     ylabel : str
+    paper : mapping of str to mapping of str to (low, high), optional
+        What the paper says, by level and layer.
+    reach : (low, high), optional
+        As for `overlap_strips`.
 
     Returns
     -------
@@ -415,37 +462,55 @@ def share_by_level(shares: Mapping[str, Sequence[LayerShare]], ylabel: str) -> F
     _style()
     figure, axes = plt.subplots(figsize=_size(3.6))
     layers = [share.layer for share in next(iter(shares.values()))]
-    palette = sns.color_palette("colorblind", len(layers))
-    for level, row in enumerate(shares.values()):
+    paper = paper or {}
+    for level, (name, row) in enumerate(shares.items()):
         for share in row:  # layers that keep no weight at a level are not in its row
             number = layers.index(share.layer)
             x = level + 0.72 * ((number + 0.5) / len(layers) - 0.5)
             axes.fill_between([x - 0.06, x + 0.06], share.low, share.high, color=CHANCE, alpha=0.45, lw=0)
             axes.plot([x - 0.06, x + 0.06], [share.expected] * 2, color=INK, lw=1)
+            if share.layer in paper.get(name, {}):
+                said = paper[name][share.layer]
+                box = plt.Rectangle((x - 0.07, said[0]), 0.14, said[1] - said[0], fill=False, ec=PAPER, lw=2, zorder=3)
+                axes.add_patch(box)
             spread = share.values.std(ddof=1) if len(share.values) > 1 else 0.0
             mean = share.values.mean()
             # A share lies between 0 and 100 %, and so does the bar.
             bar = [[min(spread, abs(mean))], [min(spread, abs(100 - mean))]]
             axes.errorbar(
                 x, mean, bar, fmt="os^Dv"[number % 5],
-                ms=_either(4.5, 3.5), color=palette[number], capsize=2, lw=1.2,
+                ms=_either(4.5, 3.5), color=_LAYERS[number % len(_LAYERS)], capsize=2, lw=1.2,
                 label=share.layer if level == 0 else None,
             )  # fmt: skip
     axes.fill_between([], [], color=CHANCE, alpha=0.45, lw=0, label="chance (95 %)")
+    if reach:
+        axes.update_datalim([(0, y) for y in reach])
+        axes.autoscale_view()
+    if any(paper.values()):
+        axes.plot([], [], color=PAPER, lw=2, label="paper's text")
     axes.set_xticks(range(len(shares)), list(shares))
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
     sns.despine(figure)
-    _legend_above(figure, axes.get_legend_handles_labels()[0], len(layers) + 1)
+    _legend_above(figure, axes.get_legend_handles_labels()[0], len(layers) + 2)
     return figure
 
 
-def share_strips(shares: Sequence[LayerShare], xlabel: str) -> Figure:
+def share_strips(
+    shares: Sequence[LayerShare],
+    xlabel: str,
+    paper: Mapping[str, tuple[float, float]] | None = None,
+    reach: tuple[float, float] | None = None,
+) -> Figure:
     """Draw a share of weights at one level, one row a layer and one dot an initialisation, over what chance gives.
 
     Parameters
     ----------
     shares : sequence of LayerShare
     xlabel : str
+    paper : mapping of str to (low, high), optional
+        What the paper says of a layer.
+    reach : (low, high), optional
+        As for `overlap_strips`.
 
     Returns
     -------
@@ -461,12 +526,12 @@ def share_strips(shares: Sequence[LayerShare], xlabel: str) -> Figure:
             np.ones(2),
             share.expected,
             (share.low, share.high),
-            None,
+            (paper or {}).get(share.layer),
             [f"initialisation {number + 1}" for number in range(len(share.values))],
         )
         for share in shares
     ]
-    return _strips(rows, xlabel, "initialisation", "chance (central 95 %)", (0.0, 100.0))
+    return _strips(rows, xlabel, "initialisation", "chance (central 95 %)", (0.0, 100.0), reach)
 
 
 def similarity_matrix(matrix: NDArray[np.float64], runs: int, label: str) -> Figure:
@@ -508,7 +573,10 @@ def similarity_matrix(matrix: NDArray[np.float64], runs: int, label: str) -> Fig
 
 
 def similarity_violins(
-    within: Mapping[str, NDArray[np.float64]], across: Mapping[str, NDArray[np.float64]], ylabel: str
+    within: Mapping[str, NDArray[np.float64]],
+    across: Mapping[str, NDArray[np.float64]],
+    ylabel: str,
+    reach: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw a similarity of pairs of tickets by level: within an initialisation on the left, across on the right.
 
@@ -517,6 +585,8 @@ def similarity_violins(
     within, across : mapping of str to float array, shape (pairs,)
         By the name of the level, in order; the same names in both.
     ylabel : str
+    reach : (low, high), optional
+        What the axis has to hold besides, so that figures on tabs have one scale.
 
     Returns
     -------
@@ -537,8 +607,8 @@ def similarity_violins(
             body.set(facecolor=colour, alpha=0.75, linewidth=0)
         parts["cmedians"].set(color=INK, linewidth=1)
         axes.bar(0, 0, color=colour, alpha=0.75, label=label)
-    low = min(v.min() for v in (*within.values(), *across.values()))
-    high = max(v.max() for v in (*within.values(), *across.values()))
+    shown = np.concatenate([*within.values(), *across.values(), np.ravel(reach or ())])
+    low, high = shown.min(), shown.max()
     axes.set_ylim(low - 0.05 * (high - low), high + _either(0.12, 0.25) * (high - low))
     axes.set_xticks(x, list(within))
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
@@ -699,7 +769,7 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
         value = distances[row, column]
         axes.text(
             column, row, f"{value:.2f}" if most < 10 else f"{value:.1f}",
-            ha="center", va="center", fontsize=8, color="white" if value > 0.5 * most else INK,
+            ha="center", va="center", fontsize=8, color="white" if value > 0.42 * most else INK,
         )  # fmt: skip
     for column in range(len(columns)):
         if not np.isnan(distances[:, column]).all():

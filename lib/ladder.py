@@ -10,6 +10,7 @@ states of a figure and what that rung's tickets show, by these rules, fixed befo
 * Of a layer it is the mean over the statements about it, of a figure the mean over its layers. A statement about
   several layers counts in each.
 * "Some are above 70 %" is left out: to move two values of fifty costs next to nothing.
+* "As chance has it" (Figure 2) is a statement too: the distance is that to the hypergeometric distribution.
 * The best rung is the one at the smallest distance. Rungs whose 95 % intervals (bootstrap over initialisations) reach
   down to the best one's upper end are named as not told apart from it.
 """
@@ -17,7 +18,7 @@ states of a figure and what that rung's tickets show, by these rules, fixed befo
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,6 @@ from lib.claims import Claim
 from lib.errors import UserError
 from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare, Missing
 from lib.experiments import EXPERIMENTS, find
-from lib.pruning import kept_counts
 from lib.statistics import bootstrap_over_inits
 from lib.tickets import Store
 
@@ -45,37 +45,67 @@ class Rung:
     experiment : str
     across : bool
         Tickets of different initialisations; for rank correlations, a ticket and the initial weights of another one.
+    partner : str
+        An experiment on other images, with whose tickets those of `experiment` are compared; '' for none.
     """
 
     words: str
     experiment: str
     across: bool = False
+    partner: str = ""
 
 
-_RUNGS = {
-    "new initial weights": ("free", True),
-    "free": ("free", False),
-    "order shared for 1 %": ("shared-1", False),
-    "order shared for 10 %": ("shared-10", False),
-    "order shared for 50 %": ("shared-50", False),
-    "partial": ("partial", False),
-    "fixed": ("fixed", False),
+NEW = "new initial weights"
+_NAMES = {
+    "free": "free",
+    "order shared for 1 %": "shared-1",
+    "order shared for 10 %": "shared-10",
+    "order shared for 50 %": "shared-50",
+    "partial": "partial",
+    "fixed": "fixed",
 }
 
 
-def rungs(network: str) -> list[Rung]:
-    """Return the rungs that are specified for a network, such as 'a/fashion-lenet', from new weights to all fixed."""
-    found = [Rung(words, f"{network}/{name}", across) for words, (name, across) in _RUNGS.items()]
-    found = [rung for rung in found if rung.experiment in EXPERIMENTS]
+def rungs(network: str, partner: str = "") -> list[Rung]:
+    """Return the rungs that are specified for a network, from new initial weights to all fixed.
+
+    Parameters
+    ----------
+    network : str
+        Such as 'a/fashion-lenet'.
+    partner : str
+        Another network, whose tickets for other images are compared with those of the first, each rung with the same.
+
+    Returns
+    -------
+    list of Rung
+        New initial weights are those of different initialisations of the first experiment that there is.
+    """
+    found = [
+        Rung(words, f"{network}/{name}", partner=f"{partner}/{name}" if partner else "")
+        for words, name in _NAMES.items()
+        if f"{network}/{name}" in EXPERIMENTS and (not partner or f"{partner}/{name}" in EXPERIMENTS)
+    ]
     if not found:
-        raise UserError(f"network is {network!r}: no experiment of lib.experiments begins with it and a slash")
-    return found
+        also = f", and one of the same name with {partner!r}" if partner else ""
+        raise UserError(f"network is {network!r}: no experiment of lib.experiments begins with it and a slash{also}")
+    return [dataclasses.replace(found[0], words=NEW, across=True), *found]
+
+
+def unspecified(network: str, partner: str = "") -> list[str]:
+    """Return the rungs that are not specified for a network, in words."""
+    there = {rung.words for rung in rungs(network, partner)}
+    return [words for words in _NAMES if words not in there]
 
 
 def own_rung(key: str) -> str:
-    """Return the rung that a figure of the paper is said to be of: from Figure 10 on, 'partial', before, 'free'."""
+    """Return the rung that a figure of the paper is said to be of.
+
+    Figure 2 is of new initial weights; from Figure 10 on, and in Figure 7, they are partial, in the others free.
+    """
     match = re.match(r"\d+", _figure(key))
-    return "partial" if match and int(match[0]) >= 10 else "free"
+    number = int(match[0]) if match else 0
+    return NEW if number == 2 else "partial" if number == 7 or number >= 10 else "free"
 
 
 # --- what the paper states ---------------------------------------------------------------------------------------
@@ -94,12 +124,15 @@ class Statement:
     spans : tuple of (float, float)
         In one of these every value lies; empty if a mean is stated.
     mean : float
+    chance : bool
+        The values are distributed as chance has it; no span and no mean then.
     """
 
     layers: tuple[int, ...]
     level: str = ""
     spans: tuple[tuple[float, float], ...] = ()
     mean: float = 0.0
+    chance: bool = False
 
 
 def statements(key: str) -> list[Statement]:
@@ -108,16 +141,19 @@ def statements(key: str) -> list[Statement]:
     Parameters
     ----------
     key : str
-        With which the ids of its claims begin, up to a number: 'A-F3a', or 'A-F4a-F' for one of its networks.
+        With which the ids of its claims begin, up to a number: 'A-F3a', or 'A-F4a-F' for one of its networks; or the
+        id of a single claim.
     """
     found = []
     for claim in claims.load().values():
-        if re.match(re.escape(key) + r"-?\d", claim.id) and claim.layer != "expected":
+        if re.fullmatch(re.escape(key) + r"(-?\d.*)?", claim.id) and claim.layer != "expected":
             level = _level(claim) if _figure(key) in ("4a", "4b") else ""
             if claim.check == "range":
                 found.append(Statement(_numbers(claim), level, tuple(claim.claimed.intervals())))
             elif claim.check == "value" and isinstance(claim.claimed.value, int | float):
                 found.append(Statement(_numbers(claim), level, mean=float(claim.claimed.value)))
+            elif claim.check == "chance-match" and claim.id == key:
+                found.append(Statement((), chance=True))
     if not found:
         raise UserError(f"key is {key!r}: the ledger has no claim in numbers whose id begins with it")
     return found
@@ -149,7 +185,8 @@ def _numbers(claim: Claim) -> tuple[int, ...]:
 def measure(store: Store, key: str, rung: Rung, level: str) -> Layers:
     """Return of one rung what a figure of the paper shows, layer by layer.
 
-    Figures 3, 8, 10 and 14 show overlaps, 5 and 12 rank correlations, 4 shared (a) and unused weights (b).
+    Figures 2, 3, 8, 10 and 14 show overlaps, 7e and 13 those of tickets for different images, 5 and 12 rank
+    correlations, 4 shared (a) and unused weights (b), 11 the share of overlaps outside of chance's central 95 %.
 
     Raises
     ------
@@ -159,8 +196,12 @@ def measure(store: Store, key: str, rung: Rung, level: str) -> Layers:
         If the figure shows none of these.
     """
     figure = _figure(key)
-    if figure[:-1] in ("3", "8", "10", "14"):
+    if rung.partner:
+        return evidence.task_overlaps(store, rung.experiment, rung.partner, level, not rung.across)
+    if figure == "2" or figure[:-1] in ("3", "8", "10", "14"):
         return evidence.overlaps(store, rung.experiment, level, not rung.across)
+    if figure == "11":
+        return evidence.significance(store, rung.experiment, level, within=not rung.across)
     if figure[:-1] in ("5", "12"):
         return _ranks(store, rung, level)
     if figure in ("4a", "4b"):
@@ -175,18 +216,16 @@ def _ranks(store: Store, rung: Rung, level: str) -> list[LayerCorrelation]:
     experiment = find(rung.experiment)
     own = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[(own + 1) % experiment.inits]
-    counts = kept_counts(experiment.architecture, experiment.level(level))
     return [
         LayerCorrelation(
             layer,
             where.stop - where.start,
-            counts[layer],
+            kept,
             similarity.rank_correlations(initial[:, where], weights[:, where], masks[:, where]),
             own,
-            similarity.null_deviation(counts[layer]),
+            similarity.null_deviation(kept),
         )
-        for layer, where in experiment.architecture.weight_slices().items()
-        if counts[layer] >= 3  # as in evidence.rank_correlations
+        for layer, (where, kept) in evidence.measured_layers(rung.experiment, level, evidence.LEAST_RANKED).items()
     ]
 
 
@@ -198,9 +237,8 @@ def _shares(store: Store, rung: Rung, level: str, shared: bool) -> list[LayerSha
     # One ticket of every initialisation in each group.
     masks = masks.reshape(size, groups, -1).swapaxes(0, 1).reshape(len(masks), -1)
     result = []
-    for layer, where in experiment.architecture.weight_slices().items():
+    for layer, (where, kept) in evidence.measured_layers(rung.experiment, level).items():
         n = where.stop - where.start
-        kept = kept_counts(experiment.architecture, experiment.level(level))[layer]
         if shared:
             values = overlap.shared_by_all(masks[:, where], groups, size)
             mean, interval = baselines.shared_mean(n, kept, size), baselines.shared_interval(n, kept, size)
@@ -253,7 +291,7 @@ class Fit:
 
 
 def distance(values: NDArray[np.floating], statement: Statement) -> float:
-    """Return how far values must be moved, on average, for a statement to hold of them.
+    """Return how far values must be moved, on average, for a statement of a range or a mean to hold of them.
 
     Parameters
     ----------
@@ -277,7 +315,27 @@ def _moved(values: NDArray[np.floating], statement: Statement) -> tuple[NDArray[
     return np.min(ways, axis=0), 0.0
 
 
-def fits(store: Store, key: str, network: str, levels: Sequence[str]) -> list[Fit]:
+def _by_weight(
+    layer: LayerOverlap | LayerCorrelation | LayerShare, statement: Statement
+) -> Callable[[NDArray[np.floating]], float]:
+    """Return the function from the weights of the values, which add up to one, to their distance."""
+    values = layer.values
+    if not statement.chance:
+        moved, target = _moved(values, statement)
+        return lambda weights: abs(float(moved @ weights) - target)
+    if not isinstance(layer, LayerOverlap):
+        raise UserError(f"statement is of chance: {type(layer).__name__} has no distribution to be held against")
+    support, pmf = baselines.overlap_pmf(layer.weights, layer.kept)
+    seen = pmf > 1e-9  # of the rest no distance depends
+    points = 100 * support[seen] / layer.kept
+    grid = np.union1d(values, points)
+    # The Wasserstein distance is the area between the two distribution functions.
+    expected = np.concatenate([[0.0], np.cumsum(pmf[seen])])[np.searchsorted(points, grid[:-1], side="right")]
+    measured, width = (values[:, None] <= grid[:-1]).astype(np.float32), np.diff(grid)
+    return lambda weights: float(np.abs(weights.astype(np.float32) @ measured - expected) @ width)
+
+
+def fits(store: Store, key: str, network: str, levels: Sequence[str], partner: str = "") -> list[Fit]:
     """Measure the distance of every rung from what the paper states of a figure, at every level given.
 
     Parameters
@@ -285,8 +343,8 @@ def fits(store: Store, key: str, network: str, levels: Sequence[str]) -> list[Fi
     store : Store
     key : str
         Of the figure, as for `statements`.
-    network : str
-        Such as 'a/fashion-lenet'.
+    network, partner : str
+        As for `rungs`.
     levels : sequence of str
         Names of levels; those of which the figure states nothing are left out.
 
@@ -299,7 +357,7 @@ def fits(store: Store, key: str, network: str, levels: Sequence[str]) -> list[Fi
         fit
         for level in levels
         if (stated := [s for s in statements(key) if s.level in ("", level)])
-        for fit in [_fit(store, key, rung, level, stated) for rung in rungs(network)]
+        for fit in [_fit(store, key, rung, level, stated) for rung in rungs(network, partner)]
     ]
 
 
@@ -308,35 +366,41 @@ def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statem
         measured = measure(store, key, rung, level)
     except Missing as missing:
         return Fit(rung, level, {}, np.nan, np.nan, np.nan, str(missing))
-    number = {y.name: n for n, y in enumerate(find(rung.experiment).architecture.layers, 1)}
-    terms = [
-        (layer.layer, *_moved(layer.values, statement))
+    # Projections of shortcuts have no number; the ResNet's layers are counted from one.
+    counted = [y.name for y in find(rung.experiment).architecture.layers if not y.linear]
+    number = {layer: n for n, layer in enumerate(counted, 1)}
+    pairs = [
+        (layer, statement)
         for layer in measured
         for statement in stated
-        if not statement.layers or number[layer.layer] in statement.layers
+        if not statement.layers or number.get(layer.layer) in statement.layers
     ]
-    if not terms:
+    if not pairs:
         raise UserError(f"key is {key!r}: {rung.experiment} has none of the layers that it states anything of")
-    layers = list(dict.fromkeys(layer for layer, *_ in terms))
-    moved, targets = np.stack([term[1] for term in terms]), np.array([term[2] for term in terms])
+    layers = list(dict.fromkeys(layer.layer for layer, _ in pairs))
+    terms = [_by_weight(layer, statement) for layer, statement in pairs]
     # The mean over the statements of each layer.
-    means = np.array([[term[0] == layer for term in terms] for layer in layers], float)
+    means = np.array([[layer.layer == name for layer, _ in pairs] for name in layers], float)
     means /= means.sum(axis=1, keepdims=True)
 
     def by_layer(weights: NDArray[np.floating]) -> NDArray[np.float64]:
-        return means @ np.abs(moved @ weights / weights.sum() - targets)
+        return means @ np.array([term(weights / weights.sum()) for term in terms])
 
-    own = by_layer(np.ones(moved.shape[1]))
+    own = by_layer(np.ones(len(measured[0].values)))
     first, second = _inits(measured[0], rung)
     inits = 1 + int(max(first.max(), second.max()))
     low = high = np.nan
     across = bool((first != second).any())
     if inits >= (4 if across else 2):  # of three, every ninth resample would draw one throughout: no pairs across
 
-        def drawn(numbers: NDArray) -> float:
-            counts = np.bincount(numbers, minlength=inits).astype(float)
-            weights = np.where(first == second, counts[first], counts[first] * counts[second])
+        @functools.cache  # five initialisations can be drawn in 126 ways, whatever their order
+        def of_counts(*counts: int) -> float:
+            often = np.array(counts, float)
+            weights = np.where(first == second, often[first], often[first] * often[second])
             return float(by_layer(weights).mean()) if weights.any() else np.nan
+
+        def drawn(numbers: NDArray) -> float:
+            return of_counts(*np.bincount(numbers, minlength=inits).tolist())
 
         low, high = bootstrap_over_inits([[n] for n in range(inits)], drawn)
     return Fit(rung, level, dict(zip(layers, own.tolist(), strict=True)), float(own.mean()), low, high)

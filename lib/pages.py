@@ -32,6 +32,7 @@ from lib.claims import Scored
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
 from lib.notebook import markdown, png, show, show_html, show_levels, table
+from lib.pruning import kept_counts
 from lib.sources import Source
 from lib.tickets import Store
 
@@ -205,14 +206,13 @@ def overlap_panel(
         Of the panel in `paper_a.PANELS`, to draw what the paper's text says of each layer; '' for none.
     """
     pairs = "one initialisation" if panel.within else "different initialisations"
-    ranges = paper_a.paper_ranges(key) if key else {}
-    said = " Orange: what the paper's text says of the layer." if ranges else ""
+    ranges, other = (paper_a.paper_ranges(key, panel.experiment, start) for start in (1, 0))
 
     def draw(level: str) -> tuple[Figure, str]:
         chosen = _choose(panel.experiment, layers)
         measured = [y for y in evidence.overlaps(store, panel.experiment, level, panel.within) if y.layer in chosen]
         means = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in measured)
-        drawn = figures.overlap_strips(measured, {y.layer: ranges[y.layer] for y in measured if y.layer in ranges})
+        drawn = figures.overlap_strips(measured, ranges, other)
         lost = _left_out(panel.experiment, level, chosen)
         return drawn, f"Means of {len(measured[0].values)} pairs at {level} % pruned: {means}.{lost}"
 
@@ -224,10 +224,25 @@ def overlap_panel(
         name,
         what,
         f"Overlap of tickets of {pairs}, at the level chosen above it; {what}. Each dot is one pair; shade and height "
-        f"tell the initialisation. Grey: the hypergeometric distribution.{said}",
+        f"tell the initialisation. Grey: the hypergeometric distribution.{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer, overlap in percent of the mask.",
         _origin(store, [panel.experiment], "A" if ranges else ""),
     )
+
+
+def _orange(experiment: str, said: bool) -> str:
+    """Return the sentences of a caption on what the paper says, and on the ways to count layers of the ResNet."""
+    if find(experiment).architecture != find(paper_a.RESNET).architecture:
+        return " Orange: what the paper's text says of the layer." if said else ""
+    counted = [
+        f"{words} these are {', '.join(paper_a.layer_readings(experiment, n)[words] for n in paper_a.PLOTTED)}"
+        for words in paper_a.COUNTED
+    ]
+    numbers = ", ".join(map(str, paper_a.PLOTTED))
+    orange = (
+        " Orange: what the paper's text says, thick for the first way to count, thin for the second." if said else ""
+    )
+    return f" The paper shows layers {numbers}: with {'; with '.join(counted)}.{orange}"
 
 
 def _levels_panel(
@@ -266,10 +281,11 @@ def _choose(experiment: str, layers: str) -> list[str]:
     return paper_a.plotted_layers(experiment) if layers == "all" else evidence.choose_layers(experiment, layers)
 
 
-def _left_out(experiment: str, level: str, chosen: Sequence[str]) -> str:
-    """Return the sentence about layers that keep no weight, for a caption; '' if all do."""
-    lost = [layer for layer in evidence.empty_layers(experiment, level) if layer in chosen]
-    return f" Left out, as they keep no weight: {', '.join(lost)}." if lost else ""
+def _left_out(experiment: str, level: str, chosen: Sequence[str], least: int = 1) -> str:
+    """Return the sentence about layers that keep fewer weights than can be measured, for a caption; '' if none does."""
+    lost = [layer for layer in evidence.left_out(experiment, level, least) if layer in chosen]
+    few = "no weight" if least == 1 else f"fewer than {least} weights"
+    return f" Left out, as they keep {few}: {', '.join(lost)}." if lost else ""
 
 
 def beside(scored: Sequence[Scored], *keys: str) -> str:
@@ -281,11 +297,11 @@ def beside(scored: Sequence[Scored], *keys: str) -> str:
     ----------
     scored : sequence of Scored
     *keys : str
-        With which the ids of the panels' claims begin, such as 'A-F10a'.
+        With which the ids of the panels' claims begin, up to a number: 'A-F10a', or 'A-F4a-F' for one network's.
     """
     rows = []
     for s in scored:
-        if any(s.claim.id.startswith(key + "-") for key in keys):
+        if any(re.match(re.escape(key) + r"(-[\dS]|\d)", s.claim.id) for key in keys):
             tested = [(name, verdict) for name, verdict, _ in s.readings if verdict != claims.Verdict.NOT_TESTABLE]
             verdicts = [f"{claims.badge(verdict)} {claims.escaped(name)}" for name, verdict in tested if name]
             here = "<br>".join(verdicts) or claims.badge(s.verdict)
@@ -300,7 +316,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
 
     Parameters are those of `overlap_panel`; a partner of the panel that is not trained is left out and named.
     """
-    ranges = paper_a.paper_ranges(key) if key else {}
+    ranges = paper_a.paper_ranges(key, panel.experiment)
     order = [layer.name for layer in find(panel.experiment).architecture.layers]
     partners = []
     for partner in panel.partners:
@@ -378,7 +394,9 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
     )
 
 
-def significance_panel(store: Store, experiment: str, probability: float, name: str, what: str) -> None:
+def significance_panel(
+    store: Store, experiment: str, probability: float, name: str, what: str, level: str = "all"
+) -> None:
     """Show the share of significant overlaps by level and layer, or what stands in the place of that figure.
 
     Parameters
@@ -386,6 +404,8 @@ def significance_panel(store: Store, experiment: str, probability: float, name: 
     store : Store
     experiment, name, what : str
         As for `overlap_panel`.
+    level : str
+        As for `share_panel`.
     probability : float
         Of the interval of chance.
     """
@@ -394,7 +414,7 @@ def significance_panel(store: Store, experiment: str, probability: float, name: 
         return evidence.significance(store, experiment, level, probability)
 
     label = f"pairs outside of chance's {100 * probability:g} % (%)"
-    share_panel(store, experiment, measure, name, what, label)
+    share_panel(store, experiment, measure, name, what, label, level=level)
 
 
 def significance_table(store: Store, experiment: str, probability: float, repetitions: int, name: str) -> None:
@@ -594,6 +614,141 @@ def overlap_brief(store: Store, *panels: paper_a.Panel) -> None:
         markdown(f"**Measured here.** {' '.join(sentences)}")
 
 
+def excess_table(store: Store, experiment: str, name: str) -> None:
+    """Show how far the overlaps of every level and layer are from chance, or what stands in the place of that table.
+
+    Parameters are those of `overlap_panel`.
+    """
+    rows = []
+    for level in (v.name for v in store.finished(find(experiment)) if v.name != "dense"):
+        for layer in evidence.overlaps(store, experiment, level):
+            outside = 100 * ((layer.values < layer.low) | (layer.values > layer.high)).mean()
+            rows.append(
+                [
+                    f"{level} %",
+                    layer.layer,
+                    f"{layer.expected:.1f} ({layer.low:.1f} to {layer.high:.1f})",
+                    mean_interval(layer.values, layer.first, 1),
+                    f"{layer.values.min():.1f} to {layer.values.max():.1f}",
+                    f"{outside:.0f} %",
+                ]
+            )
+    if not rows:
+        markdown(missing_panel("Overlaps at every level", experiment))
+        return
+    table(
+        ["pruned", "layer", "chance: mean (95 %)", "measured: mean (95 %)", "smallest to largest", "outside of chance"],
+        rows,
+        name,
+        f"Overlaps of the {len(layer.values)} pairs within an initialisation, in % of the mask, at every level that is "
+        "trained. Of chance the central 95 % of single pairs, of the measured mean its 95 % interval by bootstrap over "
+        "initialisations.",
+        sources.tickets(store, experiment),
+    )
+
+
+# What hangs on settings that paper A does not give: by experiment, what is other than in the first.
+SETTINGS = {
+    paper_a.FASHION: "as in this book",
+    "a/fashion-lenet/sgd": "SGD in place of Adam",
+    "a/fashion-lenet/slow": "a lower learning rate",
+    "a/fashion-lenet/fast": "a higher learning rate",
+    "a/fashion-lenet/standardised": "standardised pixels",
+}
+
+
+def sensitivity_table(store: Store, levels: Sequence[str], name: str) -> None:
+    """Show overlaps of tickets that were trained with other settings, beside those of this book, and chance.
+
+    Says in a sentence how far they are apart, and which are not trained.
+
+    Parameters
+    ----------
+    store : Store
+    levels : sequence of str
+        Names of levels that all of these experiments have.
+    name : str
+        As for `overlap_panel`.
+    """
+    rows, lacking, sentences = [], [], []
+    for level in levels:
+        found: dict[str, list[evidence.LayerOverlap]] = {}
+        for experiment in SETTINGS:
+            try:
+                found[experiment] = evidence.overlaps(store, experiment, level)
+            except evidence.Missing:
+                lacking.append(experiment)
+        for number, (experiment, measured) in enumerate(found.items()):
+            if not number:
+                rows.append([f"{level} %", "chance", *(f"{y.expected:.1f}" for y in measured)])
+            cells = [mean_interval(y.values, y.first, 1) for y in measured]
+            rows.append([f"{level} %", f"{SETTINGS[experiment]}{_rate(experiment)}", *cells])
+        if paper_a.FASHION in found and len(found) > 1:
+            own = found.pop(paper_a.FASHION)
+            apart = {
+                SETTINGS[n]: max(
+                    (float(y.values.mean() - z.values.mean()) for y, z in zip(m, own, strict=True)), key=abs
+                )
+                for n, m in found.items()
+            }
+            least = min(float(y.values.mean() - y.expected) for m in found.values() for y in m)
+            said = ", ".join(f"{words} by up to {points:+.1f}" for words, points in apart.items())
+            sentences.append(
+                f"At {level} % pruned the mean overlap of a layer changes with {said} points; with each of these "
+                f"settings every layer lies at least {least:.1f} points above chance."
+                if least > 0
+                else f"At {level} % pruned the mean overlap of a layer changes with {said} points."
+            )
+    lacking = list(dict.fromkeys(lacking))
+    if rows:
+        layers = [layer.name for layer in find(paper_a.FASHION).architecture.layers]
+        markdown(" ".join(sentences) or "None of the other settings is trained yet, so their effect is not known.")
+        table(
+            ["pruned", "setting", *layers],
+            rows,
+            name,
+            "Mean overlap of tickets of one initialisation, in % of the mask, when one setting is changed, with its "
+            "95 % interval by bootstrap over initialisations. The other settings have two runs of each.",
+            sources.tickets(store, *SETTINGS),
+        )
+    if lacking:
+        title = f"Overlaps with {' and '.join(SETTINGS[experiment] for experiment in lacking)}"
+        markdown(missing_panel(title, " and ".join(lacking)))
+
+
+def _rate(name: str) -> str:
+    experiment = find(name)
+    return f" ({experiment.optimiser}, {experiment.learning_rate:g})"
+
+
+def counted_table(experiment: str, name: str) -> None:
+    """Show which layers the paper may mean by its numbers, and how many weights they keep at every level.
+
+    Parameters are those of `overlap_panel`; nothing needs to be trained.
+    """
+    network = find(experiment)
+    counts = {level.name: kept_counts(network.architecture, level) for level in network.levels[1:]}
+    sizes = {layer.name: layer.size for layer in network.architecture.layers}
+    rows = [
+        [str(number), words.removeprefix("layers counted from "), layer, f"{sizes[layer]:,}"]
+        + [f"{kept[layer]:,}" for kept in counts.values()]
+        for number in paper_a.PLOTTED
+        for words, layer in paper_a.layer_readings(experiment, number).items()
+    ]
+    last = network.levels[-1].name
+    lost, few = evidence.left_out(experiment, last), evidence.left_out(experiment, last, evidence.LEAST_RANKED)
+    table(
+        ["paper's layer", "counted from", "layer", "weights", *(f"{level} %" for level in counts)],
+        rows,
+        name,
+        f"Layers of `{network.architecture.name}` that the paper's numbers can mean, their weights, and how many they "
+        f"keep at each level (percent pruned). Of all {len(sizes)} layers, at {last} %, no weight is kept by "
+        f"{', '.join(f'`{y}`' for y in lost) or 'none'}, and fewer than {evidence.LEAST_RANKED} by "
+        f"{', '.join(f'`{y}`' for y in few if y not in lost) or 'no other'}.",
+        [sources.SPECIFIED],
+    )
+
+
 def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
     """Show what explains the overlap of tickets of one initialisation, or what stands in the place of that table.
 
@@ -645,71 +800,119 @@ def spread_table(store: Store, panel: paper_a.Panel, level: str, name: str) -> N
     )
 
 
-def ladder_strips(store: Store, key: str, network: str, level: str, name: str) -> None:
-    """Show a figure of the paper on every rung of the ladder of randomness, at one level.
+def ladder_strips(
+    store: Store, key: str, network: str, level: str, name: str, partner: str = "", layers: str = "all"
+) -> None:
+    """Show a figure of the paper on every rung of the ladder of randomness, or what stands in the place of that.
 
     Parameters
     ----------
     store : Store
     key : str
         Of the figure, as for `ladder.statements`.
-    network : str
-        Such as 'a/fashion-lenet'.
-    level, name : str
-        As for `overlap_panel`.
+    network, partner : str
+        As for `ladder.rungs`.
+    level, name, layers : str
+        As for `overlap_panel`; the level may be 'all' for figures that show all of them, 4a, 4b and 11.
     """
-    ready: dict[str, ladder.Layers] = {}
-    for rung in ladder.rungs(network):
-        with contextlib.suppress(evidence.Missing):
-            ready[rung.words] = ladder.measure(store, key, rung, level)
+    rungs = ladder.rungs(network, partner)
+    levels = [v.name for v in find(rungs[0].experiment).levels[1:]]
+    ready: dict[str, dict[str, ladder.Layers]] = {}
+    lacking: list[str] = []
+    for rung in rungs:
+        try:
+            ready[rung.words] = {
+                v: ladder.measure(store, key, rung, v) for v in (levels if level == "all" else [level])
+            }
+        except evidence.Missing as missing:
+            lacking.append(str(missing))
     title = f"The paper's Figure {_figure(key)} on every rung"
     if not ready:
-        markdown(missing_panel(title, f"{network}/free at {level} %"))
+        markdown(missing_panel(title, lacking[0]))
         return
-    ranges = paper_a.paper_ranges(key) if key in paper_a.PANELS else {}
+    label = _SHARES.get(_figure(key), "")
+    ranges = paper_a.paper_ranges(key, rungs[0].experiment) if key in paper_a.PANELS else {}
+    said = {v: _stated_shares(key, rungs[0].experiment, v) for v in levels} if label else {}
+    chosen = _choose(rungs[0].experiment, layers)
 
     def draw(words: str) -> tuple[Figure, str]:
-        layers = ready[words]
-        said = ", ".join(f"{y.layer} {y.values.mean():.3g}" for y in layers)
-        return figures.strips(layers, ranges, _SHARES.get(_figure(key), "")), f"Means, {words}: {said}."
+        found = {v: [y for y in row if y.layer in chosen] for v, row in ready[words].items()}
+        means = [f"at {v} % {', '.join(f'{y.layer} {y.values.mean():.3g}' for y in row)}" for v, row in found.items()]
+        runs = {rung.words: find(rung.experiment).runs for rung in rungs}
+        of = f" ({runs[words]} runs)" if runs[words] != runs[rungs[0].words] else ""
+        sentence = f"Means, {words}{of}: {'; '.join(means)}."
+        if level == "all":
+            shares = {v: [y for y in row if isinstance(y, evidence.LayerShare)] for v, row in found.items()}
+            return figures.share_by_level(shares, label, said, reach), sentence
+        return figures.strips(found[level], ranges or said.get(level, {}), label, reach), sentence
 
-    own = ladder.own_rung(key)
-    show_levels(
+    reach = _reach(y.values for by_level in ready.values() for row in by_level.values() for y in row)
+    orange = ", orange what the paper's text says" if ranges or any(said.values()) else ""
+    at = "all levels" if level == "all" else f"{level} % pruned"
+    _show_rungs(
         draw,
-        {words: f"{words} (the paper's)" if words == own else words for words in ready},
-        own if own in ready else next(iter(ready)),
+        list(ready),
+        ladder.own_rung(key),
         name,
-        f"{title} of the ladder of randomness that is trained, at {level} % pruned. Grey is chance, orange what the "
-        "paper's text says.",
-        "Dots, one row a layer, over what chance gives.",
-        _origin(store, _experiments(network, ready), "A" if ranges else ""),
-        "What the runs share",
+        f"{title} of the ladder of randomness that is trained, at {at}. Grey is chance{orange}.",
+        "Measured values by layer, over what chance gives.",
+        _origin(store, _experiments(rungs, ready), "A" if orange else ""),
     )
 
 
-_SHARES = {"4a": "weights in all masks (% of a mask)", "4b": "weights in no mask (% of the layer)"}
+def _reach(values: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return the least and the largest of all values of all rungs, so that these have one scale."""
+    joined = np.concatenate([part.ravel() for part in values])
+    return float(joined.min()), float(joined.max())
 
 
-def ladder_figure(store: Store, key: str, network: str, readings: Mapping[str, str], name: str) -> None:
+def _show_rungs(
+    draw: Callable[[str], tuple[Figure, str]],
+    words: Sequence[str],
+    own: str,
+    name: str,
+    caption: str,
+    alt: str,
+    origin: Sequence[Source],
+) -> None:
+    """Show a figure on several rungs, each on a tab, the paper's first if it is there."""
+    labels = {w: f"{w} (the paper's)" if w == own else w for w in words}
+    show_levels(draw, labels, own if own in words else words[0], name, caption, alt, origin, "What the runs share")
+
+
+_SHARES = {
+    "4a": "weights in all masks (% of a mask)",
+    "4b": "weights in no mask (% of the layer)",
+    "11": "pairs outside of chance's 95 % (%)",
+}
+
+
+def ladder_figure(
+    store: Store, key: str, network: str, readings: Mapping[str, str], name: str, partner: str = ""
+) -> None:
     """Show how far every rung is from what the paper's text says of a figure, at every level it can be read at.
+
+    Where no rung is trained, nothing is shown: `ladder_strips` says what is missing.
 
     Parameters
     ----------
     store : Store
-    key, network : str
+    key, network, partner : str
         As for `ladder_strips`.
     readings : mapping of str to str
         How the figure's level is read, in words, to its name, as `paper_a.Panel` has it.
     name : str
     """
-    found = ladder.fits(store, key, network, _stated_levels(key, network))
-    words = [rung.words for rung in ladder.rungs(network)]
+    rungs = ladder.rungs(network, partner)
+    found = ladder.fits(store, key, network, _stated_levels(key, rungs[0].experiment), partner)
+    there = {fit.rung.words for fit in found if not fit.missing}
     title = f"Which tickets the numbers of the paper's Figure {_figure(key)} fit"
-    if len({fit.rung.words for fit in found if not fit.missing}) < 2:  # none is nearer than another
-        markdown(missing_panel(title, next(fit.missing for fit in found if fit.missing)))
+    if len(there) < 2:  # none is nearer than another
+        if there:
+            markdown(missing_panel(title, next(fit.missing for fit in found if fit.missing)))
         return
     levels = list(dict.fromkeys(fit.level for fit in found))
-    distances = np.array([fit.distance for fit in found]).reshape(len(levels), len(words)).T
+    distances = np.array([fit.distance for fit in found]).reshape(len(levels), len(rungs)).T
     marks, unit = _marks(readings), _unit(key)
     nearest = {}
     for level in [v for v in levels if v in marks] or levels:
@@ -719,29 +922,31 @@ def ladder_figure(store: Store, key: str, network: str, readings: Mapping[str, s
             nearest[level] = f"{first.rung.words} at {level} % pruned ({first.distance:.3g})"
     columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
     show(
-        lambda: figures.ladder_grid(words, columns, distances, f"distance ({unit})"),
+        lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),
         name,
         f"{title}: the distance between what its text says and what tickets of each rung show, in {unit}, mean of the "
         "layers; zero would be agreement in every number. Framed: the nearest rung at each level. Hatched: not trained "
         f"yet. Nearest: {'; '.join(nearest.values())}.",
         f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
-        _origin(store, _experiments(network, [f.rung.words for f in found if not f.missing]), "A"),
+        _origin(store, _experiments(rungs, there), "A"),
     )
 
 
-def ladder_table(store: Store, key: str, network: str, readings: Mapping[str, str], name: str) -> None:
+def ladder_table(
+    store: Store, key: str, network: str, readings: Mapping[str, str], name: str, partner: str = ""
+) -> None:
     """Show which rung fits a figure of the paper best, with intervals and layer by layer, at every reading.
 
-    Parameters are those of `ladder_figure`.
+    Parameters are those of `ladder_figure`; nothing is shown where it shows nothing.
     """
-    figure, unit, own = _figure(key), _unit(key), ladder.own_rung(key)
+    rungs, figure, unit, own = ladder.rungs(network, partner), _figure(key), _unit(key), ladder.own_rung(key)
     rows: list[list[str]] = []
     sentences: list[str] = []
     lacking: dict[str, str] = {}
     layers: list[str] = []
     trained: list[str] = []
     for reading, level in readings.items():
-        found = ladder.fits(store, key, network, [level])
+        found = ladder.fits(store, key, network, [level], partner)
         lacking |= {f.rung.words: f.missing for f in found if f.missing}
         there = [f for f in found if not f.missing]
         if not there:
@@ -781,21 +986,140 @@ def ladder_table(store: Store, key: str, network: str, readings: Mapping[str, st
             f"Distance of each rung from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in "
             f"{unit}: mean of the layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
             "The nearest rung at each reading is bold.",
-            _origin(store, _experiments(network, trained), "A"),
+            _origin(store, _experiments(rungs, trained), "A"),
         )
-    _name_missing(lacking)
+        _name_missing(lacking, ladder.unspecified(network, partner))
+
+
+def ladder_violins(store: Store, network: str, measure: str, name: str, figure: str) -> None:
+    """Show how alike outputs are on every rung, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    network : str
+        As for `ladder.rungs`.
+    measure : str
+        One of `evidence.MEASURES`.
+    name : str
+    figure : str
+        Of the paper, such as '6'.
+    """
+    rungs = [rung for rung in ladder.rungs(network) if not rung.across and find(rung.experiment).inits > 1]
+    ready = {}
+    for rung in rungs:
+        with contextlib.suppress(evidence.Missing):
+            ready[rung.words] = evidence.similarities_by_level(store, rung.experiment, measure)
+    title = f"The paper's Figure {figure} on every rung"
+    if not ready:
+        markdown(missing_panel(title, rungs[0].experiment))
+        return
+    label, reach = _label(measure), _reach(y for by_level in ready.values() for both in by_level.values() for y in both)
+
+    def draw(words: str) -> tuple[Figure, str]:
+        within, across = ({v: both[side] for v, both in ready[words].items()} for side in (0, 1))
+        means = ", ".join(f"{v} {within[v].mean():.3f} and {across[v].mean():.3f}" for v in within)
+        return figures.similarity_violins(within, across, label, reach), f"Means within and across, {words}: {means}."
+
+    _show_rungs(
+        draw,
+        list(ready),
+        ladder.own_rung(f"A-F{figure}"),
+        name,
+        f"{title} of the ladder of randomness that is trained: {label}, pairs within an initialisation on the left, "
+        "different initialisations, which share nothing on any rung, on the right. Two runs with everything fixed have "
+        "equal outputs.",
+        f"The {label} of pairs of tickets by level, within initialisations and across.",
+        _origin(store, _experiments(rungs, ready)),
+    )
+
+
+def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> None:
+    """Show accuracies by level on every rung, or what stands in the place of that figure.
+
+    Parameters are those of `ladder_violins`.
+    """
+    rungs = [rung for rung in ladder.rungs(network) if not rung.across]
+    ready = {}
+    for rung in rungs:
+        with contextlib.suppress(evidence.Missing):
+            ready[rung.words] = evidence.accuracies(store, rung.experiment)
+    title = f"The paper's Figure {figure} on every rung"
+    if not ready:
+        markdown(missing_panel(title, rungs[0].experiment))
+        return
+
+    reach = _reach(values for by_level in ready.values() for values in by_level.values())
+
+    def draw(words: str) -> tuple[Figure, str]:
+        means = ", ".join(f"{v} {values.mean():.2f} %" for v, values in ready[words].items())
+        return figures.accuracy_lines(ready[words], reach), f"Means, {words}: {means}."
+
+    _show_rungs(
+        draw,
+        list(ready),
+        ladder.own_rung(f"A-F{figure}"),
+        name,
+        f"{title} of the ladder of randomness that is trained: test accuracy by level, one line a run, one shade an "
+        "initialisation, black the mean.",
+        "Lines of test accuracy over the fraction of pruned weights, one for each run.",
+        _origin(store, _experiments(rungs, ready)),
+    )
+
+
+def ladder_gains(store: Store, network: str, name: str) -> None:
+    """Show on every rung by how much tickets are more accurate than those with a free batch order.
+
+    The paper gives an order and no numbers: more accurate when randomness is partly fixed. Nothing is shown where
+    tickets with a free order, or all others, are missing: `gain_table` says so.
+
+    Parameters are those of `ladder_outputs`.
+    """
+    rungs = [rung for rung in ladder.rungs(network) if not rung.across and rung.words != "free"]
+    levels = [level.name for level in find(rungs[0].experiment).levels]
+    rows, trained = [], []
+    for rung in rungs:
+        try:
+            gains = evidence.accuracy_gains(store, rung.experiment, f"{network}/free")
+        except evidence.Missing:
+            continue
+        trained.append(rung.words)
+        cells = [
+            f"{g.difference:+.2f}" + ("" if np.isnan(g.low) else f" ({g.low:+.2f} to {g.high:+.2f})")
+            for g in gains.values()
+        ]
+        clear = sum(g.low > 0 for g in gains.values()), sum(g.high < 0 for g in gains.values())
+        higher = sum(g.difference > 0 for g in gains.values())
+        rows.append([rung.words, f"{higher} of {len(gains)}", f"{clear[0]}; {clear[1]}", *cells])
+    if rows:
+        table(
+            [
+                "what the runs share",
+                "higher than free",
+                "clearly higher; lower",
+                *(level if level == "dense" else f"{level} %" for level in levels),
+            ],
+            rows,
+            name,
+            "Mean test accuracy less that of tickets with a free batch order from the same initial weights, in points, "
+            "with 95 % intervals (bootstrap over initialisations; of a single one there is none). *Clearly*: zero lies "
+            "outside of the interval. The paper says that partly fixed tickets are more accurate {cite:p}`grosse2020`.",
+            _origin(store, [f"{network}/free", *_experiments(rungs, trained)]),
+        )
 
 
 def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
     """Show on every rung whether outputs are closer within an initialisation than across.
 
-    The paper gives an order and no numbers: closer across in its Figures 6 and 9, closer within in its Figure 15.
+    The paper gives an order and no numbers: closer across in its Figures 6 and 9, closer within in its Figure 15. Where
+    no rung is trained, nothing is shown: `ladder_violins` says what is missing.
 
     Parameters are those of `ladder_figure` and `similarity_panel`.
     """
-    levels = [level.name for level in find(f"{network}/free").levels[1:]]
+    rungs = ladder.rungs(network)
+    levels = [level.name for level in find(rungs[0].experiment).levels[1:]]
     found = ladder.output_gaps(store, network, levels, measure)
-    words = {rung.experiment: rung.words for rung in ladder.rungs(network) if not rung.across}
+    words = {rung.experiment: rung.words for rung in rungs if not rung.across}
     rows: list[list[str]] = []
     lacking: dict[str, str] = {}
     for experiment in dict.fromkeys(gap.experiment for gap in found):
@@ -820,23 +1144,28 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
             f"{', distance turned round' if measure == 'L2' else ''}, with 95 % intervals (bootstrap over "
             "initialisations). The paper says *closer across* in its Figures 6 and 9 (free) and *closer within* in its "
             "Figure 15 (partial) {cite:p}`grosse2020`.",
-            _origin(store, _experiments(network, [row[0] for row in rows])),
+            _origin(store, _experiments(rungs, [row[0] for row in rows])),
         )
-    _name_missing(lacking)
+        _name_missing(lacking, ladder.unspecified(network))
 
 
-def _name_missing(lacking: Mapping[str, str]) -> None:
-    """Say which rungs are not trained, and how they are."""
+def _name_missing(lacking: Mapping[str, str], unspecified: Sequence[str]) -> None:
+    """Say which rungs are not trained, and how they are, and which are not specified."""
+    sentences = []
     if lacking:
         names = dict.fromkeys(missing.split(" at ")[0] for missing in lacking.values())
         commands = ", ".join(f"`python -m lib train {name}`" for name in names)
-        markdown(f"*Rungs that are not trained yet: {', '.join(lacking)}. To train them: {commands}.*")
+        sentences.append(f"Rungs that are not trained yet: {', '.join(lacking)}. To train them: {commands}.")
+    if unspecified:
+        sentences.append(f"Rungs that are not specified for this network: {', '.join(unspecified)}.")
+    if sentences:
+        markdown(f"*{' '.join(sentences)}*")
 
 
-def _stated_levels(key: str, network: str) -> list[str]:
+def _stated_levels(key: str, experiment: str) -> list[str]:
     """Return the levels at which a figure's numbers can be held against tickets."""
     own = {statement.level for statement in ladder.statements(key)}
-    levels = [level.name for level in find(ladder.rungs(network)[0].experiment).levels[1:]]
+    levels = [level.name for level in find(experiment).levels[1:]]
     return levels if own == {""} else [level for level in levels if level in own]
 
 
@@ -853,9 +1182,10 @@ def _with_interval(fit: ladder.Fit) -> str:
     return f"{fit.distance:.3g} ({interval})"
 
 
-def _experiments(network: str, rungs: Iterable[str]) -> list[str]:
-    names = {rung.words: rung.experiment for rung in ladder.rungs(network)}
-    return [names[words] for words in rungs]
+def _experiments(rungs: Sequence[ladder.Rung], words: Iterable[str]) -> list[str]:
+    """Return the names of the experiments of some rungs."""
+    chosen = set(words)
+    return [name for rung in rungs if rung.words in chosen for name in (rung.experiment, rung.partner) if name]
 
 
 def _marks(readings: Mapping[str, str]) -> dict[str, str]:
@@ -895,6 +1225,8 @@ def share_panel(
     what: str,
     ylabel: str,
     layers: str = "all",
+    level: str = "all",
+    key: str = "",
 ) -> None:
     """Show a share of weights by level and layer beside chance, or what stands in the place of that figure.
 
@@ -906,43 +1238,70 @@ def share_panel(
     measure : callable
         `evidence.shared` or `evidence.unused`.
     ylabel : str
+    level : str
+        Name of the level that is shown first, or 'all'.
+    key : str
+        As for `ladder.statements`, to draw what the paper's text says; '' for nothing.
     """
     try:
         evidence.accuracies(store, experiment)  # raises if nothing is trained
         levels = [level.name for level in store.finished(find(experiment))][1:]
-        if not levels:
-            raise evidence.Missing(f"{experiment} at any pruned level")
+        if not levels or level not in ("all", *levels):
+            raise evidence.Missing(f"{experiment} at {'any pruned level' if level == 'all' else f'{level} %'}")
         chosen = _choose(experiment, layers)
         shares = {level: [y for y in measure(store, experiment, level) if y.layer in chosen] for level in levels}
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
+    said = {level: _stated_shares(key, experiment, level) for level in levels} if key else {}
 
     def draw(level: str) -> tuple[Figure, str]:
         if level != "all":
-            means = ", ".join(f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %)" for y in shares[level])
-            return figures.share_strips(shares[level], ylabel), f"Means at {level} % pruned: {means}."
+            means = ", ".join(
+                f"{y.layer} {_percent(y.values.mean())} (chance {_percent(y.expected)})" for y in shares[level]
+            )
+            lost = _left_out(experiment, level, chosen)
+            drawn = figures.share_strips(shares[level], ylabel, said.get(level))
+            return drawn, f"Means at {level} % pruned: {means}.{lost}"
         first, last = levels[0], levels[-1]
         means = "; ".join(
-            f"{y.layer} {y.values.mean():.1f} % (chance {y.expected:.1f} %) at {first} % pruned, "
-            f"{z.values.mean():.1f} % ({z.expected:.1f} %) at {last} %"
+            f"{y.layer} {_percent(y.values.mean())} (chance {_percent(y.expected)}) at {first} % pruned, "
+            f"{_percent(z.values.mean())} ({_percent(z.expected)}) at {last} %"
             for y in shares[first]
             for z in shares[last]
             if y.layer == z.layer
         )
-        return figures.share_by_level(shares, ylabel), f"Means: {means}."
+        return figures.share_by_level(shares, ylabel, said), f"Means: {means}."
 
     show_levels(
         draw,
         {"all": "all levels", **{level: f"{level} %" for level in levels}},
-        "all",
+        level,
         name,
         f"{ylabel[0].upper()}{ylabel[1:]}; {what}. All levels: mean and standard deviation over "
         f"{find(experiment).inits} initialisations; one level: a dot for each of them. Grey is the central 95 % of "
-        "chance.",
+        f"chance.{_orange(experiment, any(said.values()))}",
         "Shares of weights by layer beside grey intervals of chance.",
-        _origin(store, [experiment]),
+        _origin(store, [experiment], "A" if any(said.values()) else ""),
     )
+
+
+def _percent(value: float) -> str:
+    """Return a percentage with a digit after the point, or as many as one below 1 % needs, down to a hundredth."""
+    if 0 < abs(value) < 0.01:
+        return "< 0.01 %"
+    return f"{value:.1f} %" if abs(value) >= 0.95 or not value else f"{value:.2f} %"
+
+
+def _stated_shares(key: str, experiment: str, level: str) -> dict[str, tuple[float, float]]:
+    """Return what the paper's text says of each layer at one level, of a figure that shows all levels."""
+    counted = [layer.name for layer in find(experiment).architecture.layers if not layer.linear]
+    found: dict[str, tuple[float, float]] = {}
+    for statement in ladder.statements(key):
+        if statement.level == level:
+            span = statement.spans[0] if statement.spans else (statement.mean, statement.mean)
+            found |= {counted[n - 1]: span for n in statement.layers or range(1, len(counted) + 1)}
+    return found
 
 
 def correlation_panel(
@@ -971,7 +1330,7 @@ def correlation_panel(
         In place of `paper_a.PANELS`, for other readings of the level.
     """
     panel = (panels or paper_a.PANELS)[key]
-    ranges = paper_a.paper_ranges(key)
+    ranges, other = (paper_a.paper_ranges(key, panel.experiment, start) for start in (1, 0))
 
     def draw(level: str) -> tuple[Figure, str]:
         chosen = _choose(panel.experiment, layers)
@@ -979,8 +1338,9 @@ def correlation_panel(
             y for y in evidence.rank_correlations(store, panel.experiment, level, of, over) if y.layer in chosen
         ]
         spread = ", ".join(f"{y.layer} {y.values.min():.2f} to {y.values.max():.2f}" for y in measured)
-        said = {layer: ranges[layer] for layer in chosen if layer in ranges}
-        return figures.correlation_strips(measured, said), f"Rank correlations at {level} % pruned: {spread}."
+        lost = _left_out(panel.experiment, level, chosen, evidence.LEAST_RANKED)
+        drawn = figures.correlation_strips(measured, ranges, other)
+        return drawn, f"Rank correlations at {level} % pruned: {spread}.{lost}"
 
     _levels_panel(
         store,
@@ -990,14 +1350,14 @@ def correlation_panel(
         name,
         what,
         f"Rank correlation of initial and final weights in each ticket, at the level chosen above it; {what}. Each dot "
-        f"is one ticket, in the shade of its initialisation. Ranked: {of}, {over}. Grey: no relationship. Orange: what "
-        f"the paper's text says.",
+        f"is one ticket, in the shade of its initialisation. Ranked: {of}, {over}. Grey: no relationship."
+        f"{_orange(panel.experiment, bool(ranges))}",
         "Dots over grey distributions around zero, one row a layer.",
         _origin(store, [panel.experiment], "A" if ranges else ""),
     )
 
 
-def similarity_panel(store: Store, experiment: str, measure: str, name: str, what: str) -> None:
+def similarity_panel(store: Store, experiment: str, measure: str, name: str, what: str, level: str = "all") -> None:
     """Show how alike the outputs of tickets are, by level, or what stands in the place of that figure.
 
     Parameters
@@ -1007,15 +1367,20 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
         As for `overlap_panel`.
     measure : str
         One of `evidence.MEASURES`.
+    level : str
+        Name of the level that is shown first, or 'all'.
     """
     try:
-        levels = list(evidence.accuracies(store, experiment))
-        both = {level: evidence.output_similarities(store, experiment, level, measure) for level in levels}
+        both = evidence.similarities_by_level(store, experiment, measure)
+        if level not in ("all", *both):
+            raise evidence.Missing(f"{experiment} at {level} %")
     except evidence.Missing as missing:
         markdown(missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
         return
     label = _label(measure)
-    words = {level: level if level == "dense" else f"{level} %" for level in levels}
+    words = {level: level if level == "dense" else f"{level} %" for level in both}
+    constant = [level for level in evidence.accuracies(store, experiment) if level not in both]
+    lost = f" Left out, as no output depends on the image there: {', '.join(constant)} %." if constant else ""
 
     def draw(level: str) -> tuple[Figure, str]:
         if level != "all":
@@ -1032,10 +1397,11 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
     show_levels(
         draw,
         {"all": "all levels", **words},
-        "all",
+        level,
         name,
         f"How alike the outputs of two tickets are, {label}; {what}. All levels: pairs within an initialisation (left "
-        "halves) and across (right halves). One level: every pair of tickets, white lines between initialisations.",
+        f"halves) and across (right halves). One level: every pair of tickets, white lines between initialisations."
+        f"{lost}",
         f"The {label} of pairs of tickets, within initialisations and across.",
         _origin(store, [experiment]),
     )

@@ -107,8 +107,8 @@ PANELS: dict[str, Panel] = {
 }
 
 
-def panels_at(key: str, levels: Mapping[str, float | str]) -> dict[str, Panel]:
-    """Return the panels of `PANELS` with one of them read at other levels.
+def panels_at(key: str, levels: Mapping[str, float | str], experiment: str = "") -> dict[str, Panel]:
+    """Return the panels of `PANELS` with one of them read at other levels, or made from other tickets.
 
     Parameters
     ----------
@@ -116,24 +116,26 @@ def panels_at(key: str, levels: Mapping[str, float | str]) -> dict[str, Panel]:
         Of the panel.
     levels : mapping of str to float or str
         How a level is called, to the fraction of the weights that is pruned.
+    experiment : str
+        Whose tickets the panel shows, and its claims are scored on; '' for the panel's own.
 
     Raises
     ------
     UserError
-        If the panel's experiment has no such level.
+        If there is no such experiment, or it has no such level.
     """
-    panel = PANELS[key]
-    experiment = find(panel.experiment)
+    panel = dataclasses.replace(PANELS[key], experiment=find(experiment or PANELS[key].experiment).name)
+    network = find(panel.experiment)
     names = {}
     for words, fraction in levels.items():
-        known = {level.name: level.pruned for level in experiment.levels[1:]}
+        known = {level.name: level.pruned for level in network.levels[1:]}
         try:
             match = [name for name, pruned in known.items() if abs(pruned - float(fraction)) < 1e-9]
         except ValueError:
             match = []
         if not match:
             listed = ", ".join(f"{pruned:g}" for pruned in known.values())
-            raise UserError(f"level is {fraction} ({words}): {experiment.name} has levels at {listed} pruned")
+            raise UserError(f"level is {fraction} ({words}): {network.name} has levels at {listed} pruned")
         names[f"{words}, {match[0]} %"] = match[0]
     return {**PANELS, key: dataclasses.replace(panel, levels=names)}
 
@@ -151,6 +153,11 @@ def layer_readings(experiment: str, number: int) -> dict[str, str]:
     return {words: counted[number - start] for words, start in COUNTED.items()}
 
 
+def counted_from(start: int) -> str:
+    """Return the words for counting layers of the ResNet from one, or from zero."""
+    return next(words for words, first in COUNTED.items() if first == start)
+
+
 def plotted_layers(experiment: str) -> list[str]:
     """Return the layers that figures of an experiment show: all, or those of the ResNet that the paper may mean."""
     layers = find(experiment).architecture.layers
@@ -160,19 +167,33 @@ def plotted_layers(experiment: str) -> list[str]:
     return [layer.name for layer in layers if layer.name in meant]
 
 
-def paper_ranges(key: str) -> dict[str, tuple[float, float]]:
+def paper_ranges(key: str, experiment: str = "", start: int = 1) -> dict[str, tuple[float, float]]:
     """Return what the paper's text says of each layer in a panel, in % of the mask or as correlations, by layer.
 
-    A value, such as 'around 10 %', is a range of no width; a range without one of its ends is left out. Layers of the
-    ResNet are counted from one.
+    A value, such as 'around 10 %', is a range of no width; a range without one of its ends is left out.
+
+    Parameters
+    ----------
+    key : str
+        Of the panel; '' for none, of which nothing is said.
+    experiment : str
+        Whose layers are meant; '' for the panel's own.
+    start : int
+        Layers of the ResNet are counted from it, one or zero; those of small networks are not counted from zero.
     """
-    found = {}
+    found: dict[str, tuple[float, float]] = {}
+    if not key:
+        return found
+    experiment = experiment or PANELS[key].experiment
+    words = "" if find(experiment).architecture != find(RESNET).architecture else counted_from(start)
+    if not words and start == 0:
+        return found
     for claim in claims.load().values():
         said = claim.claimed
         numbers = layer_numbers(claim)
         if not claim.id.startswith(key + "-") or not numbers:
             continue
-        layer = next(iter(layer_readings(PANELS[key].experiment, numbers[-1]).values()))
+        layer = layer_readings(experiment, numbers[-1])[words]
         if claim.check == "range" and said.low is not None and said.high is not None:
             found[layer] = (said.low, said.high)
         elif claim.check == "value" and isinstance(said.value, int | float):
@@ -210,7 +231,7 @@ def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measure
 
     def make(level: str, layer: str, partner: str) -> Measurement:
         found = layers(level, partner)
-        left_out = evidence.empty_layers(panel.experiment, level)
+        left_out = evidence.left_out(panel.experiment, level)
         note = f"without {', '.join(left_out)}, which keep no weight" if left_out and not layer else ""
         if claim.check in ("chance-match", "above-chance"):
             groups = tuple(chance_group(y) for y in found if isinstance(y, evidence.LayerOverlap))
@@ -272,43 +293,43 @@ def _chance_everywhere(store: Store, names: Sequence[str], levels: Mapping[str, 
 # --- the sections -------------------------------------------------------------------------------------------------
 
 
-def _as_by_chance(store: Store, levels: Sequence[str]) -> Measurement:
+def _as_by_chance(store: Store, levels: Sequence[str], name: str = FASHION) -> Measurement:
     """Check overlaps within an initialisation, weights shared by all runs and rank correlations against chance."""
     checks = {}
     for level in levels:
-        for layer in evidence.overlaps(store, FASHION, level):
+        for layer in evidence.overlaps(store, name, level):
             match = claims.matches_chance(chance_group(layer))
             checks[f"overlap, {layer.layer} at {level} % ({layer.values.mean():.1f}, chance {layer.expected:.1f})"] = (
                 match
             )
-        for share in evidence.shared(store, FASHION, level):
+        for share in evidence.shared(store, name, level):
             match = claims.matches_chance(_share_group(share, share.layer))
             checks[
                 f"in all five, {share.layer} at {level} % ({share.values.mean():.1f}, chance {share.expected:.1f})"
             ] = match
-        for ranks in evidence.rank_correlations(store, FASHION, level):
+        for ranks in evidence.rank_correlations(store, name, level):
             mean = ranks.values.mean()
             checks[f"rank correlation, {ranks.layer} at {level} % ({mean:.2f})"] = bool(abs(mean) <= ranks.null)
     return Measurement(checks=checks)
 
 
 def _section_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
-    levels = list(panels["A-1"].levels.values())
+    name, levels = panels["A-1"].experiment, list(panels["A-1"].levels.values())
 
     def different() -> Measurement:
         checks = {}
         for level in levels:
-            masks = evidence.part(store, FASHION, level, "masks")
-            i, j = overlap.within_pairs(find(FASHION).inits, find(FASHION).runs)
+            masks = evidence.part(store, name, level, "masks")
+            i, j = overlap.within_pairs(find(name).inits, find(name).runs)
             checks[f"no two of the masks of an initialisation are equal at {level} %"] = bool(
                 (masks[i] != masks[j]).any(axis=1).all()
             )
         return Measurement(checks=checks)
 
     return {
-        "A-1-C1": [_attempt("", (FASHION,), different)],
-        "A-1-C2": [_attempt("", (FASHION,), functools.partial(_as_by_chance, store, levels))],
-        "A-1-C3": [_attempt("", (FASHION,), functools.partial(_no_symmetry, store, FASHION))],
+        "A-1-C1": [_attempt("", (name,), different)],
+        "A-1-C2": [_attempt("", (name,), functools.partial(_as_by_chance, store, levels, name))],
+        "A-1-C3": [_attempt("", (name,), functools.partial(_no_symmetry, store, name))],
         "A-1-C4": _across_tasks(functools.partial(_some_above, store)),
         "A-1-C5": _networks(functools.partial(_more_accurate, store), ALL_PARTIAL),
     }
@@ -443,7 +464,7 @@ def _section_3_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
             Measurement(checks={f"{per_init.max()} pairs of {fashion.runs} runs": bool((per_init == 10).all())})
         ],
         "A-3.1-S3": [Measurement(checks={f"{len(first)} pairs in all": len(first) == 50})],
-        "A-3.1-C": _chance_everywhere(store, (FASHION, CIFAR, RESNET), levels),
+        "A-3.1-C": _chance_everywhere(store, tuple(levels), levels),
     }
 
 
@@ -454,7 +475,7 @@ def _section_appendix_a(
     levels = {p.experiment: list(p.levels.values()) for p in figure.values()}
     return {
         **_by_panel(store, ledger, panels),
-        "A-F8-C": _chance_everywhere(store, (FASHION, CIFAR, RESNET), levels),
+        "A-F8-C": _chance_everywhere(store, tuple(levels), levels),
     }
 
 
@@ -604,8 +625,7 @@ def _plotted(name: str, start: int) -> list[str]:
     """Return the five layers that the paper's figures show: of the ResNet, counted from `start`."""
     if find(name).architecture != find(RESNET).architecture:
         return plotted_layers(name)
-    words = next(w for w, first in COUNTED.items() if first == start)
-    return [layer_readings(name, number)[words] for number in PLOTTED]
+    return [layer_readings(name, number)[counted_from(start)] for number in PLOTTED]
 
 
 def _across_tasks(make: Callable[[str, str], Measurement], pairs: Sequence[tuple[str, str]] = ()) -> list[Measurement]:
@@ -980,7 +1000,10 @@ def _no_structure(store: Store, name: str) -> Measurement:
 
 
 def _by_level(store: Store, name: str, measure: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    return {level: evidence.output_similarities(store, name, level, measure) for level in _trained(store, name)}
+    """Return the similarities of all pruned levels within and across; of a level without outputs to compare none."""
+    _trained(store, name)
+    found = evidence.similarities_by_level(store, name, measure)
+    return {level: both for level, both in found.items() if level != "dense"}
 
 
 def _never_equal(store: Store, measure: str, name: str) -> Measurement:
@@ -1123,7 +1146,7 @@ def _section_3_4(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
         "A-F7a-1": _networks(functools.partial(_more_accurate, store), ALL_PARTIAL),
         "A-F7a-2": _networks(shape, ALL_PARTIAL),
         "A-F7bc-1": [
-            *_at_levels(cifar, vary_most(CIFAR_PARTIAL, plotted_layers(CIFAR_PARTIAL)), CIFAR_PARTIAL),
+            *_at_levels(cifar, vary_most(cifar.experiment, plotted_layers(cifar.experiment)), cifar.experiment),
             *(
                 reading
                 for words, start in COUNTED.items()
@@ -1133,7 +1156,7 @@ def _section_3_4(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
             ),
         ],
         "A-F7bc-2": [
-            *_at_levels(cifar, related(CIFAR_PARTIAL, RELATED), CIFAR_PARTIAL),
+            *_at_levels(cifar, related(cifar.experiment, RELATED), cifar.experiment),
             *_at_levels(resnet, related(RESNET_PARTIAL, RELATED), RESNET_PARTIAL),
         ],
         "A-F7d-S": [_sizes_of_equal()],
@@ -1256,8 +1279,8 @@ def _section_appendix_c(
         return Measurement(
             checks={
                 f"the first four steps differ by {change:.3f}": bool(change <= 0.05),
-                "it falls from step 4 to 5": bool(means[4] < means[3]),
-                "and from 5 to 6": bool(means[5] < means[4]),
+                # Without a sixth step where no output depends on the image any more.
+                **{f"it falls from step {k} to {k + 1}": bool(means[k] < means[k - 1]) for k in range(4, len(means))},
             },
             note=f"mean CKA {', '.join(f'{m:.3f}' for m in means)}",
         )
@@ -1639,8 +1662,8 @@ def _section_d_5(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
 
 def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
     def falls(name: str) -> Measurement:
-        levels = _trained(store, name)
-        means = [float(np.concatenate(both).mean()) for both in _by_level(store, name, "CKA").values()]
+        by_level = _by_level(store, name, "CKA")
+        levels, means = list(by_level), [float(np.concatenate(both).mean()) for both in by_level.values()]
         found = _correlation(np.array(means), np.array([evidence.accuracies(store, name)[v].mean() for v in levels]))
         said = f"over the levels it correlates with the accuracy by {found:.2f} (at least {RELATED:g})"
         steps = itertools.pairwise(zip(levels, means, strict=True))

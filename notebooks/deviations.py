@@ -86,13 +86,7 @@ pages.effect_table(store, "tab-deviations-effects")
 # How much two tickets of one initialisation share, by layer, when one setting is changed. Chance is the same for all.
 
 # %%
-settings = {
-    paper_a.FASHION: "as in this book",
-    "a/fashion-lenet/sgd": "SGD in place of Adam",
-    "a/fashion-lenet/slow": "a lower learning rate",
-    "a/fashion-lenet/fast": "a higher learning rate",
-    "a/fashion-lenet/standardised": "standardised pixels",
-}
+settings = pages.SETTINGS
 measured, lacking = {}, []
 for name in settings:
     try:

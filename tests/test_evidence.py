@@ -357,6 +357,26 @@ def test_a_panel_read_at_other_levels(store):
     ]
 
 
+def test_a_panel_of_other_tickets(store):
+    """The claims of a figure can be asked of any experiment, and the rest of the section stays as it is."""
+    name = "a/fashion-lenet/partial"
+    panels = paper_a.panels_at("A-F3a", {"captioned level": 0.9}, name)
+    assert panels["A-F3a"].experiment == name and panels["A-F3b"] == paper_a.PANELS["A-F3b"]
+    found = {s.claim.id: s for s in scoring.score("A", "3.1", store, panels)}
+    assert found["A-F3a-2"].experiments == (name,) and name in found["A-F3a-2"].measured
+    assert name in found["A-3.1-C"].measured and FASHION not in found["A-3.1-C"].measured
+    with pytest.raises(UserError, match="'a/nothing'"):
+        paper_a.panels_at("A-F3a", {"captioned level": 0.9}, "a/nothing")
+
+
+def test_choosing_a_level():
+    assert [evidence.choose_level(FASHION, v) for v in ("all", "dense", "0.5", "0.95")] == ["all", "dense", "50", "95"]
+    assert evidence.choose_level("a/cifar-resnet18/free", "0.999") == "99.9"
+    for wrong in ("0.7", "80", "", "half"):
+        with pytest.raises(UserError, match=r"0\.5, 0\.6, 0\.8, 0\.9, 0\.95, 0\.98 pruned \(or all\)"):
+            evidence.choose_level(FASHION, wrong)
+
+
 @pytest.mark.parametrize("fraction", [0.7, 0.0, 80, "", "half", "nan", -0.5])
 def test_a_level_that_does_not_exist_is_a_sentence_with_the_levels(fraction):
     with pytest.raises(UserError) as error:

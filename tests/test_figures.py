@@ -251,6 +251,14 @@ def test_shares_stand_at_their_means_over_what_chance_gives():
     means = [float(np.ravel(bar.lines[0].get_ydata())[0]) for bar in axes.containers]
     assert means == [11.0, 21.0, 11.0, 21.0]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["50", "60"]
+    assert not axes.patches
+    axes = figures.share_by_level(rows, "share (%)", {"60": {"y": (2.0, 3.0)}, "50": {}}).axes[0]
+    (box,) = axes.patches
+    assert (box.get_y(), box.get_height()) == (2.0, 1.0) and to_hex(box.get_edgecolor()) == figures.PAPER
+    assert box.get_x() < axes.containers[3].lines[0].get_xdata()[0] < box.get_x() + box.get_width()
+    assert "paper's text" in [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    figure = figures.share_strips(rows["50"], "share (%)", {"x": (7.0, 7.0)})
+    assert any(list(line.get_xdata()) == [7.0, 7.0] for line in figure.axes[0].lines)
 
 
 def test_violins_have_their_medians():

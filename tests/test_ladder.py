@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import change, made_store
 from scipy.optimize import linprog
-from scipy.stats import spearmanr, wasserstein_distance
+from scipy.stats import hypergeom, spearmanr, wasserstein_distance
 
 from lib import claims, ladder
 from lib.errors import UserError
@@ -60,6 +60,33 @@ def test_the_distance_of_a_value_is_the_least_move_that_gives_this_mean(measured
 def test_the_distance_to_an_open_end():
     values = np.array([10.0, 50.0, 70.0, 90.0])
     assert ladder.distance(values, Statement((), spans=((-np.inf, 60.0),))) == (10 + 30) / 4
+
+
+@pytest.mark.parametrize("words", ["new initial weights", "free"])
+def test_the_distance_from_chance_is_that_to_the_hypergeometric_distribution(store, words):
+    (fit,) = [f for f in ladder.fits(store, "A-F2-1", NETWORK, ["60"]) if f.rung.words == words]
+    for layer in ladder.measure(store, "A-F2-1", RUNGS[words], "60"):
+        counts = np.arange(layer.kept + 1)
+        pmf = hypergeom(layer.weights, layer.kept, layer.kept).pmf(counts)
+        expected = wasserstein_distance(layer.values, 100 * counts / layer.kept, v_weights=pmf)
+        assert fit.by_layer[layer.layer] == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert ladder.statements("A-F2-1") == [Statement((), chance=True)] and ladder.own_rung("A-F2-1") == ladder.NEW
+    assert fit.low <= fit.distance <= fit.high or words == "new initial weights"
+    with pytest.raises(UserError, match="LayerShare"):
+        ladder._by_weight(ladder.measure(store, "A-F4b", RUNGS["free"], "60")[0], Statement((), chance=True))
+
+
+def test_the_share_of_significant_pairs_on_a_rung(store):
+    """What Figure 11 shows, against the 95 % interval of another library."""
+    for words, count in (("free", 5), ("new initial weights", 1)):
+        found = {y.layer: y for y in ladder.measure(store, "A-F11-4", RUNGS[words], "50")}
+        chance = hypergeom(2400, 1200, 1200)
+        low, high = (100 * end / 1200 for end in chance.interval(0.95))
+        pairs = np.array(brute(store, "A-F8a", words, "50", "conv2"))
+        outside = 100 * ((pairs < low - 1e-9) | (pairs > high + 1e-9)).mean()
+        assert len(found["conv2"].values) == count and found["conv2"].values.mean() == pytest.approx(outside)
+    fits = {f.rung.words: f for f in ladder.fits(store, "A-F11-4", NETWORK, ["50"])}
+    assert fits["partial"].distance < 5 < fits["new initial weights"].distance
 
 
 def test_statements_are_those_of_the_ledger():
@@ -230,4 +257,9 @@ def test_networks_and_figures_that_are_not_there(store):
     with pytest.raises(UserError, match="key is 'A-F6'"):
         ladder.measure(store, "A-F6", RUNGS["free"], "50")
     assert [rung.words for rung in ladder.rungs("a/cifar-lenet")] == ["new initial weights", "free", "partial"]
+    assert ladder.unspecified("a/cifar-lenet")[-1] == "fixed" and ladder.unspecified(NETWORK) == []
+    # Where no ticket is free, different initialisations of others are new initial weights.
+    assert ladder.rungs("a/fashion-equal")[0] == ladder.Rung(ladder.NEW, "a/fashion-equal/partial", True)
+    with pytest.raises(UserError, match="of the same name with 'a/fashion-equal'"):
+        ladder.rungs("a/cifar-resnet19", "a/fashion-equal")
     assert ladder.own_rung("A-F3a") == ladder.own_rung("A-F4b") == "free" and ladder.own_rung("A-F12a") == "partial"

@@ -172,6 +172,48 @@ def test_a_figure_on_every_rung(store, shown):
             assert said.endswith(", ".join(f"{layer} {v.mean():.3g}" for layer, v in values.items()) + ".")
 
 
+def test_a_figure_of_all_levels_on_every_rung(store, shown):
+    pages.ladder_strips(store, "A-F4a-F", "a/fashion-lenet", "all", "fig-x")
+    (panel,) = shown
+    assert "at all levels" in panel.caption and "orange" in panel.caption
+    figure, said = panel.draw("free")
+    (axes,) = figure.axes
+    assert len(axes.get_xticklabels()) == 6 and len(axes.patches) == 10  # five layers at each of two levels
+    values = evidence.shared(store, FASHION, "60")
+    assert f"at 60 % {', '.join(f'{y.layer} {y.values.mean():.3g}' for y in values)};" in said
+
+
+def test_the_effect_of_settings_is_measured_or_missing(store, tmp_path, shown, monkeypatch):
+    pages.sensitivity_table(store, ["50", "80"], "tab-x")
+    sentence, (_, rows, *_), missing = shown
+    assert "not known" in sentence and len(rows) == 4 and missing.count("`a/fashion-lenet/") >= 4
+    assert [row[1] for row in rows] == ["chance", "as in this book (Adam, 0.0012)"] * 2
+    shown.clear()
+    both = tmp_path / "both"
+    made_store(both, EXPERIMENT, levels=4)
+    fast = find("a/fashion-lenet/fast")
+    made_store(both, fast, planted=0.5)
+    pages.sensitivity_table(Store(both), ["50", "80"], "tab-x")
+    sentence, (_, rows, *_), missing = shown
+    own, other = (evidence.overlaps(Store(both), n, "80") for n in (FASHION, fast.name))
+    most = max((y.values.mean() - x.values.mean() for x, y in zip(own, other, strict=True)), key=abs)
+    assert (
+        f"At 80 % pruned the mean overlap of a layer changes with a higher learning rate by up to {most:+.1f}"
+        in sentence
+    )
+    least = min(y.values.mean() - y.expected for y in other)
+    assert f"at least {least:.1f} points above chance" in sentence
+    assert len(rows) == 6 and rows[-1][1] == "a higher learning rate (Adam, 0.0036)"
+    assert "fast" not in missing and "a/fashion-lenet/sgd" in missing
+
+
+def test_the_overlaps_of_every_level(store, shown):
+    pages.excess_table(store, FASHION, "tab-x")
+    ((header, rows, _, caption, _),) = shown
+    assert len(rows) == 6 * 5 and "of the 50 pairs" in caption and len(header) == len(rows[0])
+    assert rows[0][3].startswith(f"{mean_overlap(store, '50', 'conv1'):.1f} (")
+
+
 def test_the_ladder_of_outputs(store, shown):
     pages.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-x")
     (header, rows, _, caption, _), missing = shown
@@ -191,8 +233,11 @@ def test_a_ladder_without_tickets_says_what_it_lacks(tmp_path, shown):
     pages.ladder_figure(nothing, "A-F8a", "a/fashion-lenet", {}, "fig-x")
     pages.ladder_strips(nothing, "A-F8a", "a/fashion-lenet", "50", "fig-x")
     pages.ladder_table(nothing, "A-F8a", "a/fashion-lenet", {"first step, 50 %": "50"}, "tab-x")
+    pages.ladder_gains(nothing, "a/fashion-lenet", "tab-x")
     pages.ladder_outputs(nothing, "a/fashion-lenet", "CKA", "tab-x")
-    assert len(shown) == 4 and all(f"python -m lib train {FASHION}" in block for block in shown)
+    pages.ladder_violins(nothing, "a/fashion-lenet", "CKA", "fig-x", "6")
+    # Once for each figure, with which its distances are missing too.
+    assert len(shown) == 2 and all(f"python -m lib train {FASHION}" in block for block in shown)
 
 
 def test_a_rung_that_is_trained_alone_is_not_called_the_nearest(tmp_path, shown):

@@ -47,6 +47,7 @@ def test_shared_and_unused_weights_against_sets(store):
     where = EXPERIMENT.architecture.weight_slices()["output"]
     for shares, join, base, of_coverage in (
         (evidence.shared(store, FASHION, "80"), set.intersection, 168, None),
+        (evidence.shared(store, FASHION, "80", of_layer=True), set.intersection, 840, None),
         (evidence.unused(store, FASHION, "80"), set.union, 840, False),
     ):
         found = next(y for y in shares if y.layer == "output")

@@ -7,12 +7,13 @@ the ResNet, whose layers keep no weight at the last level.
 import dataclasses
 import functools
 import itertools
+import shutil
 
 import numpy as np
 import pytest
-from made import made_store
+from made import PROVENANCE, made_store
 
-from lib import baselines, claims, evidence, pages, paper_a, scoring
+from lib import baselines, claims, evidence, ladder, pages, paper_a, scoring
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -164,6 +165,15 @@ def test_overlaps_across_tasks_against_sets(planted):
         np.testing.assert_allclose(sorted(y.values), expected)
         assert (y.first == y.second).all() and np.bincount(y.first).tolist() == [4, 4, 4]
         assert y.expected == pytest.approx(100 * y.kept / y.weights)
+    for y in evidence.task_overlaps(planted, FASHION_PARTIAL, CIFAR_PARTIAL, level, within=False):
+        a, b = (find(n).architecture.weight_slices()[y.layer] for n in (FASHION_PARTIAL, CIFAR_PARTIAL))
+        expected = [
+            100 * (one[i, a] & other[j, b]).sum() / y.kept
+            for i, j in itertools.product(range(6), range(6))
+            if i // 2 != j // 2
+        ]
+        np.testing.assert_allclose(sorted(y.values), sorted(expected))
+        assert len(y.values) == 24 and (y.first != y.second).all()
 
 
 def test_experiments_that_do_not_compare_are_a_sentence(planted, monkeypatch):
@@ -204,14 +214,46 @@ def test_the_false_positive_rate_and_its_spread_are_those_of_drawn_masks():
 
 
 def test_layers_that_keep_nothing_are_left_out_and_named(planted):
-    assert evidence.empty_layers(RESNET_PARTIAL, "99.9") == ["conv1", "projection8", "output"]
+    assert evidence.left_out(RESNET_PARTIAL, "99.9") == ["conv1", "projection8", "output"]
     for level in ("90", "99.9"):
         shown = [y.layer for y in evidence.overlaps(planted, RESNET_PARTIAL, level)]
-        lost = evidence.empty_layers(RESNET_PARTIAL, level)
+        lost = evidence.left_out(RESNET_PARTIAL, level)
         assert set(shown) | set(lost) == {y.name for y in CHAIN.layers}
         assert [y.layer for y in evidence.shared(planted, RESNET_PARTIAL, level)] == shown
         assert [y.layer for y in evidence.unused(planted, RESNET_PARTIAL, level, of_coverage=True)] == shown
         assert [y.layer for y in evidence.significance(planted, RESNET_PARTIAL, level)] == shown
+        assert [y.layer for y in evidence.task_overlaps(planted, RESNET, RESNET_PARTIAL, level)] == shown
+        ranked = [y.layer for y in evidence.rank_correlations(planted, RESNET_PARTIAL, level)]
+        assert ranked == [y for y in shown if evidence.measured_layers(RESNET_PARTIAL, level)[y][1] >= 3]
+    for rung in ladder.rungs("a/cifar-resnet18"):
+        for key in ("A-F3c", "A-F4a-R", "A-F4b", "A-F11-4"):
+            assert [y.layer for y in ladder.measure(planted, key, rung, "99.9")] == shown
+        assert [y.layer for y in ladder.measure(planted, "A-F5c", rung, "99.9")] == ranked
+    assert 0 <= evidence.drawn_significance(RESNET_PARTIAL, "99.9", 0.95, 20) <= 100
+
+
+def test_where_the_output_layer_keeps_nothing_outputs_have_a_distance_and_no_cka(planted, tmp_path, monkeypatch):
+    """As the ResNet's tickets at 99.9 %: constants, of which CKA leaves the level out, and every claim is decided."""
+    shutil.copytree(planted.root, tmp_path / "store")
+    store, last = Store(tmp_path / "store"), find(RESNET).levels[-1]
+    for name in (RESNET, RESNET_PARTIAL):
+        record = store.read(find(name), last)
+        logits = np.broadcast_to(record.logits[:, :1], record.logits.shape)
+        store.write(find(name), last, dataclasses.replace(record, logits=logits.copy()), PROVENANCE)
+    evidence.forget()
+    measured = {m: evidence.similarities_by_level(store, RESNET, m) for m in evidence.MEASURES}
+    assert list(measured["L2"]) == ["dense", "50", "60", "90", "98", "99", "99.9"]
+    assert list(measured["CKA"]) == list(measured["CKA of softmax"]) == list(measured["L2"])[:-1]
+    assert (measured["L2"]["99.9"][1] > 0).all()
+    for section in ("Appendix C", "Appendix D.6"):
+        for s in scoring.score("A", section, store):
+            assert Verdict.NOT_TESTABLE not in [verdict for _, verdict, _ in s.readings], (s.claim.id, s.measured)
+    shown = []
+    monkeypatch.setattr(pages, "show_levels", lambda *parts: shown.append(parts))
+    pages.similarity_panel(store, RESNET, "CKA", "fig-x", "Figure 9")
+    pages.ladder_violins(store, "a/cifar-resnet18", "CKA", "fig-x", "9")
+    assert "as no output depends on the image there: 99.9 %." in shown[0][4] and "99.9" not in shown[0][1]
+    assert list(shown[1][1]) == ["free", "partial"] and "99.9" not in shown[1][0]("partial")[1]
 
 
 def test_gains_are_differences_of_initialisations(planted):
@@ -221,6 +263,10 @@ def test_gains_are_differences_of_initialisations(planted):
     for gain in gains.values():
         assert gain.difference == pytest.approx(1.0)
         assert (gain.low, gain.high) == pytest.approx((1.0, 1.0))
+    # Of two runs from one initialisation the same initialisation is taken of the other experiment, and no interval.
+    alone = evidence.accuracy_gains(planted, FIXED, FASHION)["50"]
+    assert (alone.accuracy, alone.reference, alone.difference) == pytest.approx((90.005, 90.005, 0.0))
+    assert np.isnan([alone.low, alone.high]).all()
 
 
 def test_layers_of_the_resnet_are_read_both_ways(tmp_path):
@@ -262,6 +308,12 @@ BLOCKS = {
     "free across tasks": lambda store: pages.task_table(store, ["50", "90"], "tab-x"),
     "ranks": lambda store: pages.correlation_table(store, (FASHION, FASHION_PARTIAL), "80", "tab-x"),
     "matched": lambda store: pages.nnstd_table(store, FASHION_PARTIAL, "tab-x"),
+    "every level": lambda store: pages.excess_table(store, FASHION_PARTIAL, "tab-x"),
+    "outputs on rungs": lambda store: pages.ladder_violins(store, "a/fashion-lenet", "L2", "fig-x", "6"),
+    "accuracies on rungs": lambda store: pages.ladder_accuracies(store, "a/fashion-lenet", "fig-x", "7a"),
+    "tasks on rungs": lambda store: pages.ladder_strips(
+        store, "A-F13b", "a/fashion-lenet", "90", "fig-x", "a/cifar-lenet"
+    ),
 }
 
 
@@ -274,7 +326,7 @@ def test_blocks_name_what_is_missing(block, tmp_path, shown):
 
 def test_the_table_of_gains_quotes_them(planted, shown):
     BLOCKS["gains"](planted)
-    ((header, rows, _, caption),) = shown
+    ((header, rows, _, caption, _),) = shown
     assert rows[1] == ["50 %", "91.02 %", "90.02 %", "+1.00", "+1.00 to +1.00"]
     assert len(header) == 5 and len(rows) == 7
     assert "leaves out zero at 7 of 7 levels" in caption
@@ -282,7 +334,7 @@ def test_the_table_of_gains_quotes_them(planted, shown):
 
 def test_the_table_of_significant_overlaps_has_chance_beside_it(independent, shown):
     BLOCKS["significant"](independent)
-    ((header, rows, _, _),) = shown
+    ((header, rows, *_),) = shown
     assert all(len(row) == len(header) == 5 for row in rows)
     exact = [float(row[3].split()[0]) for row in rows]
     assert all(0 < rate <= 5 for rate in exact)
@@ -295,11 +347,11 @@ def test_the_table_of_significant_overlaps_has_chance_beside_it(independent, sho
 
 def test_a_panel_across_tasks_has_a_row_for_each_layer_and_partner(planted, shown):
     BLOCKS["across tasks"](planted)
-    ((draw, labels, selected, _, caption, _),) = shown
+    ((draw, labels, selected, *_, origin),) = shown
     figure, said = draw("90")
     assert len(figure.axes) == 5 + 3
     assert "conv2 with cifar10" in said and "dense1 with mnist" in said and "dense1 with cifar10" not in said
-    assert (selected, len(labels)) == ("90", 6) and MNIST_PARTIAL in caption
+    assert (selected, len(labels)) == ("90", 6) and MNIST_PARTIAL in origin[0].detail
     found = evidence.task_overlaps(planted, FASHION_PARTIAL, MNIST_PARTIAL, "90")[2]
     assert f"dense1 with mnist {found.values.mean():.1f} % (chance {found.expected:.1f} %)" in said
 
@@ -313,7 +365,9 @@ def test_a_panel_names_the_layers_that_it_leaves_out(planted, shown):
     figure, said = draw("99.9")
     assert said.endswith("Left out, as they keep no weight: conv1, output.")
     assert len(figure.axes) == len(paper_a.plotted_layers(RESNET_PARTIAL)) - 2
-    assert "conv11" in by_level("all")[1] and "output" not in by_level("99.9")[1]
+    said = by_level("99.9")[1]
+    assert "conv11" in by_level("all")[1] and "output" not in said.split("Left out")[0]
+    assert said.endswith("Left out, as they keep no weight: conv1, output.")
 
 
 def test_what_the_paper_says_stands_by_its_figure(planted):
@@ -325,3 +379,62 @@ def test_what_the_paper_says_stands_by_its_figure(planted):
     assert "captioned level, 90 %" in readings and readings.count('class="verdict') == 2
     with pytest.raises(UserError, match="A-F99"):
         pages.beside(scored, "A-F99")
+
+
+def test_accuracies_and_outputs_on_every_rung(planted, shown):
+    BLOCKS["accuracies on rungs"](planted)
+    BLOCKS["outputs on rungs"](planted)
+    pages.ladder_gains(planted, "a/fashion-lenet", "tab-x")
+    (draw, labels, selected, _, _, _, origin, _), (violins, rungs, own, *_), (header, rows, *_) = shown
+    assert list(labels) == ["free", "partial", "fixed"] and selected == "partial" and FIXED in origin[0].detail
+    assert list(rungs) == ["free", "partial"] and own == "free"  # two runs of one initialisation have no pairs across
+    for words, name in (("free", FASHION), ("partial", FASHION_PARTIAL)):
+        mean = evidence.accuracies(planted, name)["90"].mean()
+        assert f"90 {mean:.2f} %" in draw(words)[1]
+        within, across = evidence.output_similarities(planted, name, "90", "L2")
+        assert f"90 {within.mean():.3f} and {across.mean():.3f}" in violins(words)[1]
+    assert [row[:3] for row in rows] == [["partial", "7 of 7", "7; 0"], ["fixed", "0 of 7", "0; 0"]]
+    assert len(header) == len(rows[0]) and rows[0][3] == "+1.00 (+1.00 to +1.00)" and rows[1][3] == "+0.00"
+
+
+def test_the_ladder_of_tickets_of_different_images(planted, shown):
+    BLOCKS["tasks on rungs"](planted)
+    pages.ladder_table(planted, "A-F13b", "a/fashion-lenet", {"read": "90"}, "tab-x", "a/cifar-lenet")
+    (draw, labels, selected, _, _, _, origin, _), sentence, (_, rows, *_), left_out = shown
+    assert list(labels) == [ladder.NEW, "free", "partial"] and selected == "partial"
+    assert CIFAR in origin[0].detail and MNIST_PARTIAL not in origin[0].detail
+    found = evidence.task_overlaps(planted, FASHION_PARTIAL, CIFAR_PARTIAL, "90")
+    assert all(f"{y.layer} {y.values.mean():.3g}" in draw("partial")[1] for y in found)
+    assert len(rows) == 3 and "nearest to tickets of" in sentence
+    assert "not specified for this network: order shared for 1 %" in left_out
+    # With MNIST only the partial rung is specified, and new initial weights are those of its other initialisations.
+    assert [(r.words, r.experiment, r.partner) for r in ladder.rungs("a/fashion-lenet", "a/mnist-lenet")] == [
+        (ladder.NEW, FASHION_PARTIAL, MNIST_PARTIAL),
+        ("partial", FASHION_PARTIAL, MNIST_PARTIAL),
+    ]
+
+
+def test_a_panel_of_the_resnet_has_both_ways_to_count(planted, shown):
+    pages.overlap_panel(planted, paper_a.PANELS["A-F10c"], "90", "fig-x", "the figure", key="A-F10c")
+    pages.correlation_panel(planted, "A-F12c", "99.9", "fig-x", "the figure")
+    for draw, _, selected, _, caption, *_ in shown:
+        assert "with layers counted from one these are conv1, conv11, conv12, conv18, conv19" in caption
+        assert "with layers counted from zero these are conv2, conv12, conv13, conv19, output" in caption
+        figure, said = draw(selected)
+        labels = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert labels[-2:] == ["paper's text", "the same, counted from 0"]
+    assert said.endswith("Left out, as they keep fewer than 3 weights: conv1, output.")
+    one, zero = (paper_a.paper_ranges("A-F10c", start=start) for start in (1, 0))
+    assert (
+        one["conv1"] == zero["conv2"]
+        and one["conv19"] == zero["output"]
+        and paper_a.paper_ranges("A-F3a", start=0) == {}
+    )
+
+
+def test_the_layers_of_the_resnet_and_what_they_keep(shown):
+    pages.counted_table(RESNET, "tab-x")
+    ((header, rows, _, caption, _),) = shown
+    assert len(rows) == 2 * len(paper_a.PLOTTED) and rows[0][:3] == ["1", "one", "conv1"] and header[-1] == "99.9 %"
+    assert rows[-1][:3] == ["19", "zero", "output"] and rows[-1][-1] == "0"
+    assert "at 99.9 %, no weight is kept by `conv1`, `projection8`, `output`" in caption

@@ -15,6 +15,7 @@
 # overlap as two random masks do {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/free"  # whose tickets Figures 1b (top) and 2 (left) show
 level: float = 0.5  # fraction pruned at which Figure 2 (a) is drawn and scored; the paper takes the first step, 0.5
 layers: str = "all"  # layers to draw in Figure 2, by name and separated by commas, such as conv1,output
 
@@ -35,7 +36,8 @@ from lib.tickets import Store
 
 store = Store()
 fashion = find(paper_a.FASHION)
-panels = paper_a.panels_at("A-F2-1", {"first step": level})
+panels = paper_a.panels_at("A-F2-1", {"first step": level}, experiment)
+scored = scoring.score("A", "2", store, panels)
 
 # %%
 pages.overlap_brief(store, panels["A-F2-1"])
@@ -123,7 +125,7 @@ table(
 # best in the first two pruning steps, and worse with every step after that.
 
 # %%
-pages.accuracy_panel(store, paper_a.FASHION, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
+pages.accuracy_panel(store, experiment, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
 
 # %%
 pages.accuracy_panel(store, paper_a.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle), CIFAR-10")
@@ -131,7 +133,26 @@ pages.accuracy_panel(store, paper_a.CIFAR, "fig-a-1b-cifar", "the paper's Figure
 # %%
 pages.accuracy_panel(store, paper_a.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom), ResNet18 on CIFAR-10")
 
+# %%
+markdown(pages.beside(scored, "A-F1b"))
+
 # %% [markdown]
+# ## Layers of the ResNet
+#
+# The paper plots five of its layers, "1, 11, 12, 18 and 19", and says neither from where it counts nor whether the
+# projections of the shortcuts count. Here they do not, and both ways to count are drawn and scored.
+
+# %%
+pages.counted_table(paper_a.RESNET, "tab-a-2-resnet")
+
+# %% [markdown]
+# A layer that keeps *no* weight has no overlap: the share of an empty mask that another empty mask holds is zero of zero, for
+# trained masks as for random ones. It has no weights shared by all masks either, and no chance to be held against. Such a
+# layer is left out of values, means and figures at that level, and the caption names it. A layer that keeps fewer than three
+# weights has no rank correlation, since two weights can only be in the same order or not. If the *output* layer keeps none,
+# a ticket says the same of every image: its CKA with another is not defined, and the level is left out; the $L_2$ distance
+# of two such tickets is that of the two constants.
+#
 # ## What chance gives
 #
 # Two masks of a layer with $mn$ weights keep $|t|$ each. If the second is drawn at random, the number $x$ of weights
@@ -151,6 +172,9 @@ pages.overlap_panel(
     store, panel, *panel.levels.values(), "fig-a-2-fashion", "the paper's Figure 2 (left), Fashion-MNIST", layers
 )
 
+# %%
+markdown(pages.beside(scored, "A-F2"))
+
 # %% [markdown]
 # The mean overlap is one thing, its spread another. The hypergeometric distribution treats all weights of a layer alike;
 # trained masks do not: some units keep many weights, others few. Two masks whose full units happen to have the same
@@ -159,6 +183,20 @@ pages.overlap_panel(
 
 # %%
 pages.spread_table(store, panel, *panel.levels.values(), "tab-a-2-spread")
+
+# %% [markdown]
+# Do tickets of any other rung of the ladder of randomness ({ref}`section 3.1 <a-3-1>`) come nearer to chance? The figure on
+# each, and the distance of the measured overlaps from the hypergeometric distribution:
+
+# %%
+network = experiment.rpartition("/")[0]
+pages.ladder_strips(store, "A-F2-1", network, *panel.levels.values(), "fig-a-2-rungs", layers=layers)
+
+# %%
+pages.ladder_figure(store, "A-F2-1", network, panel.levels, "fig-a-2-ladder")
+
+# %%
+pages.ladder_table(store, "A-F2-1", network, panel.levels, "tab-a-2-ladder")
 
 # %%
 panel = panels["A-F2-2"]
@@ -174,7 +212,7 @@ pages.overlap_panel(
 # ## Claims of this section
 
 # %%
-markdown(pages.claims_block(scoring.score("A", "2", store, panels)))
+markdown(pages.claims_block(scored))
 
 # %%
-markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))
+markdown(pages.provenance(store, list(dict.fromkeys([experiment, paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))))

@@ -15,7 +15,8 @@
 # {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
-experiment: str = "a/fashion-lenet/free"  # experiment whose masks Figure 4a is drawn from
+experiment: str = "a/fashion-lenet/free"  # whose masks the first figures and their ladder show
+level: str = "all"  # level that the figures show first: all, or the fraction pruned, such as 0.8
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
 
 # %% tags=["remove-cell"]
@@ -27,11 +28,16 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
+import functools
+
 from lib import evidence, pages, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
+level = evidence.choose_level(experiment, level)
+network = experiment.rpartition("/")[0]
+scored = scoring.score("A", "3.2.1", store)
 
 # %% [markdown]
 # Of the weights of one mask, the share that lies in all $k$ masks of an initialisation is, for independent masks that
@@ -45,29 +51,30 @@ pages.share_panel(
     experiment,
     evidence.shared,
     "fig-a-4a-fashion",
-    "the paper's Figure 4a",
+    "the paper's Figure 4a, Fashion-MNIST",
     "weights in all masks (% of a mask)",
     layers,
+    level,
+    "A-F4a-F",
 )
+
+# %%
+markdown(pages.beside(scored, "A-F4a-F", "A-F4a"))
+
+# %% [markdown]
+# The same weights in % of the *layer*, the measure in which weights that no mask holds are counted in
+# {ref}`section 3.2.2 <a-3-2-2>`:
 
 # %%
 pages.share_panel(
     store,
-    paper_a.CIFAR,
-    evidence.shared,
-    "fig-a-4a-cifar",
-    "the paper's Figure 4a, CIFAR-10",
-    "weights in all masks (% of a mask)",
-)
-
-# %%
-pages.share_panel(
-    store,
-    paper_a.RESNET,
-    evidence.shared,
-    "fig-a-4a-resnet",
-    "the paper's Figure 4a, ResNet18",
-    "weights in all masks (% of a mask)",
+    experiment,
+    functools.partial(evidence.shared, of_layer=True),
+    "fig-a-4a-layer",
+    "the paper's Figure 4a, another normalisation",
+    "weights in all masks (% of the layer)",
+    layers,
+    level,
 )
 
 # %% [markdown]
@@ -78,20 +85,112 @@ pages.share_panel(
 # initialisations are taken together.
 
 # %%
-pages.ladder_strips(store, "A-F4a-F", "a/fashion-lenet", "50", "fig-a-4a-rungs")
-
-# %%
-pages.ladder_figure(store, "A-F4a-F", "a/fashion-lenet", {}, "fig-a-4a-ladder")
-
-# %%
 readings = {"level that it names, 50 %": "50", "level that it names, 80 %": "80"}
-pages.ladder_table(store, "A-F4a-F", "a/fashion-lenet", readings, "tab-a-4a-ladder")
+pages.ladder_strips(store, "A-F4a-F", network, "all", "fig-a-4a-rungs", layers=layers)
+
+# %%
+pages.ladder_figure(store, "A-F4a-F", network, readings, "fig-a-4a-ladder")
+
+# %%
+pages.ladder_table(store, "A-F4a-F", network, readings, "tab-a-4a-ladder")
+
+# %% [markdown]
+# ## CIFAR-10
+
+# %%
+pages.share_panel(
+    store,
+    paper_a.CIFAR,
+    evidence.shared,
+    "fig-a-4a-cifar",
+    "the paper's Figure 4a, CIFAR-10",
+    "weights in all masks (% of a mask)",
+    "all",
+    "all",
+    "A-F4a-C",
+)
+
+# %%
+markdown(pages.beside(scored, "A-F4a-C"))
+
+# %%
+pages.share_panel(
+    store,
+    paper_a.CIFAR,
+    functools.partial(evidence.shared, of_layer=True),
+    "fig-a-4a-cifar-layer",
+    "the paper's Figure 4a, CIFAR-10, another normalisation",
+    "weights in all masks (% of the layer)",
+    "all",
+    "all",
+)
+
+# %%
+pages.ladder_strips(store, "A-F4a-C", "a/cifar-lenet", "all", "fig-a-4a-cifar-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F4a-C", "a/cifar-lenet", readings, "fig-a-4a-cifar-ladder")
+
+# %%
+pages.ladder_table(store, "A-F4a-C", "a/cifar-lenet", readings, "tab-a-4a-cifar-ladder")
+
+# %% [markdown]
+# ## ResNet18 on CIFAR-10
+
+# %%
+pages.share_panel(
+    store,
+    paper_a.RESNET,
+    evidence.shared,
+    "fig-a-4a-resnet",
+    "the paper's Figure 4a, ResNet18",
+    "weights in all masks (% of a mask)",
+    "all",
+    "all",
+    "A-F4a-R",
+)
+
+# %%
+markdown(pages.beside(scored, "A-F4a-R"))
+
+# %%
+pages.share_panel(
+    store,
+    paper_a.RESNET,
+    functools.partial(evidence.shared, of_layer=True),
+    "fig-a-4a-resnet-layer",
+    "the paper's Figure 4a, ResNet18, another normalisation",
+    "weights in all masks (% of the layer)",
+    "all",
+    "all",
+)
+
+# %%
+pages.ladder_strips(store, "A-F4a-R", "a/cifar-resnet18", "all", "fig-a-4a-resnet-rungs")
+
+# %%
+pages.ladder_figure(
+    store,
+    "A-F4a-R",
+    "a/cifar-resnet18",
+    {"level that it names, 60 %": "60", "level that it names, 90 %": "90"},
+    "fig-a-4a-resnet-ladder",
+)
+
+# %%
+pages.ladder_table(
+    store,
+    "A-F4a-R",
+    "a/cifar-resnet18",
+    {"level that it names, 60 %": "60", "level that it names, 90 %": "90"},
+    "tab-a-4a-resnet-ladder",
+)
 
 # %% [markdown]
 # ## Claims of this section, and of 3.2
 
 # %%
-markdown(pages.claims_block(scoring.score("A", "3.2", store) + scoring.score("A", "3.2.1", store)))
+markdown(pages.claims_block(scoring.score("A", "3.2", store) + scored))
 
 # %%
-markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))
+markdown(pages.provenance(store, list(dict.fromkeys([experiment, paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))))

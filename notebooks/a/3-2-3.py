@@ -15,6 +15,7 @@
 # {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/free"  # whose tickets panel (a), its table and its ladder show, and are scored
 level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the paper's caption says 0.8
 implied_level: float = 0.9  # a second reading of it, as in section 3.1
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
@@ -35,7 +36,9 @@ from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
-panels = paper_a.panels_at("A-F5a", {"captioned level": level, "implied level": implied_level})
+panels = paper_a.panels_at("A-F5a", {"captioned level": level, "implied level": implied_level}, experiment)
+network = experiment.rpartition("/")[0]
+scored = scoring.score("A", "3.2.3", store, panels)
 
 # %% [markdown]
 # The paper does not say which rank correlation it takes, nor over which weights. Here it is Spearman's, of the signed
@@ -44,10 +47,14 @@ panels = paper_a.panels_at("A-F5a", {"captioned level": level, "implied level": 
 # figures, narrow in large layers, wide in small ones.
 
 # %%
-captioned, _ = panels["A-F5a"].levels.values()
+panel = panels["A-F5a"]
+captioned, _ = panel.levels.values()
 pages.correlation_panel(
     store, "A-F5a", captioned, "fig-a-5a", "the paper's Figure 5a, Fashion-MNIST", layers, of, over, panels
 )
+
+# %%
+markdown(pages.beside(scored, "A-F5a"))
 
 # %% [markdown]
 # Weights that survive may keep the sign that they started with, and that alone would make a signed correlation positive.
@@ -60,13 +67,7 @@ pages.correlation_panel(
 )
 
 # %%
-pages.ranking_table(store, paper_a.FASHION, captioned, "tab-a-3-2-3-readings")
-
-# %%
-pages.correlation_panel(store, "A-F5b", "90", "fig-a-5b", "the paper's Figure 5b, CIFAR-10")
-
-# %%
-pages.correlation_panel(store, "A-F5c", "90", "fig-a-5c", "the paper's Figure 5c, ResNet18 on CIFAR-10")
+pages.ranking_table(store, experiment, captioned, "tab-a-3-2-3-readings")
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -76,25 +77,62 @@ pages.correlation_panel(store, "A-F5c", "90", "fig-a-5c", "the paper's Figure 5c
 # are ranked against the initial weights of *another* initialisation.
 
 # %%
-pages.ladder_strips(store, "A-F5a", "a/fashion-lenet", captioned, "fig-a-5a-rungs")
+pages.ladder_strips(store, "A-F5a", network, captioned, "fig-a-5a-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F5a", "a/fashion-lenet", panels["A-F5a"].levels, "fig-a-5a-ladder")
+pages.ladder_figure(store, "A-F5a", network, panel.levels, "fig-a-5a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F5a", "a/fashion-lenet", panels["A-F5a"].levels, "tab-a-5a-ladder")
+pages.ladder_table(store, "A-F5a", network, panel.levels, "tab-a-5a-ladder")
 
 # %% [markdown]
-# With randomness partially fixed the paper reports correlations near one (its Figure 12a). Which tickets fit those:
+# With randomness partially fixed the paper reports correlations near one (its Figure 12a). Which tickets fit those is asked
+# in {ref}`appendix D.3 <a-appendix-d-3>`.
+#
+# ## CIFAR-10
 
 # %%
-pages.ladder_table(store, "A-F12a", "a/fashion-lenet", panels["A-F5a"].levels, "tab-a-12a-ladder")
+panel = panels["A-F5b"]
+captioned, _ = panel.levels.values()
+pages.correlation_panel(store, "A-F5b", captioned, "fig-a-5b", "the paper's Figure 5b, CIFAR-10", of=of, over=over)
+
+# %%
+markdown(pages.beside(scored, "A-F5b"))
+
+# %%
+pages.ladder_strips(store, "A-F5b", "a/cifar-lenet", captioned, "fig-a-5b-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F5b", "a/cifar-lenet", panel.levels, "fig-a-5b-ladder")
+
+# %%
+pages.ladder_table(store, "A-F5b", "a/cifar-lenet", panel.levels, "tab-a-5b-ladder")
+
+# %% [markdown]
+# ## ResNet18 on CIFAR-10
+
+# %%
+panel = panels["A-F5c"]
+captioned, _ = panel.levels.values()
+pages.correlation_panel(store, "A-F5c", captioned, "fig-a-5c", "the paper's Figure 5c, ResNet18", of=of, over=over)
+
+# %%
+markdown(pages.beside(scored, "A-F5c"))
+
+# %%
+pages.ladder_strips(store, "A-F5c", "a/cifar-resnet18", captioned, "fig-a-5c-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F5c", "a/cifar-resnet18", panel.levels, "fig-a-5c-ladder")
+
+# %%
+pages.ladder_table(store, "A-F5c", "a/cifar-resnet18", panel.levels, "tab-a-5c-ladder")
 
 # %% [markdown]
 # ## Claims of this section
 
 # %%
-markdown(pages.claims_block(scoring.score("A", "3.2.3", store, panels)))
+markdown(pages.claims_block(scored))
 
 # %%
-markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))
+markdown(pages.provenance(store, list(dict.fromkeys([experiment, paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))))

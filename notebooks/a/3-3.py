@@ -15,7 +15,8 @@
 # {cite:p}`grosse2020`. That does not follow, so the masks themselves are compared here too, with their units matched first.
 
 # %% tags=["parameters"]
-experiment: str = "a/fashion-lenet/free"  # experiment whose tickets are compared
+experiment: str = "a/fashion-lenet/free"  # whose tickets are compared
+level: str = "all"  # level that the figure shows first: all, or the fraction pruned, such as 0.8
 measure: str = "L2"  # of outputs: L2, the mean distance of softmax outputs, CKA of the logits, or CKA of softmax
 
 # %% tags=["remove-cell"]
@@ -27,11 +28,14 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, scoring
+from lib import evidence, pages, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
+level = evidence.choose_level(experiment, level)
+network = experiment.rpartition("/")[0]
+scored = scoring.score("A", "3.3", store)
 
 # %% [markdown]
 # ## Outputs
@@ -40,7 +44,21 @@ store = Store()
 # its Figure 6 of CKA, a similarity {cite:p}`kornblith2019`; {ref}`appendix C <a-appendix-c>` has both.
 
 # %%
-pages.similarity_panel(store, experiment, measure, "fig-a-6", "the paper's Figure 6")
+pages.similarity_panel(store, experiment, measure, "fig-a-6", "the paper's Figure 6", level)
+
+# %%
+markdown(pages.beside(scored, "A-F6"))
+
+# %% [markdown]
+# Of outputs the paper states an order and no numbers. Which tickets have that order is asked on every rung of the ladder of
+# randomness ({ref}`section 3.1 <a-3-1>`): the same figure, and by how much outputs are closer within an initialisation than
+# across, with its sign.
+
+# %%
+pages.ladder_violins(store, network, measure, "fig-a-6-rungs", "6")
+
+# %%
+pages.ladder_outputs(store, network, measure, "tab-a-6-ladder")
 
 # %% [markdown]
 # ## Why a distance of outputs cannot settle it
@@ -58,7 +76,7 @@ pages.nnstd_table(store, experiment, "tab-a-3-3-nnstd")
 # ## Claims of this section
 
 # %%
-markdown(pages.claims_block(scoring.score("A", "3.3", store)))
+markdown(pages.claims_block(scored))
 
 # %%
 markdown(pages.provenance(store, [experiment]))

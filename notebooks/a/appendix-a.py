@@ -15,6 +15,7 @@
 # {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/free"  # whose tickets panel (a), its table and its ladder show, and are scored
 level: float = 0.5  # fraction pruned at which panel (a) is drawn and scored; the paper takes the first step, 0.5
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
 
@@ -34,7 +35,9 @@ from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
-panels = paper_a.panels_at("A-F8a", {"first step": level})
+panels = paper_a.panels_at("A-F8a", {"first step": level}, experiment)
+network = experiment.rpartition("/")[0]
+scored = scoring.score("A", "Appendix A", store, panels)
 
 # %%
 pages.overlap_brief(store, panels["A-F8a"])
@@ -49,16 +52,13 @@ panel = panels["A-F8a"]
 pages.overlap_panel(store, panel, name, "fig-a-8a", "the paper's Figure 8a, Fashion-MNIST", layers, "A-F8a")
 
 # %%
-pages.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figure 8b, CIFAR-10", key="A-F8b")
-
-# %%
-pages.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c, ResNet18 on CIFAR-10")
+markdown(pages.beside(scored, "A-F8a"))
 
 # %% [markdown]
 # Where the overlap exceeds chance, {ref}`section 3.1 <a-3-1>` asks what it comes from. The answer at this level:
 
 # %%
-pages.origin_table(store, paper_a.FASHION, name, "tab-a-appendix-a-origin")
+pages.origin_table(store, experiment, name, "tab-a-appendix-a-origin")
 
 # %% [markdown]
 # The paper's conclusion also says that these overlaps are comparable to those of masks from different initialisations.
@@ -75,19 +75,55 @@ pages.overlap_panel(store, across, name, "fig-a-8a-across", "for comparison with
 # distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains.
 
 # %%
-pages.ladder_strips(store, "A-F8a", "a/fashion-lenet", name, "fig-a-8a-rungs")
+pages.ladder_strips(store, "A-F8a", network, name, "fig-a-8a-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F8a", "a/fashion-lenet", panel.levels, "fig-a-8a-ladder")
+pages.ladder_figure(store, "A-F8a", network, panel.levels, "fig-a-8a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F8a", "a/fashion-lenet", panel.levels, "tab-a-8a-ladder")
+pages.ladder_table(store, "A-F8a", network, panel.levels, "tab-a-8a-ladder")
+
+# %% [markdown]
+# ## CIFAR-10
+
+# %%
+pages.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figure 8b, CIFAR-10", key="A-F8b")
+
+# %%
+markdown(pages.beside(scored, "A-F8b"))
+
+# %%
+pages.ladder_strips(store, "A-F8b", "a/cifar-lenet", "50", "fig-a-8b-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F8b", "a/cifar-lenet", panels["A-F8b"].levels, "fig-a-8b-ladder")
+
+# %%
+pages.ladder_table(store, "A-F8b", "a/cifar-lenet", panels["A-F8b"].levels, "tab-a-8b-ladder")
+
+# %% [markdown]
+# ## ResNet18 on CIFAR-10
+
+# %%
+pages.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c, ResNet18", key="A-F8c")
+
+# %%
+markdown(pages.beside(scored, "A-F8c"))
+
+# %%
+pages.ladder_strips(store, "A-F8c", "a/cifar-resnet18", "50", "fig-a-8c-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F8c", "a/cifar-resnet18", panels["A-F8c"].levels, "fig-a-8c-ladder")
+
+# %%
+pages.ladder_table(store, "A-F8c", "a/cifar-resnet18", panels["A-F8c"].levels, "tab-a-8c-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix
 
 # %%
-markdown(pages.claims_block(scoring.score("A", "Appendix A", store, panels)))
+markdown(pages.claims_block(scored))
 
 # %%
-markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))
+markdown(pages.provenance(store, list(dict.fromkeys([experiment, paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))))

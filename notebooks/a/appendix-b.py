@@ -15,7 +15,8 @@
 # that are really drawn. One printed formula is exact, the others are not, and one gives a negative number of weights.
 
 # %% tags=["parameters"]
-layer: str = "conv2"  # layer of the Fashion-MNIST network whose size is used: conv1, conv2, dense1, dense2 or output
+experiment: str = "a/fashion-lenet/free"  # whose levels and layer sizes are used
+layer: str = "conv2"  # layer whose size is used: conv1, conv2, dense1, dense2 or output
 masks: int = 5  # number of independent masks
 repetitions: int = 1000  # how often the masks are drawn in the simulation
 seed: int = 0  # of the simulation
@@ -31,17 +32,17 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 import numpy as np
 
-from lib import baselines, evidence, figures, pages, paper_a, scoring, sources
+from lib import baselines, evidence, figures, pages, scoring, sources
 from lib.experiments import find
 from lib.notebook import markdown, show, table
 from lib.pruning import kept_counts
 from lib.tickets import Store
 
-experiment = find(paper_a.FASHION)
-(layer,) = evidence.choose_layers(paper_a.FASHION, layer)
-names = [level.name for level in experiment.levels[1:]]
-n = next(y.size for y in experiment.architecture.layers if y.name == layer)
-kept = [kept_counts(experiment.architecture, level)[layer] for level in experiment.levels[1:]]
+network = find(experiment)
+(layer,) = evidence.choose_layers(experiment, layer)
+names = [level.name for level in network.levels[1:]]
+n = next(y.size for y in network.architecture.layers if y.name == layer)
+kept = [kept_counts(network.architecture, level)[layer] for level in network.levels[1:]]
 drawn = [baselines.simulate(n, k, masks, repetitions, seed) for k in kept]
 
 # %% [markdown]

@@ -14,7 +14,8 @@
 # finds outputs *more* alike across initialisations than within one {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
-experiment: str = "a/fashion-lenet/free"  # experiment whose tickets the first three figures compare
+experiment: str = "a/fashion-lenet/free"  # whose tickets the first three figures and the first ladder compare
+level: str = "all"  # level that those figures show first: all, or the fraction pruned, such as 0.8
 
 # %% tags=["remove-cell"]
 # Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.
@@ -25,30 +26,42 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_a, scoring
+from lib import evidence, pages, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
+level = evidence.choose_level(experiment, level)
+network = experiment.rpartition("/")[0]
+scored = scoring.score("A", "Appendix C", store)
 
 # %% [markdown]
 # Linear CKA {cite:p}`kornblith2019` compares two sets of outputs up to rotation and scale; one means that they are equal
 # so far. The $L_2$ distance compares the probabilities of the classes image by image; zero means that they are equal.
 
 # %%
-pages.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST")
+pages.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST", level)
 
 # %%
-pages.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST")
+pages.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST", level)
 
 # %%
-pages.similarity_panel(store, experiment, "CKA of softmax", "fig-a-9-softmax", "the same of softmax outputs")
+pages.similarity_panel(store, experiment, "CKA of softmax", "fig-a-9-softmax", "the same of softmax outputs", level)
 
 # %%
-pages.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9, CIFAR-10")
+pages.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9 (left), CIFAR-10")
 
 # %%
-pages.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9, ResNet18 on CIFAR-10")
+pages.similarity_panel(store, paper_a.CIFAR, "L2", "fig-a-9-cifar-l2", "the paper's Figure 9 (right), CIFAR-10")
+
+# %%
+pages.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9 (left), ResNet18")
+
+# %%
+pages.similarity_panel(store, paper_a.RESNET, "L2", "fig-a-9-resnet-l2", "the paper's Figure 9 (right), ResNet18")
+
+# %%
+markdown(pages.beside(scored, "A-F9"))
 
 # %% [markdown]
 # ## On every rung of the ladder
@@ -58,16 +71,37 @@ pages.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the pape
 # to rounding noise alone, is the difference, and at how many levels it has the paper's sign.
 
 # %%
-pages.ladder_outputs(store, "a/fashion-lenet", "CKA", "tab-a-9-ladder-cka")
+pages.ladder_violins(store, network, "CKA", "fig-a-9-rungs", "9")
 
 # %%
-pages.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-a-9-ladder-l2")
+pages.ladder_outputs(store, network, "CKA", "tab-a-9-ladder-cka")
+
+# %%
+pages.ladder_violins(store, network, "L2", "fig-a-9-rungs-l2", "9")
+
+# %%
+pages.ladder_outputs(store, network, "L2", "tab-a-9-ladder-l2")
+
+# %% [markdown]
+# The same for CIFAR-10:
+
+# %%
+pages.ladder_violins(store, "a/cifar-lenet", "CKA", "fig-a-9-rungs-cifar", "9")
+
+# %%
+pages.ladder_outputs(store, "a/cifar-lenet", "CKA", "tab-a-9-ladder-cifar-cka")
+
+# %%
+pages.ladder_violins(store, "a/cifar-lenet", "L2", "fig-a-9-rungs-cifar-l2", "9")
+
+# %%
+pages.ladder_outputs(store, "a/cifar-lenet", "L2", "tab-a-9-ladder-cifar-l2")
 
 # %% [markdown]
 # ## Claims of this appendix
 
 # %%
-markdown(pages.claims_block(scoring.score("A", "Appendix C", store)))
+markdown(pages.claims_block(scored))
 
 # %%
-markdown(pages.provenance(store, [paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))
+markdown(pages.provenance(store, list(dict.fromkeys([experiment, paper_a.FASHION, paper_a.CIFAR, paper_a.RESNET]))))

@@ -15,6 +15,7 @@
 # {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/partial"  # whose tickets panel (a), its table and its ladder show, and are scored
 level: float = 0.8  # fraction pruned at which panel (a) is drawn and scored; the paper's caption says 0.8
 implied_level: float = 0.9  # a second reading of it: the level whose expected overlap the paper's text gives
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
@@ -33,7 +34,8 @@ from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
-panels = paper_a.panels_at("A-F10a", {"captioned level": level, "implied level": implied_level})
+panels = paper_a.panels_at("A-F10a", {"captioned level": level, "implied level": implied_level}, experiment)
+network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix D.1", store, panels)
 
 # %%
@@ -44,7 +46,7 @@ pages.overlap_brief(store, panels["A-F10a"])
 
 # %%
 panel = panels["A-F10a"]
-captioned, _ = panel.levels.values()
+captioned, implied = panel.levels.values()
 pages.overlap_panel(store, panel, captioned, "fig-a-10a", "the paper's Figure 10a, Fashion-MNIST", layers, "A-F10a")
 
 # %%
@@ -55,28 +57,64 @@ markdown(pages.beside(scored, "A-F10a"))
 # also learn more alike.
 
 # %%
-pages.origin_table(store, paper_a.FASHION_PARTIAL, captioned, "tab-a-d-1-origin")
+pages.origin_table(store, experiment, captioned, "tab-a-d-1-origin")
+
+# %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# Other tickets than ours might show what the paper says. The figure on every rung of the ladder of randomness, and the
+# distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains.
+
+# %%
+pages.ladder_strips(store, "A-F10a", network, implied, "fig-a-10a-rungs", layers=layers)
+
+# %%
+pages.ladder_figure(store, "A-F10a", network, panel.levels, "fig-a-10a-ladder")
+
+# %%
+pages.ladder_table(store, "A-F10a", network, panel.levels, "tab-a-d-1-ladder")
 
 # %% [markdown]
 # ## Panel (b): CIFAR-10
 
 # %%
-pages.overlap_panel(store, panels["A-F10b"], "90", "fig-a-10b", "the paper's Figure 10b, CIFAR-10", key="A-F10b")
+panel = panels["A-F10b"]
+captioned, implied = panel.levels.values()
+pages.overlap_panel(store, panel, captioned, "fig-a-10b", "the paper's Figure 10b, CIFAR-10", key="A-F10b")
 
 # %%
 markdown(pages.beside(scored, "A-F10b"))
 
+# %%
+pages.ladder_strips(store, "A-F10b", "a/cifar-lenet", implied, "fig-a-10b-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F10b", "a/cifar-lenet", panel.levels, "fig-a-10b-ladder")
+
+# %%
+pages.ladder_table(store, "A-F10b", "a/cifar-lenet", panel.levels, "tab-a-d-1-cifar-ladder")
+
 # %% [markdown]
 # ## Panel (c): ResNet18 on CIFAR-10
 #
-# The paper plots layers 1, 11, 12, 18 and 19 and does not say whether it counts from zero. Both are drawn and scored; orange is
-# the paper's text, counted from one.
+# The paper plots layers 1, 11, 12, 18 and 19 and does not say whether it counts from zero. Both are drawn and scored.
 
 # %%
-pages.overlap_panel(store, panels["A-F10c"], "90", "fig-a-10c", "the paper's Figure 10c, ResNet18", key="A-F10c")
+panel = panels["A-F10c"]
+captioned, implied = panel.levels.values()
+pages.overlap_panel(store, panel, captioned, "fig-a-10c", "the paper's Figure 10c, ResNet18", key="A-F10c")
 
 # %%
 markdown(pages.beside(scored, "A-F10c"))
+
+# %%
+pages.ladder_strips(store, "A-F10c", "a/cifar-resnet18", implied, "fig-a-10c-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F10c", "a/cifar-resnet18", panel.levels, "fig-a-10c-ladder")
+
+# %%
+pages.ladder_table(store, "A-F10c", "a/cifar-resnet18", panel.levels, "tab-a-d-1-resnet-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix
@@ -85,4 +123,4 @@ markdown(pages.beside(scored, "A-F10c"))
 markdown(pages.claims_block(scored))
 
 # %%
-markdown(pages.provenance(store, paper_a.ALL_PARTIAL))
+markdown(pages.provenance(store, list(dict.fromkeys([experiment, *paper_a.ALL_PARTIAL, *paper_a.FREE.values()]))))

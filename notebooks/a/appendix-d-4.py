@@ -15,6 +15,8 @@
 # {cite:p}`grosse2020`. Tickets with a free batch order are the test of that.
 
 # %% tags=["parameters"]
+experiment: str = "a/fashion-lenet/partial"  # whose tickets are compared with those of other images
+partners: str = "a/mnist-lenet/partial,a/cifar-lenet/partial"  # experiments on those images, with commas between
 level: float = 0.5  # fraction pruned at which Figure 13a is drawn; the paper takes the first step, 0.5
 captioned_level: float = 0.9  # the same for Figure 13b; the paper's caption says 0.9
 implied_level: float = 0.95  # a second reading of it: the level that the paper's text gives
@@ -31,16 +33,20 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 import dataclasses
 
 from lib import pages, paper_a, scoring
+from lib.experiments import find
 from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
 later = {"captioned level": captioned_level, "implied level": implied_level}
 panels = {
-    "A-F13a": paper_a.panels_at("A-F13a", {"first step": level})["A-F13a"],
-    "A-F13b": paper_a.panels_at("A-F13b", later)["A-F13b"],
+    key: dataclasses.replace(
+        paper_a.panels_at(key, read, experiment)[key], partners=tuple(find(p).name for p in partners.split(","))
+    )
+    for key, read in {"A-F13a": {"first step": level}, "A-F13b": later}.items()
 }
 scored = scoring.score("A", "Appendix D.4", store, panels)
+network, *networks = (name.rpartition("/")[0] for name in (experiment, *partners.split(",")))
 
 # %% [markdown]
 # With CIFAR-10 only three layers compare: its images have three channels and more pixels, so `conv1` and `dense1` are larger.
@@ -75,6 +81,52 @@ pages.task_panel(
 
 # %%
 pages.task_table(store, [first, captioned, implied], "tab-a-d-4-free")
+
+# %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# Figure 13 on every rung of the ladder of randomness that both data sets have, and the distance of each rung, as
+# {ref}`section 3.1 <a-3-1>` explains. On the first rung the two tickets come from different initial weights. First with the
+# first of the other data sets, MNIST unless a parameter says otherwise:
+
+# %%
+pages.ladder_strips(store, "A-F13a", network, first, "fig-a-13a-mnist-rungs", networks[0])
+
+# %%
+pages.ladder_figure(store, "A-F13a", network, panels["A-F13a"].levels, "fig-a-13a-mnist-ladder", networks[0])
+
+# %%
+pages.ladder_table(store, "A-F13a", network, panels["A-F13a"].levels, "tab-a-13a-mnist-ladder", networks[0])
+
+# %%
+pages.ladder_strips(store, "A-F13b", network, captioned, "fig-a-13b-mnist-rungs", networks[0])
+
+# %%
+pages.ladder_figure(store, "A-F13b", network, panels["A-F13b"].levels, "fig-a-13b-mnist-ladder", networks[0])
+
+# %%
+pages.ladder_table(store, "A-F13b", network, panels["A-F13b"].levels, "tab-a-13b-mnist-ladder", networks[0])
+
+# %% [markdown]
+# With the last of them, CIFAR-10, in the layers that compare:
+
+# %%
+pages.ladder_strips(store, "A-F13a", network, first, "fig-a-13a-cifar-rungs", networks[-1])
+
+# %%
+pages.ladder_figure(store, "A-F13a", network, panels["A-F13a"].levels, "fig-a-13a-cifar-ladder", networks[-1])
+
+# %%
+pages.ladder_table(store, "A-F13a", network, panels["A-F13a"].levels, "tab-a-13a-cifar-ladder", networks[-1])
+
+# %%
+pages.ladder_strips(store, "A-F13b", network, captioned, "fig-a-13b-cifar-rungs", networks[-1])
+
+# %%
+pages.ladder_figure(store, "A-F13b", network, panels["A-F13b"].levels, "fig-a-13b-cifar-ladder", networks[-1])
+
+# %%
+pages.ladder_table(store, "A-F13b", network, panels["A-F13b"].levels, "tab-a-13b-cifar-ladder", networks[-1])
 
 # %% [markdown]
 # ## Claims of this appendix

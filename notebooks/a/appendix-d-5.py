@@ -15,6 +15,7 @@
 # has no clear one either, although its section 3.4 says of the same plot that spreads follow the size.
 
 # %% tags=["parameters"]
+experiment: str = "a/fashion-equal/partial"  # whose tickets the figures, the first spreads and the ladder show
 level: float = 0.9  # fraction pruned at which Figure 14b is drawn and scored; the paper's caption says 0.9
 text_level: float = 0.95  # a second reading of it: the level that the paper's text gives
 layers: str = "all"  # layers to draw, by name and separated by commas, such as conv1,output
@@ -33,7 +34,11 @@ from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
-panels = paper_a.panels_at("A-F14b", {"captioned level": level, "level of the text": text_level})
+panels = {
+    **paper_a.panels_at("A-F14b", {"captioned level": level, "level of the text": text_level}, experiment),
+    "A-F14a": paper_a.panels_at("A-F14a", {"first step": 0.5}, experiment)["A-F14a"],
+}
+network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix D.5", store, panels)
 
 # %% [markdown]
@@ -44,10 +49,10 @@ scored = scoring.score("A", "Appendix D.5", store, panels)
 pages.overlap_panel(store, panels["A-F14a"], "50", "fig-a-14a", "the paper's Figure 14a", layers, "A-F14a")
 
 # %%
-markdown(pages.beside(scored, "A-F14a"))
+markdown(pages.beside(scored, "A-F14a", "A-F14"))
 
 # %%
-captioned, _ = panels["A-F14b"].levels.values()
+captioned, implied = panels["A-F14b"].levels.values()
 pages.overlap_panel(
     store,
     panels["A-F14b"],
@@ -73,10 +78,33 @@ pages.spread_table(store, panels["A-F14a"], "50", "tab-a-d-5-equal")
 pages.spread_table(store, paper_a.Panel(paper_a.FASHION_PARTIAL, {}), "50", "tab-a-d-5-usual")
 
 # %% [markdown]
+# ## Which tickets the paper's numbers fit
+#
+# The ladder of randomness, as {ref}`section 3.1 <a-3-1>` explains it, with the rungs that are specified for this network.
+
+# %%
+pages.ladder_strips(store, "A-F14a", network, "50", "fig-a-14a-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F14a", network, panels["A-F14a"].levels, "fig-a-14a-ladder")
+
+# %%
+pages.ladder_table(store, "A-F14a", network, panels["A-F14a"].levels, "tab-a-14a-ladder")
+
+# %%
+pages.ladder_strips(store, "A-F14b", network, implied, "fig-a-14b-rungs")
+
+# %%
+pages.ladder_figure(store, "A-F14b", network, panels["A-F14b"].levels, "fig-a-14b-ladder")
+
+# %%
+pages.ladder_table(store, "A-F14b", network, panels["A-F14b"].levels, "tab-a-14b-ladder")
+
+# %% [markdown]
 # ## Claims of this appendix
 
 # %%
 markdown(pages.claims_block(scored))
 
 # %%
-markdown(pages.provenance(store, [paper_a.EQUAL, paper_a.FASHION_PARTIAL]))
+markdown(pages.provenance(store, list(dict.fromkeys([experiment, paper_a.EQUAL, paper_a.FASHION_PARTIAL]))))
