@@ -32,7 +32,10 @@ document.addEventListener("DOMContentLoaded", () => {
 
     function show(dot) {
       mark.hidden = said.hidden = !dot;
-      if (!dot) return;
+      if (!dot) {
+        chosen = -1;
+        return;
+      }
       said.value = dot.text;
       mark.style.left = `${dot.x}px`;
       mark.style.top = `${dot.y}px`;
