@@ -27,9 +27,10 @@ test: .venv-test/ready
 faults: .venv-test/ready
 	.venv-test/bin/python -m pytest -q -m "" tests/faults
 
+# From the root, where jupytext finds how notebooks are paired; Jupyter would serve the folder of the notebook only.
 lab: .venv-lab/ready
 	JUPYTER_CONFIG_DIR=.venv-lab/etc/jupyter .venv-lab/bin/jupytext-config set-default-viewer python
-	.venv-lab/bin/jupyter lab notebooks/index.py
+	.venv-lab/bin/jupyter lab --ServerApp.root_dir=. notebooks/index.py
 
 screenshots: .venv-test/ready
 	.venv-test/bin/python -m lib build

@@ -81,6 +81,13 @@ def test_every_module_of_the_library_has_its_reference() -> None:
     assert sorted(found) == sorted(modules)
 
 
+def test_jupyterlab_serves_the_folder_that_says_how_notebooks_are_paired() -> None:
+    """Of a notebook below it Jupyter would serve only that notebook's folder: nothing paired, and headers changed."""
+    (command,) = re.findall(r"^\t.*jupyter lab (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    folder = re.search(r"--ServerApp\.root_dir=(\S+)", command)
+    assert folder and (ROOT / folder[1] / "jupytext.toml").is_file()
+
+
 def test_the_environment_of_jupyterlab_is_pinned() -> None:
     pinned = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").lower()
     for line in (ROOT / "requirements" / "lab.txt").read_text(encoding="utf-8").splitlines():
