@@ -84,7 +84,7 @@ def _because(store: Store, scored: Scored) -> str:
     measured = [(name, words) for name, verdict, words in scored.readings if verdict != claims.Verdict.NOT_TESTABLE]
     if not measured:
         lacking = dict.fromkeys(re.findall(r"[ab]/[a-z0-9-]+/[a-z0-9-]+", scored.measured))
-        return f"Its tickets are not trained: {', '.join(lacking)}."
+        return f"its tickets are not trained: {', '.join(lacking)}."
     if scored.claim.id == "A-ABS-3":
         with contextlib.suppress(evidence.Missing):
             return _not_by_chance(store, paper_a.FASHION, "50")
@@ -107,7 +107,7 @@ def _not_by_chance(store: Store, experiment: str, level: str) -> str:
     shared, alone = [y.overlap for y in layers], [y.from_initial for y in layers]
     learned = [y.updates_within for y in layers]
     return (
-        f"At {level} % pruned two tickets of one start share {min(shared):.0f} to {max(shared):.0f} % of a mask, by "
+        f"at {level} % pruned two tickets of one start share {min(shared):.0f} to {max(shared):.0f} % of a mask, by "
         f"layer; chance gives {layers[0].chance:.0f} %{_on(experiment)}. Why: the same weights start large, which "
         f"alone would give {min(alone):.0f} to {max(alone):.0f} %, and two runs learn alike (correlation "
         f"{min(learned):.2f} to {max(learned):.2f}): {{ref}}`A 3.1 <a-3-1>`."
@@ -2104,13 +2104,10 @@ def round_panel(store: Store, key: str, name: str, what: str) -> None:
 
 
 def effect_table(store: Store, name: str) -> None:
-    """Show which claims have another verdict when what a paper leaves open is decided otherwise."""
-    rows = []
+    """Show how many claims have another verdict when what a paper leaves open is decided otherwise, and which."""
+    rows, changed = [], []
     for effect in deviations.effects(store):
-        changed = "; ".join(
-            f"{claims.escaped(claim)} {' → '.join(map(str, effect.verdicts[claim]))}" for claim in effect.changed
-        )
-        none = f"`{effect.lacking}` is not trained yet" if effect.lacking else "not testable yet"
+        none = f"`{effect.lacking}` is not trained yet" if effect.lacking else "none yet"
         rows.append(
             [
                 effect.paper,
@@ -2119,17 +2116,21 @@ def effect_table(store: Store, name: str) -> None:
                 len(effect.verdicts),
                 len(effect.measured) or none,
                 len(effect.changed) if effect.measured else "–",
-                changed or "–",
             ]
         )
+        if effect.changed:
+            words = (f"{claims.escaped(c)} {' → '.join(map(str, effect.verdicts[c]))}" for c in effect.changed)
+            changed.append(f"- *{effect.departure}; otherwise: {effect.otherwise}.* {'; '.join(words)}")
     table(
-        ["paper", "decided here", "otherwise", "claims touched", "testable both ways", "other verdict", "which"],
+        ["paper", "decided here", "otherwise", "claims touched", "testable both ways", "other verdict"],
         rows,
         name,
-        "Claims whose verdict is another when what a paper leaves open is decided otherwise: first as decided here, "
-        "then otherwise. Claims about whole figures, which follow from the others, are left out.",
+        "Claims whose verdict is another when what a paper leaves open is decided otherwise. Claims about whole "
+        "figures, which follow from the others, are left out.",
         sources.tickets(store, *(experiment.name for experiment in store.experiments())),
     )
+    if changed:
+        markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))
 
 
 def missing_panel(title: str, experiments: str) -> str:
