@@ -6,7 +6,7 @@ torchvision downloads MNIST and Fashion-MNIST (it checks their MD5) if it is ins
 
 What is found is decoded once and kept as plain arrays in ``~/.cache/winning-tickets-book`` (or
 ``LOTTERY_CACHE``), whole or not at all, and checked at every load against the SHA-256 stored beside them.
-No file can run code: arrays are read without pickle, and of CIFAR's pickles only the bytes of the arrays.
+Nothing is unpickled: arrays are read without pickle, and CIFAR's pickles are read as text that is not run.
 """
 
 import dataclasses
@@ -15,9 +15,10 @@ import gzip
 import hashlib
 import importlib
 import io
+import itertools
 import math
 import os
-import pickle
+import pickletools
 import shutil
 import struct
 import tempfile
@@ -380,49 +381,65 @@ def _read_binary(paths: Sequence[Path], shape: tuple[int, int, int], labels: int
     return _Part(table[:, labels:].reshape(-1, *shape), table[:, 0].astype(np.int64))
 
 
-class _Inert:
-    """Stands in the place of an array or a type in a pickle, and remembers what it would be made of."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class _InertUnpickler(pickle.Unpickler):
-    """Reads the few things that CIFAR's files hold, and makes nothing of them but lists, bytes and `_Inert`."""
-
-    def find_class(self, module: str, name: str) -> type:
-        """Return `_Inert` for what an array is made of; refuse all else, so that no program can be run."""
-        arrays = ("numpy.core.multiarray", "numpy._core.multiarray")
-        if (module, name) in (*((m, "_reconstruct") for m in arrays), ("numpy", "ndarray"), ("numpy", "dtype")):
-            return _Inert
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which images do not need")
-
-
 def _read_pickles(paths: Sequence[Path], shape: tuple[int, int, int], label: str) -> _Part:
-    """Read CIFAR's "Python version", which torchvision keeps: pickled objects of `data` and lists of labels."""
+    """Read CIFAR's "Python version", which torchvision keeps: a dictionary with an array `data` and a list of labels.
+
+    A pickle is a program. It is not run, only its text is read: the array is the one string of bytes that is as long as
+    the images, the labels are the numbers behind their name.
+    """
     images, labels = [], []
     for path in paths:
+        content = _read_bytes(path)
         try:
-            content = _InertUnpickler(io.BytesIO(_read_bytes(path)), encoding="bytes").load()
-            data, found = content[b"data"], content[label.encode()]
-            (count, size), fortran, pixels = data.state[1], data.state[3], data.state[4]
-            kind = data.state[2].arguments[0]
-            right = size == math.prod(shape) and kind in ("u1", b"u1") and not fortran
-            if not right or not isinstance(pixels, bytes) or len(pixels) != count * size or len(found) != count:
-                raise ValueError(f"data has the shape {data.state[1]}, type {kind!r}, and {len(found)} labels")
-            if not all(isinstance(value, int) for value in found):
-                raise ValueError("a label is no whole number")
-            labels.append(np.array(found, np.int64))
-        except UserError:
-            raise
+            steps = [
+                (code.name, argument.encode("latin-1") if isinstance(argument, str) else argument)
+                for code, argument, _ in pickletools.genops(content)
+                if code.name not in _MEMORY
+            ]
+            pixels, kind = _pickled_array(steps)
+            found = _pickled_numbers(steps, label.encode())
+            if kind != b"u1" or not found or len(pixels) != len(found) * math.prod(shape):
+                raise ValueError(f"data has {len(pixels):,} bytes of type {kind.decode()}, and {len(found)} labels")
         except Exception as error:  # a damaged pickle raises errors of many kinds
             raise UserError(f"{path}: is not a file of CIFAR's Python version ({_line(error)})") from error
         images.append(np.frombuffer(pixels, np.uint8).reshape(-1, *shape))
+        labels.append(np.array(found, np.int64))
     return _Part(np.concatenate(images), np.concatenate(labels))
+
+
+# What a pickle does to find things again, which says nothing of them.
+_MEMORY = ("PROTO", "FRAME", "MARK", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
+_LIST = ("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "INT", "BININT", "BININT1", "BININT2")
+
+
+def _after(steps: list[tuple[str, Any]], key: bytes) -> list[tuple[str, Any]]:
+    place = next((n for n, (_, argument) in enumerate(steps) if argument == key), None)
+    if place is None:
+        raise ValueError(f"it has no {key.decode()!r}")
+    return steps[place + 1 :]
+
+
+def _pickled_array(steps: list[tuple[str, Any]]) -> tuple[bytes, bytes]:
+    """Return the content of the array `data`, and its type.
+
+    It is built of two parts: its type, named by the first string of the array, and last its bytes, behind whether they
+    are in Fortran's order.
+    """
+    steps = _after(steps, b"data")
+    first, last = [n for n, (name, _) in enumerate(steps) if name == "BUILD"][:2]
+    kind = next(
+        argument for _, argument in reversed(steps[:first]) if isinstance(argument, bytes) and len(argument) == 2
+    )
+    order, pixels = [(name, argument) for name, argument in steps[first:last] if not name.startswith("TUPLE")][-2:]
+    if order[0] != "NEWFALSE" or not isinstance(pixels[1], bytes):
+        raise ValueError("data is no array in C's order")
+    return pixels[1], kind
+
+
+def _pickled_numbers(steps: list[tuple[str, Any]], key: bytes) -> list[int]:
+    """Return the list of whole numbers behind `key`."""
+    behind = itertools.takewhile(lambda step: step[0] in _LIST, _after(steps, key))
+    return [argument for _, argument in behind if argument is not None]
 
 
 def _read_mat(paths: Sequence[Path], shape: tuple[int, int, int]) -> _Part:
