@@ -779,7 +779,10 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     axes.set_yticks(range(len(rungs)), [textwrap.fill(rung, _either(70, 14)) for rung in rungs])
     axes.tick_params(length=0)
     axes.set_xlabel("weights pruned")
-    figure.colorbar(image, label=label, location=_either("right", "bottom"))
+    if _either(True, False):
+        figure.colorbar(image, label=label)
+    else:  # every field holds its number, so that the scale can give its room to them
+        axes.set_title(label, fontsize=9)
     sns.despine(figure, left=True, bottom=True)
     figure.tight_layout()
     return figure

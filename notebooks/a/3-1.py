@@ -128,7 +128,8 @@ pages.ladder_strips(store, "A-F3a", network, implied, "fig-a-3a-rungs", layers=l
 # %% [markdown]
 # Which rung fits is measured. The paper states ranges and values; the distance of a rung is how far its measured values
 # would have to be moved, on average, for the statements to hold (the Wasserstein distance to the nearest distribution for
-# which they do). This is no verdict of the ledger: it asks which experiment the printed numbers look like.
+# which they do). Values that scatter less than a range allows are within it, so a wide range holds of many rungs. This is no
+# verdict of the ledger: it asks which experiment the printed numbers look like.
 
 # %%
 pages.ladder_figure(store, "A-F3a", network, panel.levels, "fig-a-3a-ladder")
