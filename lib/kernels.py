@@ -596,6 +596,36 @@ def control_masks(signs: Signs, seed: int = 0) -> Signs:
     return result
 
 
+def deal_signs(signs: Signs, seed: int = 0) -> Signs:
+    """Deal the signs of every ticket anew among its survivors, which stay where they are.
+
+    Parameters
+    ----------
+    signs : int8 array, shape (tickets, ...)
+        1, -1, or 0 where pruned.
+    seed : int
+        At least 0; other seeds give independent draws.
+
+    Returns
+    -------
+    int8 array of the same shape
+        The same bits on every platform.
+
+    Raises
+    ------
+    UserError
+        If an argument is not of that kind.
+    """
+    if not isinstance(signs, np.ndarray) or signs.dtype != np.int8 or signs.ndim < 2 or abs(_extreme(signs)) > 1:
+        raise UserError(f"signs is {_describe(signs)}: it should be an int8 array (tickets, ...) of -1, 0, 1")
+    whole("seed", seed, 0)
+    result = np.zeros_like(signs)
+    for number, ticket in enumerate(signs):
+        kept = ticket[ticket != 0]
+        result[number][ticket != 0] = kept[streams.permutation(f"kernels/deal/{seed}/{number}", kept.size)]
+    return result
+
+
 def _kernels(signs: NDArray[np.generic]) -> NDArray:
     """Return all kernels of a stack as rows of nine places."""
     return signs.reshape(-1, PLACES)

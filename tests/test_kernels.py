@@ -214,6 +214,27 @@ def test_control_keeps_counts_and_ratio(shape, kept, seed):
     np.testing.assert_array_equal(kernels.control_masks(signs[:1], seed), control[:1])
 
 
+@settings(max_examples=25, deadline=None)
+@given(shape=st.sampled_from([(1, 7), (3, 4, 2, 3, 3)]), kept=st.floats(0, 1), seed=st.integers(0, 9))
+def test_dealt_signs_stay_among_the_survivors(shape, kept, seed):
+    rng = np.random.default_rng(seed)
+    signs = (rng.choice([-1, 1], shape) * (rng.random(shape) < kept)).astype(np.int8)
+    dealt = kernels.deal_signs(signs, seed)
+    np.testing.assert_array_equal(dealt != 0, signs != 0)
+    for one, other in zip(dealt, signs, strict=True):
+        assert (one > 0).sum() == (other > 0).sum()
+    np.testing.assert_array_equal(kernels.deal_signs(signs[:1], seed), dealt[:1])
+
+
+def test_dealt_signs_are_neighbours_as_expected():
+    signs = np.random.default_rng(0).choice([-1, 0, 1], (4, 8, 3, 3, 3), p=[0.1, 0.5, 0.4]).astype(np.int8)
+    shares = [kernels.same_sign_share(kernels.deal_signs(signs, seed)) for seed in range(200)]
+    error = np.std(shares) / np.sqrt(len(shares))
+    assert abs(np.mean(shares) - kernels.expected_same_sign_share(signs)) < 4 * error
+    with pytest.raises(UserError, match="signs is an array of int64"):
+        kernels.deal_signs(signs.astype(int))
+
+
 def test_control_is_random_where_it_may_be_and_the_same_bits_everywhere():
     # One ticket with grouped weights, drawn again and again: every place and sign of it equally often.
     signs = np.zeros((1, 2, 1, 3, 3), np.int8)

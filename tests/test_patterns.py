@@ -46,7 +46,9 @@ def grouped_first_layer(name, seed=0, strength=1.0):
     magnitude += strength * rng.normal(size=(*signs.shape[:2], 1, 1, 1))  # full filters and empty ones
     magnitude += 0.5 * strength * rng.normal(size=signs.shape[2:])  # places that all tickets like
     magnitude += rng.normal(size=signs.shape)
-    return (signs * np.exp(magnitude / 4)).reshape(len(signs), -1).astype(np.float32)
+    # Training turns the few whose neighbours have the other sign, most of which are pruned.
+    turned = np.where(around * signs < -1, -1, 1)
+    return (turned * signs * np.exp(magnitude / 4)).reshape(len(signs), -1).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,30 @@ def test_independent_signs_are_no_pattern(root):
         )
 
 
+# Of the abstract and the conclusion, and a likeness of shares.
+SIGNS_TOGETHER = (("Abstract", "B-ABS-2"), ("7", "B-7-3"))
+
+
+@pytest.mark.parametrize(("section", "claim"), SIGNS_TOGETHER)
+def test_signs_that_lie_together_are_found_where_they_are_planted(root, section, claim):
+    scored = score(root, section)[claim]
+    verdict, words = reading(scored, "CIFAR")
+    assert verdict == Verdict.REPRODUCED, words
+    verdict, words = reading(scored, "CINIC")  # one of the checks may hold by luck, in one case of forty
+    assert verdict != Verdict.REPRODUCED, words
+
+
+def test_negative_pairs_are_like_positive_ones_or_not():
+    """Two worlds: signs of either kind grouped alike, and only positive ones grouped."""
+    signs = np.zeros((2, 1, 3, 3, 3), np.int8)
+    signs[:, 0, :, 0], signs[:, 0, :, 2] = 1, -1  # rows of three: two of three pairs are neighbours
+    alike = patterns.measure(signs)
+    assert alike["positive"] == alike["negative"] == pytest.approx(200 / 3)
+    signs[:, 0, :, 2] = 0
+    signs[:, 0, :, 2, ::2] = -1
+    assert patterns.measure(signs)["negative"] == 0
+
+
 def test_numbers_are_those_of_the_tickets(root):
     signs = patterns.winning(Store(root), CIFAR, 14).signs
     scored = score(root)
@@ -201,8 +227,10 @@ def test_the_switches_switch(root):
     assert "counts scaled to 14" in score(root, "Appendix A.3", kernel_tickets=20)["B-TA3-CIFAR-WTs"].measured
     near = [score(root, diagonal=d)["B-6-adj-CINIC-WTs"].measured for d in (False, True)]
     assert near[0] != near[1]
-    # Trained signs are those of the final weights; here no weight changes its sign in the first layer of CIFAR-10 ...
-    assert score(root, trained=True)["B-6-signratio-CIFAR-WTs"].measured == few["B-6-signratio-CIFAR-WTs"].measured
+    # Trained signs are those of the final weights; here few weights change theirs in the first layer of CIFAR-10 ...
+    ratio = kernels.sign_ratio(patterns.winning(Store(root), CIFAR, 14, trained=True).signs)
+    assert score(root, trained=True)["B-6-signratio-CIFAR-WTs"].measured.startswith(f"{ratio:.3g};")
+    assert not few["B-6-signratio-CIFAR-WTs"].measured.startswith(f"{ratio:.3g};")
     # ... and all are drawn anew in that of CINIC-10.
     trained = patterns.winning(Store(root), CINIC, 14, trained=True).signs
     initial = patterns.winning(Store(root), CINIC, 14).signs
