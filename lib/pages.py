@@ -1872,7 +1872,12 @@ def _show_distances(
     show(
         lambda: figures.distance_strips(panels, {c.name: c.category for c in conditions.values()}, shared),
         name,
-        f"{what} One dot a pair, up to {max(map(len, first.values()))} of each condition. Means: {means}.",
+        f"{what} One dot a pair, up to {max(map(len, first.values()))} of each condition; the line is its mean. "
+        + (
+            "*super10* and *photo* are stand-ins."
+            if any(key in name for key in paper_b.STAND_INS for name in first)
+            else ""
+        ),
         f"Dots by condition, one panel each for {', '.join(panels)}. Means: {means}.",
         _condition_origin(store, conditions.values()),
     )
