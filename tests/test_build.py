@@ -239,12 +239,30 @@ def test_pictures_within_pages_become_files(tmp_path: Path) -> None:
     top, deep = tmp_path / "x.html", tmp_path / "deep" / "er" / "y.html"
     top.write_text(f'<img src="data:image/webp;base64,{inline["a"]}" alt="A"><p>data:image/webp;base64,AA</p>')
     deep.write_text("".join(f'<img alt="{n}" src="data:image/webp;base64,{inline[n]}">' for n in "ab"))
-    build._unpack_images(tmp_path)
+    build._finish_pages(tmp_path)
     for page, names in ((top, "a"), (deep, "ab")):
         sources = re.findall(r'src="([^"]+)"', page.read_text())
         assert [(page.parent / source).read_bytes() for source in sources] == [pictures[name] for name in names]
     assert "<p>data:image/webp;base64,AA</p>" in top.read_text()
     assert len(list((tmp_path / "_images").iterdir())) == 2  # the same picture is one file
+
+
+def test_pages_get_a_description_and_lose_defects_of_the_theme(tmp_path: Path) -> None:
+    (tmp_path / "x.html").write_text(
+        '<title>A &amp; B</title><div id="pst-primary-sidebar" class="side"></div><article><h1>A &amp; B'
+        '<a class="headerlink" href="#a">#</a></h1><p><strong>In brief.</strong> One &lt; <em>two</em>, "three".</p>'
+        '<p>More.</p><div class="citation" role="doc-biblioentry"></div></article>',
+        encoding="utf-8",
+    )
+    (tmp_path / "y.html").write_text("<title>Index</title><article><h1>Index</h1></article>", encoding="utf-8")
+    (tmp_path / "z.html").write_text(f"<title>Z</title><article><h1>Z</h1><p>{'word ' * 99}</p></article>")
+    build._finish_pages(tmp_path)
+    x, y, z = ((tmp_path / f"{name}.html").read_text(encoding="utf-8") for name in "xyz")
+    assert '<meta name="description" content="One &lt; two, &quot;three&quot;.">' in x
+    assert "doc-biblioentry" not in x and 'role="complementary" aria-label="Book" class="side"' in x
+    assert '<meta name="description" content="Index of the winning-tickets book.">' in y
+    (said,) = re.findall(r'content="([^"]*)"', z)
+    assert said.endswith("word …") and 290 < len(said) <= 302
 
 
 def test_pages_that_need_another_host_are_found(tmp_path: Path) -> None:
