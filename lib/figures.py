@@ -664,8 +664,10 @@ def distance_strips(
         axes.set_axisbelow(True)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    for axes in grid[-1]:
-        axes.set_xlabel("distance")
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.get_visible()][-1]
+        lowest.set_xlabel("distance")
+        lowest.tick_params(labelbottom=True)  # a scale that panels share is labelled at the last one of the grid
     present = [c for c in _CATEGORIES if c in categories.values()]
     handles = [plt.Line2D([], [], color=_CATEGORIES[c], marker="o", ls="", ms=4, label=c) for c in present]
     handles.append(plt.Line2D([], [], color=INK, lw=1.6, label="mean"))
