@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
+from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -930,15 +930,10 @@ def pair_maps(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]
         Colour is the difference from chance, on one scale for all maps; the reference place holds its sign.
     """
     _style()
-    rows, columns = _either((1, 9), (3, 3))  # of a group
+    columns = _either(9, 3)
     figure, grid = plt.subplots(
-        rows * len(groups),
-        columns,
-        figsize=_size(_either(0.68, 3.3) * len(groups) + 0.95),
-        squeeze=False,
-        layout="constrained",
+        len(groups), figsize=_size(_either(0.68, 3.3) * len(groups) + 0.95), squeeze=False, layout="constrained"
     )
-    figure.set_layout_engine("constrained", wspace=0.03, hspace=0.06)
     # Where chance gives nothing there is nothing: a place has not both signs.
     excess = {
         name: 100 * np.divide(counts, expected, out=np.ones(counts.shape), where=expected > 0) - 100
@@ -946,17 +941,15 @@ def pair_maps(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]
     }
     others = ~np.eye(9, dtype=bool).reshape((3,) * 4)
     most = max(float(np.abs(values[others]).max()) for values in excess.values())
-    for row, (name, values) in zip(grid.reshape(-1, 9), excess.items(), strict=True):
-        for axes, (r, c) in zip(row, np.ndindex(3, 3), strict=True):
-            shown = values[r, c].copy()
-            shown[r, c] = 0
-            image = _small_map(axes, shown, most)
-            axes.add_patch(plt.Rectangle((c - 0.5, r - 0.5), 1, 1, color=SIGNS[reference], lw=0))
-            axes.text(c, r, _GLYPHS[reference], ha="center", va="center", fontsize=8, color="white", weight="bold")
-        if _narrow.get():
-            row[0].set_title(" ".join(name.split()), loc="left", fontsize=9)
-        else:
-            row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+    places = np.arange(9)
+    for axes, (name, values) in zip(grid.flat, excess.items(), strict=True):
+        shown = np.where(others, values, 0).reshape(9, 3, 3)
+        image, x, y = _mosaic(axes, shown, columns, 0.5, cmap="PuOr_r", vmin=-most, vmax=most)
+        x, y = x + places % 3, y + places // 3  # of each map's reference place
+        squares = [plt.Rectangle(corner, 1, 1) for corner in zip(x, y, strict=True)]
+        axes.add_collection(PatchCollection(squares, facecolor=SIGNS[reference], linewidth=0))
+        axes.scatter(x + 0.5, y + 0.5, marker=f"${_GLYPHS[reference]}$", s=22, color="white", lw=0, zorder=3)
+        _name_group(axes, name)
     figure.colorbar(
         image,
         ax=grid,
@@ -986,25 +979,58 @@ def pattern_grid(groups: Mapping[str, tuple[NDArray[np.int8], NDArray[np.int64],
     columns = _either(most, min(most, 3))
     rows = -(-most // columns)  # of a group
     figure, grid = plt.subplots(
-        rows * len(groups),
-        columns,
-        figsize=_size(0.95 * rows * len(groups) + 0.25),
-        squeeze=False,
-        layout="constrained",
+        len(groups), figsize=_size(_either(0.95, 1.15) * rows * len(groups) + 0.25), squeeze=False, layout="constrained"
     )
     palette = ListedColormap([SIGNS[-1], "#eceef1", SIGNS[1]])
-    for row, (name, (patterns, counts, expected)) in zip(grid.reshape(len(groups), -1), groups.items(), strict=True):
-        for axes in row[len(patterns) :]:
-            axes.axis("off")
-        for axes, pattern, count, chance in zip(row, patterns, counts, expected, strict=False):
-            axes.imshow(pattern, cmap=palette, vmin=-1, vmax=1)
-            _grid_lines(axes)
-            for (r, c), sign in np.ndenumerate(pattern):
-                if sign:
-                    axes.text(c, r, _GLYPHS[int(sign)], ha="center", va="center", fontsize=9, color="white")
-            axes.set_title(f"{count} ({chance:.1f})" if chance < 9.95 else f"{count} ({chance:.0f})", fontsize=8, pad=3)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+    for axes, (name, (patterns, counts, expected)) in zip(grid.flat, groups.items(), strict=True):
+        _, x, y = _mosaic(axes, patterns, columns, (1.2, 1.6), cmap=palette, vmin=-1, vmax=1)
+        for sign, glyph in _GLYPHS.items():
+            tile, row, column = np.nonzero(patterns == sign)
+            axes.scatter(
+                x[tile] + column + 0.5, y[tile] + row + 0.5, marker=f"${glyph}$", s=26, color="white", lw=0, zorder=3
+            )
+        for left, top, count, chance in zip(x, y, counts, expected, strict=True):
+            text = f"{count} ({chance:.1f})" if chance < 9.95 else f"{count} ({chance:.0f})"
+            axes.text(left + 1.5, top - 0.25, text, ha="center", va="bottom", fontsize=8)
+        axes.set_xlim(0, columns * 4.2 - 1.2)  # rows of fewer patterns keep the size of the others
+        axes.set_ylim(y.max() + 3, -1.4)
+        _name_group(axes, name)
     return figure
+
+
+def _mosaic(
+    axes: Axes, maps: NDArray, columns: int, gap: float | tuple[float, float], **colours: Any
+) -> tuple[QuadMesh, NDArray[np.floating], NDArray[np.floating]]:
+    """Draw maps of shape (n, 3, 3) side by side in one system of axes: dozens of systems take seconds to lay out.
+
+    Returns
+    -------
+    mesh : QuadMesh
+        Its array holds the maps, with an empty column and an empty row between two.
+    x, y : float arrays, shape (n,)
+        Upper left corners of the maps, whose places are 1 wide and high.
+    """
+    rows, (right, down) = -(-len(maps) // columns), gap if isinstance(gap, tuple) else (gap, gap)
+    number = np.arange(len(maps))
+    values = np.full((4 * rows, 4 * columns), np.nan)
+    for n, tile in enumerate(maps):
+        row, column = divmod(n, columns)
+        values[4 * row : 4 * row + 3, 4 * column : 4 * column + 3] = tile
+    across, along = (
+        np.append((np.arange(count)[:, None] * (3 + space) + np.arange(4)).ravel(), count * (3 + space))
+        for count, space in ((columns, right), (rows, down))
+    )
+    mesh = axes.pcolormesh(across, along, np.ma.masked_invalid(values), edgecolors="white", linewidth=1, **colours)
+    axes.set(xlim=(0, across[-1] - right), ylim=(along[-1] - down, 0), aspect="equal", xticks=[], yticks=[])
+    sns.despine(ax=axes, left=True, bottom=True)
+    return mesh, number % columns * (3 + right), number // columns * (3 + down)
+
+
+def _name_group(axes: Axes, name: str) -> None:
+    if _narrow.get():
+        axes.set_title(" ".join(name.split()), loc="left", fontsize=9)
+    else:
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
 
 
 def _small_map(axes: Axes, values: NDArray[np.float64], most: float) -> AxesImage:
