@@ -1,9 +1,11 @@
 """Does a wrong library pass its tests?  Changes it in 30 random places, one at a time, and runs the module's tests.
 
-``python benchmarks/mutations.py [--seed 7] [--count 30]`` prints each change with what became of it, and the score.
+``python benchmarks/mutations.py [--seed 7] [--count 30]`` prints each change with what became of it, and the score;
+``--pages`` writes them into ``book/faults.md``.  `tests/test_mutations.py` demands that all of them are caught.
+
 A change is one of: another comparison, + for - or * for /, a number one larger, `and` for `or`, `not` before a
-condition, True for False.  Text, type hints and the sentences of errors are left alone, as are
-bounds of memory and time.
+condition, True for False.  Text, type hints and the sentences of errors are left alone, as are bounds of memory and
+time, and the -1 of `reshape`, for which NumPy takes any other negative number.
 A change that makes no difference to any result cannot be caught; read those that survived.
 """
 
@@ -11,13 +13,23 @@ import argparse
 import ast
 import os
 import random
+import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is loaded: threads do not survive a fork
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+sys.dont_write_bytecode = True
+# What the tests import besides the library itself: loaded once, and there in every process that is forked.
+import hypothesis.extra.numpy  # noqa: E402, F401
+import pytest  # noqa: E402
+import scipy.stats  # noqa: E402, F401
+
 ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "book" / "faults.md"
 # The modules of metrics, pruning, baselines, statistics and verdict rules, with the tests that are theirs.
 MODULES = {
     "overlap": "tests/test_overlap.py",
@@ -86,6 +98,13 @@ class _Mutator(ast.NodeTransformer):
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
+            node.func = self.visit(node.func)
+            node.args = [a if isinstance(a, ast.UnaryOp) else self.visit(a) for a in node.args]
+            return node
+        return self.generic_visit(node)
+
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         other = _COMPARISONS.get(type(node.ops[0]))
@@ -131,26 +150,34 @@ def mutated(module: str, number: int) -> tuple[str, str, int]:
 
 def _fails(tests: str, folder: str) -> bool:
     """Return whether a test fails, or the module cannot even be imported, or they run for ever."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests]
-    environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=900)
-    except subprocess.TimeoutExpired:
-        return True
-    return done.returncode != 0
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            signal.alarm(600)
+            sink = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(sink, stream)
+            os.chdir(folder)
+            sys.path.insert(0, folder)
+            status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", tests])
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] != 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Change the library in random places and see whether a test notices.")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--pages", action="store_true", help="write what became of them into book/faults.md")
     options = parser.parse_args()
     chance = random.Random(options.seed)
     chosen = []
     for number in range(options.count):  # the modules in turn
         module = list(MODULES)[number % len(MODULES)]
         chosen.append((module, chance.randrange(mutated(module, -1)[2])))
-    survived = []
+    lines, survived = [], 0
     with tempfile.TemporaryDirectory() as folder:
         for name in ("lib", "tests", "data/claims.yaml", "data/claims.sha256", "pyproject.toml", "book/rules.md"):
             source, place = ROOT / name, Path(folder) / name
@@ -167,9 +194,16 @@ def main() -> int:
             path.write_text(source, encoding="utf-8")
             caught = _fails(MODULES[module], folder)
             path.write_text(original, encoding="utf-8")
-            survived += [] if caught else [f"{module}.py {what}"]
-            print(f"{'caught  ' if caught else 'SURVIVED'} {module}.py {what}", flush=True)
-    print(f"{options.count - len(survived)} of {options.count} caught")
+            survived += not caught
+            lines.append(f"{'caught  ' if caught else 'SURVIVED'} {module}.py {what}")
+            print(lines[-1], flush=True)
+    score = f"{options.count - survived} of {options.count} caught"
+    print(score)
+    if options.pages:
+        page = PAGE.read_text(encoding="utf-8")
+        told = "\n".join(["```text", *lines, score, "```"])
+        block = re.compile(r"(<!-- mutations -->\n).*?(<!-- end -->)", re.DOTALL)
+        PAGE.write_text(block.sub(lambda m: f"{m[1]}\n{told}\n\n{m[2]}", page), encoding="utf-8")
     return 1 if survived else 0
 
 

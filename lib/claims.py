@@ -1034,9 +1034,11 @@ def table(scored: Sequence[Scored]) -> str:
     return "\n".join(lines) + "\n"
 
 
+# No other element than those that `table` makes: what is read may be shown on a page.
 _TABLE_ROW = re.compile(
-    r'^\| <span id="claim-[^"]+">(?P<id>[^<]+)</span> \| (?P<paper>[^|]*) \| (?P<measured>[^|]*) '
-    r'\| <span class="verdict [^"]+">(?P<verdict>[^<]+)</span> \|$',
+    r'^\| <span id="claim-[^"]+">(?P<id>[^<>]+)</span> \| (?P<paper>[^|<>]*) \| '
+    r"(?P<measured>(?:<details><summary>[^|<>]*</summary>[^|<>]*</details>|[^|<>]*)) "
+    rf'\| <span class="verdict [^"]+">(?P<verdict>{"|".join(Verdict)})</span> \|$',
     re.MULTILINE,
 )
 

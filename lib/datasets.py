@@ -329,6 +329,7 @@ def _digits_on_photos(digits: Images, photos: Images) -> Images:
 
 
 _MOST_BYTES = 200_000_000  # what an IDX or a binary file may unpack to; the largest real one has 153,700,000 bytes
+_MOST_PARQUET = 2**30  # what a parquet shard may unpack to; encoded images hardly shrink
 _MOST_IMAGES = 200_000  # in one part of a data set; the largest real one has 90,000
 
 
@@ -470,6 +471,7 @@ def _read_mat(paths: Sequence[Path], shape: tuple[int, int, int]) -> _Part:
 
 
 _IMAGE_COLUMNS = ("img", "image")
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]  # as pyarrow calls them
 
 
 def _read_parquet(paths: Sequence[Path], shape: tuple[int, int, int], label: str) -> _Part:
@@ -480,25 +482,36 @@ def _read_parquet(paths: Sequence[Path], shape: tuple[int, int, int], label: str
     inexact = 0
     for path in paths:
         try:
-            file = parquet.ParquetFile(path)
+            about = parquet.read_metadata(path)
+            leaves = [about.schema.column(number).path for number in range(about.num_columns)]
+            shared = [p for p in leaves if p.removesuffix(".bytes") in _IMAGE_COLUMNS]
+            # A value that many rows share stays one value: a small file may repeat a large one.
+            file = parquet.ParquetFile(path, metadata=about, read_dictionary=shared)
             columns = file.schema_arrow.names
             column = next((name for name in _IMAGE_COLUMNS if name in columns), None)
             if column is None or label not in columns:
                 raise UserError(
                     f"{path}: has the columns {', '.join(columns)}; it should have img or image, and {label}"
                 )
-            if file.metadata.num_rows + len(images) > _MOST_IMAGES:
+            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            if sum(g.column(n).total_uncompressed_size for g in groups for n in range(g.num_columns)) > _MOST_PARQUET:
+                raise UserError(f"{path}: unpacks to more than {_MOST_PARQUET:,} bytes")
+            if about.num_rows + len(images) > _MOST_IMAGES:
                 raise UserError(f"{path}: promises more than {_MOST_IMAGES:,} images")
-            wanted = [c for c in (column, label, "pixel_exact") if c in columns]
-            for batch in file.iter_batches(batch_size=1000, columns=wanted):
-                rows = batch.to_pydict()
-                for row, value in enumerate(rows[column]):
-                    encoded = value.get("bytes") if isinstance(value, dict) else value
-                    images.append(_read_image(encoded, shape, f"{path}, image {len(images)}"))
-                    if not isinstance(rows[label][row], int):
-                        raise UserError(f"{path}: a label is {rows[label][row]!r}; labels should be integers")
-                labels += rows[label]
-                inexact += sum(value is not True for value in rows.get("pixel_exact", ()))
+            if (kind := str(file.schema_arrow.field(label).type)) not in _INTEGERS:
+                raise UserError(f"{path}: {label} holds {kind}; labels should be integers")
+            exact = [c for c in ("pixel_exact",) if c in columns and str(file.schema_arrow.field(c).type) == "bool"]
+            for batch in file.iter_batches(batch_size=1000, columns=[column, label, *exact]):
+                encoded = batch.column(column)
+                if encoded.type.num_fields and "bytes" in encoded.type.names:
+                    encoded = encoded.field("bytes")
+                given = batch.column(label).to_pylist()
+                for value, scalar in zip(given, encoded, strict=True):
+                    images.append(_read_image(scalar.as_py(), shape, f"{path}, image {len(images)}"))
+                    if value is None:
+                        raise UserError(f"{path}: a label is {value!r}; labels should be integers")
+                labels += given
+                inexact += sum(value is not True for c in exact for value in batch.column(c).to_pylist())
         except UserError:
             raise
         except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are of these kinds

@@ -3,6 +3,7 @@
 import html
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ import nbformat
 
 from lib import build, claims
 from lib.errors import UserError
-from lib.files import write_whole
+from lib.files import read_json, write_whole
 
 _LISTED = "run.json"
+_MOST_BYTES = 64 * 2**20  # of an executed chapter; the largest of the book has a few million
+_MOST_RUNS = 1000
 
 
 def combinations(chapter: str, given: Sequence[tuple[str, str]], root: Path = build.ROOT) -> list[dict[str, Any]]:
@@ -35,13 +38,17 @@ def combinations(chapter: str, given: Sequence[tuple[str, str]], root: Path = bu
     Raises
     ------
     UserError
-        If there is no such chapter or parameter, or a value does not fit.
+        If there is no such chapter or parameter, a value does not fit, or there are too many combinations.
     """
     known = {p.name: p for p in build.parameters(chapter, root)}
     values: dict[str, list[str]] = {}
     for name, text in given:
         several = name in known and known[name].type != "str"  # a text may well hold a comma
         values.setdefault(name, []).extend(text.split(",") if several else [text])
+    if (count := math.prod(len(texts) for texts in values.values())) > _MOST_RUNS:
+        raise UserError(
+            f"the parameters have {count:,} combinations of values: they should have {_MOST_RUNS:,} at most"
+        )
     checked = {name: [build.checked(chapter, {name: text}, root)[name] for text in values[name]] for name in values}
     distinct = {name: list(dict.fromkeys(found)) for name, found in checked.items()}
     return [dict(zip(distinct, chosen, strict=True)) for chosen in itertools.product(*distinct.values())]
@@ -119,11 +126,7 @@ def compare(out: Path, root: Path = build.ROOT) -> tuple[Path, dict[str, list[st
     UserError
         If the folder is not that of a run, or the book's chapter is not executed.
     """
-    try:
-        listed = json.loads((out / _LISTED).read_text(encoding="utf-8"))
-        chapter, runs = str(listed["chapter"]), dict(listed["runs"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"RUN is {str(out)!r}: it should be a folder that python -m lib run made") from None
+    chapter, runs = _listed(out)
     places = {"the book": build.executed_path(chapter, root)}
     places |= {", ".join(f"{k} = {v}" for k, v in runs[name].items()) or "here": out / name for name in runs}
     try:
@@ -138,15 +141,44 @@ def compare(out: Path, root: Path = build.ROOT) -> tuple[Path, dict[str, list[st
     return page, changed
 
 
+def _listed(out: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the chapter of a run and the values of its executions, by the name of the notebook in its folder."""
+    try:
+        listed = read_json(out / _LISTED)
+        chapter, runs = str(listed["chapter"]), {str(name): dict(values) for name, values in listed["runs"].items()}
+        if any(Path(name).name != name or Path(name).suffix != ".ipynb" for name in runs):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"RUN is {str(out)!r}: it should be a folder that python -m lib run made") from None
+    return chapter, runs
+
+
 class _Shown:
-    """What an executed chapter shows: its title, its claims, its figures."""
+    """What an executed chapter shows: its title, its claims, its figures.
+
+    The notebook may be anybody's: of what it holds, only numbers, words and pictures reach a page.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        try:
+            self._read()
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a damaged notebook raises errors of many kinds
+            raise UserError(
+                f"{path}: is not a chapter that python -m lib run executed ({type(error).__name__})"
+            ) from error
+
+    def _read(self) -> None:
+        with self.path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError
+        notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
         texts = [c.source for c in notebook.cells if c.cell_type == "markdown"]
         outputs = [o.get("data", {}) for c in notebook.cells for o in c.get("outputs", [])]
-        self.title = next((m[1] for t in texts if (m := re.search(r"^# (.+)$", t, re.MULTILINE))), path.stem)
+        self.title = next((m[1] for t in texts if (m := re.search(r"^# (.+)$", t, re.MULTILINE))), self.path.stem)
         self.claims: dict[str, dict[str, str]] = {}
         for data in outputs:
             self.claims |= claims.read_table(data.get("text/markdown", ""))
@@ -156,7 +188,8 @@ class _Shown:
                 told = cell.metadata["mystnb"]
                 pictures = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
                 for picture in pictures:
-                    self.figures[told["figure"]["name"]] = (picture, told["image"]["alt"], told["figure"]["caption"])
+                    words = str(told["image"]["alt"]), str(told["figure"]["caption"])
+                    self.figures[str(told["figure"]["name"])] = (str(picture), *words)
 
     def verdict(self, claim: str) -> str:
         return self.claims[claim]["verdict"] if claim in self.claims else "not in it"
@@ -224,7 +257,8 @@ def _figure(name: str, figure: tuple[str, str, str] | None) -> str:
     plain = re.sub(r"\{[a-z:]+\}`([^`]*)`|\[([^][]*)\]\{[^}]*\}", r"\1\2", caption)
     return (
         f"<figure><figcaption><b>{html.escape(name)}</b></figcaption>"
-        f"<img src='data:image/png;base64,{picture.strip()}' alt='{html.escape(alt, quote=True)}'>"
+        f"<img src='data:image/png;base64,{html.escape(picture.strip(), quote=True)}' "
+        f"alt='{html.escape(alt, quote=True)}'>"
         f"<details><summary>Caption</summary>{html.escape(plain)}</details></figure>"
     )
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import PROVENANCE, made_store, tiny_experiment
+from made import PROVENANCE, TINY, made_store, tiny_experiment
 from markdown_it import MarkdownIt
 
-from lib import claims, datasets, evidence, files, pages, scoring
+from lib import build, claims, comparisons, datasets, evidence, files, pages, runs, scoring
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS
 from lib.tickets import Store
@@ -73,15 +73,65 @@ def single_bytes(path: Path, seed: int, count: int = CHANGES):
     path.write_bytes(original)
 
 
+def shares(paths: list[Path], count: int = CHANGES) -> dict[Path, int]:
+    """How many of some changes fall on each file, if every byte is as likely."""
+    sizes = np.array([path.stat().st_size for path in paths])
+    return dict(zip(paths, np.diff(np.round(count * np.cumsum([0, *sizes]) / sizes.sum())).astype(int), strict=True))
+
+
 def test_one_changed_byte_of_a_ticket_file(store, tried):
     read_everything(store)
-    level = EXPERIMENT.levels[1]
     missed = []
-    for what in single_bytes(store.folder(EXPERIMENT) / "50.npz", seed=1):
-        noticed = refused(lambda: store.read(EXPERIMENT, level))
-        tried("one byte changed: ticket file", noticed)
-        missed += [] if noticed else [what]
+    paths = {store.folder(EXPERIMENT) / f"{level.name}.npz": level for level in EXPERIMENT.levels}
+    for path, count in shares(list(paths)).items():
+        for what in single_bytes(path, seed=1, count=count):
+            noticed = refused(lambda level=paths[path]: store.read(EXPERIMENT, level))
+            tried("one byte changed: ticket files", noticed)
+            missed += [] if noticed else [what]
     assert not missed
+
+
+def test_one_changed_byte_of_the_books_own_tickets(tmp_path, tried):
+    """The files that the book is made from, all of them, and their manifests: what is read for a chapter."""
+    own = Store()
+    experiments = own.experiments()
+    missed = []
+    paths = {own.folder(e) / f"{level.name}.npz": (e, level) for e in experiments for level in own.finished(e)}
+    for path, count in shares(list(paths)).items():
+        experiment, level = paths[path]
+        copy = Store(tmp_path)
+        folder = copy.folder(experiment)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(own.folder(experiment) / "manifest.json", folder)
+        shutil.copy(path, folder)
+        for what in changed_in_place(folder / path.name, seed=9, count=count):
+            noticed = refused(lambda e=experiment, y=level, copy=copy: copy.read(e, y))
+            tried("one byte changed: the book's ticket files", noticed)
+            missed += [] if noticed else [what]
+        (folder / path.name).unlink()
+    for path, count in shares([own.folder(e) / "manifest.json" for e in experiments]).items():
+        experiment = next(e for e in experiments if own.folder(e) == path.parent)
+        for what in single_bytes(copy.folder(experiment) / path.name, seed=10, count=count):
+            noticed = refused(lambda e=experiment, copy=copy: copy.manifest(e))
+            tried("one byte changed: the book's manifests", noticed)
+            missed += [] if noticed else [what]
+    assert not missed
+
+
+def changed_in_place(path: Path, seed: int, count: int):
+    """As `single_bytes`, for large files."""
+    rng = np.random.default_rng(seed)
+    size = path.stat().st_size
+    with path.open("r+b", buffering=0) as file:
+        for place in rng.integers(size, size=count).tolist():
+            file.seek(place)
+            (original,) = file.read(1)
+            changed = original ^ int(rng.integers(1, 256))
+            for byte in (changed, original):
+                file.seek(place)
+                file.write(bytes([byte]))
+                if byte == changed:
+                    yield f"{path}: byte {place} is {changed}, was {original}"
 
 
 def test_one_changed_byte_of_a_manifest(store, tried):
@@ -130,6 +180,40 @@ def cache(tmp_path, monkeypatch):
     return load, next((tmp_path / "cache").iterdir())
 
 
+def test_a_truncated_ledger(tmp_path, monkeypatch, tried):
+    for each in ("claims.yaml", "claims.sha256"):
+        shutil.copy(ROOT / "data" / each, tmp_path)
+    monkeypatch.setattr(claims, "DEFAULT", tmp_path / "claims.yaml")
+    rng = np.random.default_rng(11)
+    for name in ("claims.yaml", "claims.sha256"):
+        original = (tmp_path / name).read_bytes()
+        for keep in (0, 1, len(original) - 1, *rng.integers(2, len(original) - 1, 9).tolist()):
+            (tmp_path / name).write_bytes(original[:keep])
+            noticed = refused(claims.load)
+            tried("file truncated, or longer than it was", noticed)
+            assert noticed, (name, keep)
+        (tmp_path / name).write_bytes(original)
+    assert claims.load()
+
+
+def test_one_changed_byte_of_kept_distances(tmp_path, monkeypatch, tried):
+    """Distances are kept beside the tickets: damaged ones are computed again, and are as they were."""
+    rng = np.random.default_rng(12)
+    signs = rng.integers(-1, 2, (5, TINY.weight_count)).astype(np.int8)
+    group = comparisons.Group("test", TINY, signs, np.arange(5))
+    store = Store(tmp_path / "tickets")
+    right = comparisons.distances(store, group, group, signed=True)
+    (path,) = (tmp_path / "distances").iterdir()
+    shape = right.shape
+    for what in single_bytes(path, seed=12):
+        found = comparisons._kept(path, shape)
+        good = found is None or np.array_equal(found, right, equal_nan=True)
+        tried("one byte changed: kept distances", good)
+        assert good, what
+    path.write_bytes(path.read_bytes()[:100])
+    assert np.array_equal(comparisons.distances(store, group, group, signed=True), right, equal_nan=True)
+
+
 def test_one_changed_byte_of_cached_images(cache, tried):
     load, place = cache
     missed = []
@@ -139,6 +223,31 @@ def test_one_changed_byte_of_cached_images(cache, tried):
             tried("one byte changed: cached images", noticed)
             missed += [] if noticed else [what]
     assert not missed
+    load()
+
+
+def test_swapped_and_renamed_cached_images(cache, tried):
+    load, place = cache
+    paths = sorted(place.iterdir())
+    for a, b in [(a, b) for a in paths for b in paths if a < b]:
+        contents = a.read_bytes(), b.read_bytes()
+        a.write_bytes(contents[1]), b.write_bytes(contents[0])
+        noticed = refused(load)
+        tried("cached images swapped, renamed or of another data set", noticed)
+        assert noticed, (a, b)
+        a.write_bytes(contents[0]), b.write_bytes(contents[1])
+    for path in paths:
+        path.rename(path.with_name("elsewhere"))
+        noticed = refused(load)
+        tried("cached images swapped, renamed or of another data set", noticed)
+        assert noticed, path
+        path.with_name("elsewhere").rename(path)
+    about = files.read_json(place / "images.json")
+    (place / "images.json").write_bytes(files.sealed(about | {"name": "mnist"}))
+    noticed = refused(load)
+    tried("cached images swapped, renamed or of another data set", noticed)
+    assert noticed
+    (place / "images.json").write_bytes(files.sealed(about))
     load()
 
 
@@ -381,6 +490,107 @@ def test_manifests_of_strangers(store, tried):
         assert noticed, what
 
 
+# --- executed notebooks of strangers, which `compare` shows ---------------------------------------------------
+
+
+@pytest.fixture
+def run_folder(project):
+    """A run of a chapter beside the book's execution of it, both pretended; `put(notebook)` writes the run's."""
+    (project / "notebooks" / "a" / "1.py").write_text("# %% [markdown]\n# # A chapter\n", encoding="utf-8")
+    ledger = list(claims.load().values())[:2]
+    table = claims.table([claims.Scored(c, claims.Verdict.OPEN, "paper", "measured", "") for c in ledger])
+    good = notebook(table, "iVBORw0KGgo=", "alternative", "caption")
+    files.write_whole(build.executed_path("a/1", project), json.dumps(good).encode())
+    out = project / "runs" / "x"
+
+    def put(content, listed=None) -> Path:
+        listed = {"chapter": "a/1", "runs": {"level=0.9.ipynb": {"level": 0.9}}} if listed is None else listed
+        files.write_whole(out / "run.json", json.dumps(listed).encode())
+        written = content if isinstance(content, bytes) else json.dumps(content).encode()
+        files.write_whole(out / "level=0.9.ipynb", written)
+        return out
+
+    return project, table, put
+
+
+def notebook(table: object, picture: object, alt: object, caption: object, title: object = "# Title") -> dict:
+    figure = {"figure": {"name": "fig-x", "caption": caption}, "image": {"alt": alt}}
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": {"text/markdown": table, "image/png": picture}}]
+    code = {"cell_type": "code", "id": "b", "metadata": {"mystnb": figure}, "source": "", "execution_count": None}
+    cells = [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": title}, {**code, "outputs": outputs}]
+    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def test_notebooks_of_strangers(run_folder, tried):
+    project, table, put = run_folder
+
+    def shown(content, listed=None) -> str:
+        return runs.compare(put(content, listed), project)[0].read_text(encoding="utf-8")
+
+    plain = elements_of_html(shown(notebook(table, "iVBORw0KGgo=", "alternative", "caption")))
+    assert ("img", "src") in plain
+    for nasty in NASTY:
+        laced = table.replace("paper", nasty).replace("measured", nasty).replace("verdict-open", nasty)
+        quoted = f"x' onerror='mark()' {nasty}"
+        for content in (
+            notebook(laced, "iVBORw0KGgo=", "alternative", "caption"),
+            notebook(table.replace(">open<", f">{nasty}<"), "iVBORw0KGgo=", "alternative", "caption"),
+            notebook(table, quoted, quoted, quoted, f"# {quoted}"),
+        ):
+            found = elements_of_html(shown(content))
+            good = found <= plain
+            tried("notebook of a stranger: text that would be HTML", good)
+            assert good, found - plain
+        listed = {"chapter": "a/1", "runs": {"level=0.9.ipynb": {nasty: nasty}}}
+        found = elements_of_html(shown(notebook(table, "", "", ""), listed))
+        tried("notebook of a stranger: text that would be HTML", found <= plain)
+        assert found <= plain, found - plain
+
+
+STRANGE_NOTEBOOKS = {
+    "nothing": b"",
+    "not UTF-8": b"\xff\xfe",
+    "a pickle": pickle.dumps(Path()),
+    "deep nesting": b"[" * 100_000,
+    "a list": b"[]",
+    "no cells": b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+    "cells that are a number": b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 5}',
+    "a format to come": b'{"nbformat": 99, "cells": []}',
+    "68 MB": b" " * 68_000_000,
+    "no caption": json.dumps(notebook("", "x", "y", "z")).replace("caption", "other").encode(),
+    "tables that are an object": json.dumps(notebook({"a": 1}, "x", "y", "z")).encode(),
+}
+STRANGE_LISTS = {
+    "nothing": {},
+    "a chapter that is none": {"chapter": "a/9", "runs": {}},
+    "a chapter that climbs": {"chapter": "../../etc/passwd", "runs": {}},
+    "runs that are a list": {"chapter": "a/1", "runs": ["level=0.9.ipynb"]},
+    "a notebook that climbs": {"chapter": "a/1", "runs": {"../../secret.ipynb": {}}},
+    "an absolute notebook": {"chapter": "a/1", "runs": {"/etc/secret.ipynb": {}}},
+    "another file": {"chapter": "a/1", "runs": {"run.json": {}}},
+    "values that are a number": {"chapter": "a/1", "runs": {"level=0.9.ipynb": 5}},
+}
+
+
+def test_damaged_notebooks_of_runs(run_folder, tried):
+    project, table, put = run_folder
+    good = json.dumps(notebook(table, "iVBORw0KGgo=", "alternative", "caption")).encode()
+    rng = np.random.default_rng(13)
+    for what, content in STRANGE_NOTEBOOKS.items():
+        noticed = refused(lambda c=content: runs.compare(put(c), project))
+        tried("notebook of a stranger: no executed chapter", noticed)
+        assert noticed, what
+    for what, listed in STRANGE_LISTS.items():
+        noticed = refused(lambda y=listed: runs.compare(put(good, y), project))
+        tried("notebook of a stranger: no executed chapter", noticed)
+        assert noticed, what
+    for _ in range(100):
+        changed = bytearray(good)
+        changed[int(rng.integers(len(good)))] = int(rng.integers(256))
+        refused(lambda c=bytes(changed): runs.compare(put(c), project))  # any other error fails here
+        tried("notebook of a stranger, one byte changed: a sentence, or a page", True)
+
+
 # --- text from ledger and manifest in the pages ---------------------------------------------------------------
 
 NASTY = (
@@ -405,6 +615,10 @@ NASTY = (
 
 def elements(text: str) -> set[tuple[str, str]]:
     """Every element and attribute that Markdown makes, HTML within it included."""
+    return elements_of_html(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))
+
+
+def elements_of_html(text: str) -> set[tuple[str, str]]:
     from html.parser import HTMLParser
 
     found: set[tuple[str, str]] = set()
@@ -417,7 +631,7 @@ def elements(text: str) -> set[tuple[str, str]]:
         def handle_comment(self, data):
             found.add(("comment", ""))
 
-    Parser().feed(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))
+    Parser().feed(text)
     return found
 
 

@@ -59,6 +59,20 @@ COMMANDS = [
     (["train", "test/tiny/free", "--device", "tpu"], "invalid choice: 'tpu'"),
     (["train", "test/cifar", "--data", "NONE", "--tickets", "EMPTY"], "data set 'cifar10' was not found"),
     (["train", "test/cifar", "--data", "FILE", "--tickets", "EMPTY"], "data set 'cifar10' was not found"),
+    (["train", "test/tiny/free", "--budget", "soon"], "--budget is 'soon': it should be a positive time"),
+    (["train", "test/tiny/free", "--budget", "0s"], "--budget is '0s'"),
+    (["train", "test/tiny/free", "--budget", "-5m"], "expected one argument"),
+    (["train", "test/tiny/free", "--budget", "1e9h"], "--budget is '1e9h'"),
+    (["train", "test/cifar", "--data", "NONE", "--out", "FILE"], "Not a directory"),
+    (["import"], "required: DIR"),
+    (["import", "NONE", "--tickets", "EMPTY"], "there is no such folder"),
+    (["import", "FILE", "--tickets", "EMPTY"], "there is no such folder"),
+    (["import", "IMAGES", "--tickets", "EMPTY"], "holds no experiment"),
+    (["import", "DAMAGED", "--tickets", "EMPTY"], "its SHA-256 is not the one in the manifest"),
+    (["compare"], "required: RUN"),
+    (["compare", "NONE"], "it should be a folder that python -m lib run made"),
+    (["compare", "FILE"], "it should be a folder that python -m lib run made"),
+    (["compare", "IMAGES"], "it should be a folder that python -m lib run made"),
     (["train", "test/tiny/free", "--bogus"], "unrecognized arguments: --bogus"),
     (["verify", "--tickets", "NONE"], "holds no experiment"),
     (["verify", "--tickets", "FILE"], "holds no experiment"),
@@ -77,18 +91,26 @@ COMMANDS = [
     (["run", "a/3.1", "-p", "level", "nan", "--out", "EMPTY"], "it should be a number"),
     (["run", "a/3.1", "-p", "level", "", "--out", "EMPTY"], "it should be a number"),
     (["run", "a/3.1", "-p", "__import__('os')", "1", "--out", "EMPTY"], "__import__('os')"),
+    (["run", "a/3.1", "-p", "level", "0.5,high", "--out", "EMPTY"], "parameter level is 'high'"),
+    (["run", "a/3.1", "-p", "level", ",".join(f"0.{n}" for n in range(1001, 2500)), "--dry-run"], "combinations"),
     (["readme", "x"], "unrecognized arguments: x"),
     (["build", "--jobs"], "unrecognized arguments: --jobs"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), COMMANDS, ids=[" ".join(a) or "nothing" for a, _ in COMMANDS])
+@pytest.mark.parametrize(("arguments", "words"), COMMANDS, ids=[" ".join(a)[:60] or "nothing" for a, _ in COMMANDS])
 def test_the_command_line(store, tmp_path, capsys, monkeypatch, tried, arguments, words):
     cifar = dataclasses.replace(EXPERIMENT, name="test/cifar", dataset="cifar10")
     monkeypatch.setitem(EXPERIMENTS, cifar.name, cifar)
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "cache"))
     (tmp_path / "file").write_text("no folder")
+    (tmp_path / "images").mkdir()
+    damaged = made_store(tmp_path / "damaged", EXPERIMENT)
+    (damaged.folder(EXPERIMENT) / "dense.npz").write_bytes(
+        bytes((damaged.folder(EXPERIMENT) / "dense.npz").stat().st_size)
+    )
     places = {"FILE": tmp_path / "file", "STORE": store.root, "NONE": tmp_path / "none", "EMPTY": tmp_path / "empty"}
+    places |= {"IMAGES": tmp_path / "images", "DAMAGED": damaged.root}
     before = sorted(p for p in tmp_path.rglob("*") if p.name != ".lock")
     try:
         status = cli.main([str(places.get(a, a)) for a in arguments])
