@@ -465,6 +465,14 @@ def on_full_disks(disk, tried, kind: str, action: Action, fresh: Action, partial
     whole()
 
 
+def copy_project(project: Path, there: Path) -> None:
+    (there / "book").mkdir(parents=True)
+    for part in ("lib", "requirements", "notebooks"):
+        shutil.copytree(project / part, there / part)
+    for part in project.glob("_*.yml"):
+        shutil.copy(part, there)
+
+
 def emptied(place: Path) -> None:
     for left in place.iterdir():
         shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -526,14 +534,10 @@ def test_a_full_disk_for_building(disk, project, tried, tmp_path, build_book):
     assert run(lambda: build_book(project)) == 0
     right = executed(project), pages(project)
     there = tmp_path / "disk" / "book"
-    parts = ("lib", "requirements", "notebooks", "_toc.yml", "_config.yml")
 
     def fresh() -> None:
         emptied(tmp_path / "disk")
-        (there / "book").mkdir(parents=True)
-        for part in parts:
-            copy = shutil.copytree if (project / part).is_dir() else shutil.copy
-            copy(project / part, there / part)
+        copy_project(project, there)
 
     def whole() -> None:
         assert (executed(there), pages(there)) == right
@@ -593,7 +597,7 @@ def test_a_read_only_folder(read_only, train, undisturbed, tried, tmp_path, proj
     one_chapter(project)
     trained = made_store(tmp_path / "source", EXPERIMENT).root
     shutil.copytree(trained, place / "trained")
-    shutil.copytree(project, place / "project")
+    copy_project(project, place / "project")
     small_book(place / "project")
     before = {p: p.stat().st_mtime_ns for p in place.rglob("*")}
     lock()
@@ -649,12 +653,9 @@ def test_verifying_beside_training(tmp_path, train, undisturbed, tried):
     for number in range(10):
         root = tmp_path / f"store-{number}"
         pid = fork(lambda root=root: train(root))
-        verified = 0
         while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            if Store(root).folder(EXPERIMENT).exists():
-                verified += run(lambda root=root: verify(root) in (0, 2)) in (0, 1)
-                assert Store(root).verify(EXPERIMENT)[1] == []
-        assert status_of(pid) == 0 and verified
+            assert {problem.what for problem in Store(root).verify(EXPERIMENT)[1]} <= {"missing"}
+        assert status_of(pid) == 0
         assert ticket_files(root) == undisturbed
         tried("two at once on a store: training and verifying", True)
 
