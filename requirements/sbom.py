@@ -1,15 +1,24 @@
 """Writes ``requirements/sbom.json``: every pinned package with version and licence, as a CycloneDX bill of materials.
 
-Run it in an environment that has everything: ``python requirements/sbom.py``.  What no environment needs (a package for
-another platform) has no licence in the list, as only installed packages say theirs.
+``python requirements/sbom.py [ENVIRONMENT ...]`` reads the licences from the packages that are installed where it runs
+and in other environments, given by their folders.  No environment holds everything that is pinned, as some packages
+are for other platforms: what an earlier run found of the same version is kept.
 """
 
 import importlib.metadata
 import json
 import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PLACE = HERE / "sbom.json"
+
+
+def plain(name: str) -> str:
+    """The name of a package as the index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pins() -> dict[str, str]:
@@ -18,39 +27,40 @@ def pins() -> dict[str, str]:
     return {name.lower(): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
 
 
-def licence(name: str) -> str:
-    """What an installed package says of its licence, in a line; '' if it is not installed or says nothing."""
-    try:
-        about = importlib.metadata.metadata(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+def licence(package: importlib.metadata.Distribution) -> str:
+    """What a package says of its licence, in a line; '' if it says nothing."""
+    about = package.metadata
     classifiers = [c.split(" :: ")[-1] for c in about.get_all("Classifier") or () if c.startswith("License ::")]
-    said = about.get("License-Expression") or " / ".join(classifiers) or (about.get("License") or "").splitlines()[:1]
-    words = said if isinstance(said, str) else "".join(said)[:80]
-    return words or _first_line(name)
+    said = about.get("License-Expression") or " / ".join(classifiers) or about.get("License") or ""
+    if not said:  # the first line of a licence is its name by custom
+        files = [file for file in package.files or () if file.name.upper().startswith("LICEN")]
+        said = "\n".join(file.read_text(encoding="utf-8").strip() for file in files)
+    return said.strip().partition("\n")[0][:120]
 
 
-def _first_line(name: str) -> str:
-    """The first line of the licence that a package brings, which is its name by custom; '' if it brings none."""
-    files = importlib.metadata.files(name) or ()
-    texts = [file.read_text(encoding="utf-8") for file in files if file.name.upper().startswith("LICEN")]
-    return next((line.strip() for line in "\n".join(texts).splitlines() if line.strip()), "")
+def licences(environments: Iterable[str]) -> dict[tuple[str, str], str]:
+    """The licences of all installed packages, by name and version without its local part."""
+    folders = [str(p) for e in environments for p in Path(e).glob("lib/python*/site-packages")]
+    installed = importlib.metadata.distributions(path=[*sys.path, *folders])
+    return {(plain(d.metadata["Name"]), d.version.partition("+")[0]): licence(d) for d in installed}
 
 
-def bill() -> dict:
+def bill(environments: Iterable[str] = ()) -> dict:
     """The bill of materials."""
-    components = [
-        {
-            "type": "library",
-            "name": name,
-            "version": version,
-            "purl": f"pkg:pypi/{name.replace('_', '-')}@{version}",
-            **({"licenses": [{"license": {"name": licence(name)}}]} if licence(name) else {}),
-        }
-        for name, version in sorted(pins().items())
-    ]
+    known = {
+        (plain(c["name"]), c["version"]): c["licenses"][0]["license"]["name"]
+        for c in json.loads(PLACE.read_text(encoding="utf-8"))["components"]
+        if "licenses" in c
+    }
+    known |= {key: said for key, said in licences(environments).items() if said}
+    components = []
+    for name, version in sorted(pins().items()):
+        component = {"type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{plain(name)}@{version}"}
+        if said := known.get((plain(name), version)):
+            component["licenses"] = [{"license": {"name": said}}]
+        components.append(component)
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
 
 
 if __name__ == "__main__":
-    (HERE / "sbom.json").write_text(json.dumps(bill(), indent=1) + "\n", encoding="utf-8")
+    PLACE.write_text(json.dumps(bill(sys.argv[1:]), indent=1) + "\n", encoding="utf-8")

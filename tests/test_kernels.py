@@ -53,6 +53,16 @@ def all_kernels(signs):
     return [signs[index] for index in np.ndindex(*signs.shape[:3])]
 
 
+def test_one_ticket_of_one_filter_and_channel():
+    signs = np.array([1, 1, 0, 0, -1, 0, 0, 0, -1], np.int8).reshape(1, 1, 1, 3, 3)
+    assert kernels.filter_deviation(signs) == kernels.expected_filter_deviation(signs) == 0
+    assert kernels.kernel_histogram(signs).tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(kernels.expected_kernel_histogram(signs), kernels.kernel_histogram(signs))
+    np.testing.assert_allclose(kernels.expected_filter_histogram(signs), kernels.filter_histogram(signs))
+    assert kernels.position_counts(signs).sum() == 4 and kernels.sign_ratio(signs) == 1
+    assert kernels.expected_position_deviation(signs) == pytest.approx(np.sqrt(20) / 9)
+
+
 def test_counts_against_loops(stack):
     filters = [int((stack[index] != 0).sum()) for index in np.ndindex(*stack.shape[:2])]
     np.testing.assert_array_equal(kernels.filter_histogram(stack), [filters.count(k) for k in range(28)])

@@ -4,16 +4,29 @@ Every answer is known beforehand; how often chance alone trips a test is counted
 """
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from made import PROVENANCE, TINY, made_store, tiny_experiment
 from scipy import stats
 
-from lib import baselines, claims, evidence, kernels, overlap, similarity, statistics, topology
+from lib import (
+    baselines,
+    claims,
+    comparisons,
+    evidence,
+    kernels,
+    overlap,
+    patterns,
+    similarity,
+    statistics,
+    topology,
+)
 from lib.claims import Measurement, Verdict
 from lib.experiments import EXPERIMENTS
-from lib.pruning import kept_counts, percent_levels
+from lib.models import Architecture, Layer
+from lib.pruning import Level, kept_counts, percent_levels
 from lib.tickets import TEST_LOGITS, LevelRecord
 
 LEVEL = "50"
@@ -35,7 +48,7 @@ def put(store, its, masks, logits=None, weights=None):
     record = LevelRecord(
         masks=masks,
         weights=np.where(masks, values, 0).astype(np.float32),
-        biases=np.zeros((its.replicas, TINY.parameter_count - TINY.weight_count), np.float32),
+        biases=np.zeros((its.replicas, its.architecture.parameter_count - masks.shape[1]), np.float32),
         logits=rng.normal(size=(its.replicas, TEST_LOGITS, 10)).astype(np.float32) if logits is None else logits,
         correct=np.full(its.replicas, 9000),
         losses=np.ones((its.replicas, its.epochs), np.float32),
@@ -167,11 +180,118 @@ def test_a_network_and_its_reordered_twin(stores, monkeypatch):
     assert dense.values[0] < 65
 
 
+def claimed_row(diff_mean, cohen_d, label):
+    """A row of paper B's tables that says this."""
+    row = claim("table-row")
+    said = dataclasses.replace(row.claimed, value=None, diff_mean=diff_mean, p_value=0.0, cohen_d=cohen_d, label=label)
+    return dataclasses.replace(row, claimed=said)
+
+
+def test_reordered_twins_among_random_tickets(stores, monkeypatch):
+    """Every winning ticket is one network with its units in another order: distance, tests, effect and verdict."""
+    its = experiment("known/family")
+    monkeypatch.setitem(EXPERIMENTS, its.name, its)
+    store = made_store(stores.root, its, levels=1)
+    rng = np.random.default_rng(11)
+    first = np.concatenate([drawn(rng, y.size, y.size // 2) for y in TINY.layers])
+    put(store, its, np.stack([reordered(first, rng)[0] for _ in range(its.replicas)]))
+    winning, random = (comparisons.group(store, its.name, kind, kind) for kind in ("winning", "random"))
+    for control, equal in ((random, False), (dataclasses.replace(winning, label="again"), True)):
+        found = comparisons.compare(store, winning, winning, control, signed=False, sample=0)
+        assert (found.values() == 0).all()
+        if equal:
+            assert (found.control_values() == 0).all()
+            continue
+        difference = found.difference()
+        assert difference.diff_mean == pytest.approx(-found.control_values().mean())
+        assert difference.lower and not difference.higher and difference.p_value < 1e-10
+        assert statistics.effect_word(difference.cohen_d) == "huge" and difference.cohen_d < -2
+        assert found.permutation_p(repetitions=999) == 1 / 1000
+        row = dataclasses.asdict(difference)
+        for sign, verdict in ((1, Verdict.REPRODUCED), (-1, Verdict.NOT_REPRODUCED)):
+            said = claimed_row(sign * difference.diff_mean, sign * difference.cohen_d, "huge")
+            assert claims.judge(said, [Measurement(row=row)]).verdict == verdict
+    # The signs of different initial weights have nothing to do with each other: with them there is no such distance.
+    signed = comparisons.compare(store, winning, winning, random, signed=True, sample=0)
+    assert (signed.values() > 0.2).all()
+
+
+@pytest.mark.parametrize("planted", [1, -1, 0])
+def test_final_weights_in_the_order_of_the_initial_ones(stores, monkeypatch, planted):
+    its = experiment(f"known/ranks{planted}")
+    monkeypatch.setitem(EXPERIMENTS, its.name, its)
+    store = made_store(stores.root, its, levels=1)
+    rng = np.random.default_rng(12)
+    masks = np.stack([np.concatenate([drawn(rng, y.size, y.size // 2) for y in TINY.layers]) for _ in range(20)])
+    final = planted * store.initial_weights(its).repeat(its.runs, axis=0) if planted else rng.normal(size=masks.shape)
+    put(store, its, masks, weights=final.astype(np.float32))
+    for layer in evidence.rank_correlations(store, its.name, LEVEL):
+        error = 4 * layer.null / np.sqrt(len(layer.values)) if planted == 0 else 1e-3  # half precision makes ties
+        assert layer.values.mean() == pytest.approx(planted, abs=error)
+    for layer in evidence.rank_correlations(store, its.name, LEVEL, of="magnitude"):
+        error = 4 * layer.null / np.sqrt(len(layer.values)) if planted == 0 else 1e-3
+        assert layer.values.mean() == pytest.approx(abs(planted), abs=error)
+
+
+def test_outputs_shared_within_an_initialisation(stores, monkeypatch):
+    its = experiment("known/outputs")
+    monkeypatch.setitem(EXPERIMENTS, its.name, its)
+    store = made_store(stores.root, its, levels=1)
+    rng = np.random.default_rng(13)
+    masks = np.stack([np.concatenate([drawn(rng, y.size, y.size // 2) for y in TINY.layers]) for _ in range(20)])
+    logits = rng.normal(size=(its.inits, TEST_LOGITS, 10)).repeat(its.runs, axis=0).astype(np.float32)
+    put(store, its, masks, logits)
+    same = np.arange(20)[:, None] // its.runs == np.arange(20) // its.runs
+    for measure in evidence.MEASURES:
+        matrix = evidence.output_matrix(store, its.name, LEVEL, measure)
+        np.testing.assert_allclose(matrix[same], 0 if measure == "L2" else 1, atol=1e-12)
+        # Independent outputs: linear CKA of 2,000 samples and 10 classes is about 10 / 2000.
+        assert (matrix[~same] > 0.1).all() if measure == "L2" else (matrix[~same] < 0.02).all()
+
+
+SIGNED = Architecture("signs", (4, 12, 12), (Layer("conv1", (32, 4, 3, 3), pool=True), Layer("output", (10, 800))))
+PAIRS = [(a, b) for a in range(9) for b in range(a + 1, 9)]
+NEAR = [(a, b) for a, b in PAIRS if abs(a // 3 - b // 3) + abs(a % 3 - b % 3) == 1]
+
+
+@pytest.mark.parametrize("kind", ["neighbours", "anywhere"])
+def test_planted_sign_patterns_through_the_store(stores, monkeypatch, kind):
+    """Tickets whose first layer keeps two positive weights in every kernel, side by side or anywhere."""
+    level = Level(LEVEL, Fraction(1, 2), (("conv1", Fraction(2, 9)),))
+    levels = (percent_levels(LEVEL)[0], level)
+    its = dataclasses.replace(experiment(f"known/{kind}", inits=2, runs=2), architecture=SIGNED, levels=levels)
+    monkeypatch.setitem(EXPERIMENTS, its.name, its)
+    store = made_store(stores.root, its, levels=1)
+    rng = np.random.default_rng(14)
+    choices = NEAR if kind == "neighbours" else PAIRS
+    first = np.zeros((4, 32 * 4, 9), bool)
+    for row in first.reshape(-1, 9):
+        row[list(choices[rng.integers(len(choices))])] = True
+    masks = np.concatenate([first.reshape(4, -1), [drawn(rng, 8000, 4000) for _ in range(4)]], axis=1)
+    put(store, its, masks, weights=1 + rng.random(masks.shape, np.float32))
+    group = patterns.winning(store, its.name, 4, trained=True)
+    found = patterns.statistics(group)
+    assert found["filters"].value == 0 and found["empty"].value == 0
+    assert "negative" not in found and "ratio" not in found  # there is no negative weight
+    # Of random tickets a fifth of the kernels keeps none, and filters differ.
+    assert found["filters"].low > 0 and found["empty"].low > 5
+    assert found["positive"].expected == pytest.approx(100 / 3)
+    by_ticket = np.array([patterns.measure(group.signs[t : t + 1])["positive"] for t in range(4)])
+    low, high = (100 * x / 128 for x in stats.binom.interval(0.95, 128, 1 / 3))
+    measured = Measurement(groups=(claims.ChanceGroup("neighbours", by_ticket, 100 / 3, low, high),))
+    judged = {check: claims.judge(claim(check), [measured]).verdict for check in CHANCE}
+    if kind == "neighbours":
+        assert found["positive"].value == 100 and (by_ticket == 100).all()
+        assert judged == {"chance-match": Verdict.NOT_REPRODUCED, "above-chance": Verdict.REPRODUCED}
+    else:
+        assert abs(found["positive"].value - 100 / 3) < 400 * np.sqrt(2 / 9 / 512)
+        assert judged == {"chance-match": Verdict.REPRODUCED, "above-chance": Verdict.NOT_REPRODUCED}
+
+
 def test_planted_sign_patterns_are_found_and_nothing_else():
     """Kernels with two positive weights, side by side or anywhere: the shares are those they were made with."""
     rng = np.random.default_rng(3)
-    pairs = [(a, b) for a in range(9) for b in range(a + 1, 9)]
-    near = [(a, b) for a, b in pairs if abs(a // 3 - b // 3) + abs(a % 3 - b % 3) == 1]
+    pairs, near = PAIRS, NEAR
     assert len(near) == 12 and kernels.expected_neighbour_share() == pytest.approx(12 / 36)
 
     def made(choices):

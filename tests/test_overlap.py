@@ -112,6 +112,7 @@ GOOD = np.ones((4, 3), bool)
         ),
         (lambda: overlap.within_pairs(0, 5), "inits is 0: it must be a whole number of at least 1"),
         (lambda: overlap.across_pairs(5, 2.0), "runs is 2.0"),
+        (lambda: overlap.across_pairs(10_001, 1), "inits x runs is 10001"),
         (lambda: overlap.shared_by_all(GOOD, 2, 3), "masks has 4 rows: inits x runs = 2 x 3 needs 6"),
         (lambda: overlap.covered_by_none(GOOD, 2, True), "runs is True"),
     ],
@@ -166,6 +167,14 @@ def test_initial_magnitudes_that_do_not_fit_are_named(shape, inits, bins, words)
     masks[:, :5] = True
     with pytest.raises(UserError, match=words):
         overlap.overlap_from_initial_magnitude(np.ones(shape), masks, inits, 2, bins)
+
+
+def test_one_bin_of_magnitudes_and_one_mask_are_enough():
+    masks = np.tile(np.arange(10) < 4, (4, 1))
+    found = overlap.overlap_from_initial_magnitude(np.ones((2, 10)), masks, 2, 2, bins=1)
+    np.testing.assert_allclose(found, 40)  # chance
+    itself = overlap.overlap_from_unit_counts(masks[:1], 5, (np.array([0]), np.array([0])))
+    assert itself == pytest.approx(100 * (2 * 2 + 2 * 2) / 2 / 4)
 
 
 def test_counts_per_unit_against_random_masks_with_those_counts():

@@ -134,6 +134,13 @@ def test_p_is_uniform_when_labels_say_nothing(kinds):
     assert stats.kstest(smooth, "uniform").pvalue > 0.01
 
 
+@pytest.mark.parametrize("freedom", [1, 1.7, 8, 39.9, 40, 98, 1000.5, 1e6])
+@pytest.mark.parametrize("t", [0.0, 1e-9, 0.1, 1.0, 2.5, 7.0, 40.0])
+def test_students_distribution_is_scipys(freedom, t):
+    assert statistics._two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-9, abs=1e-300)
+    assert statistics._two_sided(-t, freedom) == statistics._two_sided(t, freedom)
+
+
 def test_welch_over_dependent_pairs_is_not():
     rng = np.random.default_rng(1)
     found = []
