@@ -26,8 +26,7 @@ PAGE = ROOT / "book" / "same.md"
 PINNED = ("-c", str(ROOT / "requirements" / "constraints.txt"), "numpy", "scipy")
 ENVIRONMENTS = (
     ("3.11", PINNED),
-    ("3.11", ("numpy==1.26.4", "scipy==1.11.4")),
-    ("3.11", ("numpy==2.0.2", "scipy==1.13.1")),
+    ("3.11", ("numpy==2.0.0", "scipy==1.13.0")),
     ("3.12", PINNED),
     ("3.13", ("numpy==2.5.1", "scipy==1.18.1")),
 )

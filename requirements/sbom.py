@@ -1,5 +1,7 @@
 """Writes ``requirements/sbom.json``: every pinned package with version and licence, as a CycloneDX bill of materials.
 
+The licences also go into a table of ``book/same.md``.
+
 ``python requirements/sbom.py [ENVIRONMENT ...]`` reads the licences from the packages that are installed where it runs
 and in other environments, given by their folders.  No environment holds everything that is pinned, as some packages
 are for other platforms: what an earlier run found of the same version is kept.
@@ -14,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PLACE = HERE / "sbom.json"
+PAGE = HERE.parent / "book" / "same.md"
 
 
 def plain(name: str) -> str:
@@ -62,5 +65,20 @@ def bill(environments: Iterable[str] = ()) -> dict:
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
 
 
+def table(components: list[dict]) -> str:
+    """What has which licence, in Markdown; the licences that most packages have come first."""
+    by_licence: dict[str, list[str]] = {}
+    for component in components:
+        said = component.get("licenses", [{"license": {"name": "none stated"}}])[0]["license"]["name"]
+        by_licence.setdefault(said, []).append(component["name"])
+    rows = sorted(by_licence.items(), key=lambda item: (-len(item[1]), item[0]))
+    lines = ["| licence, as the package states it | packages |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {said} | {', '.join(names)} |" for said, names in rows)])
+
+
 if __name__ == "__main__":
-    PLACE.write_text(json.dumps(bill(sys.argv[1:]), indent=1) + "\n", encoding="utf-8")
+    content = bill(sys.argv[1:])
+    PLACE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    block = re.compile(r"(<!-- licences -->\n).*?(<!-- end -->)", re.DOTALL)
+    page, text = PAGE.read_text(encoding="utf-8"), table(content["components"])
+    PAGE.write_text(block.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", page), encoding="utf-8")

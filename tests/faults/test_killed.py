@@ -326,11 +326,11 @@ def test_workers_end_with_a_killed_training(tmp_path, tried):
 
     pid = fork(action)
     try:
-        assert eventually(lambda: len(marked(mark)) >= 2, 60)
+        assert eventually(lambda: len(marked(mark)) >= 2, 600)
     finally:
         os.kill(pid, signal.SIGKILL)
         status_of(pid)
-    good = eventually(lambda: not marked(mark), 30)
+    good = eventually(lambda: not marked(mark), 300)
     tried("kill -9: nothing that it started goes on", good)
     assert good, marked(mark)
 
@@ -383,7 +383,7 @@ def test_executing(project, tried):
         out.unlink(missing_ok=True)
 
     killed_at_random("executing", tried, action, fresh, partial, whole)
-    good = eventually(lambda: not marked(mark), 60)
+    good = eventually(lambda: not marked(mark), 300)
     tried("kill -9: nothing that it started goes on", good)
     assert good
 
