@@ -35,9 +35,8 @@ REST = ("filelock", "pyyaml", "tqdm")
 
 def python(version: str) -> str | None:
     """Return the Python of a version, if there is one on this machine."""
-    found = shutil.which(f"python{version}")
     pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
-    return found or (str(pyenv[-1]) if pyenv else None)
+    return str(pyenv[-1]) if pyenv else shutil.which(f"python{version}")
 
 
 def environment(folder: Path, version: str, packages: tuple[str, ...]) -> str | None:

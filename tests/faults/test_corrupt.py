@@ -200,10 +200,10 @@ def test_one_changed_byte_of_kept_distances(tmp_path, monkeypatch, tried):
     """Distances are kept beside the tickets: damaged ones are computed again, and are as they were."""
     rng = np.random.default_rng(12)
     signs = rng.integers(-1, 2, (5, TINY.weight_count)).astype(np.int8)
-    group = comparisons.Group("test", TINY, signs, np.arange(5))
+    group = comparisons.Group.of("test", TINY, signs, np.arange(5))
     store = Store(tmp_path / "tickets")
     right = comparisons.distances(store, group, group, signed=True)
-    (path,) = (tmp_path / "distances").iterdir()
+    (path,) = (tmp_path / "distances").glob("*.npz")
     shape = right.shape
     for what in single_bytes(path, seed=12):
         found = comparisons._kept(path, shape)
@@ -488,6 +488,55 @@ def test_manifests_of_strangers(store, tried):
         noticed = refused(lambda: read_everything(store))
         tried("manifest of a stranger: bombs, wrong types, names elsewhere", noticed)
         assert noticed, what
+
+
+PICKLES = {
+    "a program": pickle.dumps(Bomb(Path("ran"))),
+    "a memory of 8 GB": b"\x80\x02K\x01r" + (10**9).to_bytes(4, "little") + b".",
+    "an array of bytes of 100 GB": b"\x80\x05\x96" + (10**11).to_bytes(8, "little") + b".",
+    "bytes that are not there": b"\x80\x03B" + (2**32 - 1).to_bytes(4, "little") + b".",
+    "code of an extension": b"\x80\x02\x82\x01.",
+    "an instance made by name": b"(icollections\nOrderedDict\n.",
+    "a name that is not of arrays": b"cbuiltins\neval\n(S'1'\ntR.",
+    "a name in the arrays' module": b"\x80\x02cnumpy\nload\n.",
+    "deep nesting": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
+    "nothing": b"",
+    "no data": pickle.dumps({b"labels": [1]}, 2),
+    "data that is a number": pickle.dumps({b"data": 5, b"labels": [1]}, 2),
+}
+
+
+def test_pickles_of_strangers_in_the_place_of_cifar(tmp_path, tried, monkeypatch):
+    """CIFAR is published as pickles too: they are read without doing what they say."""
+    import tracemalloc
+
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data_batch_1"
+    for what, content in PICKLES.items():
+        path.write_bytes(content)
+        tracemalloc.start()
+        noticed = refused(lambda: datasets._read_pickles([path], (3, 32, 32), "labels"))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        good = noticed and peak < 300_000_000 and not (tmp_path / "ran").exists()
+        tried("image file of a stranger: pickles, parquet that unpacks to more than it is", good)
+        assert good, (what, peak)
+
+
+def test_a_parquet_shard_that_repeats_a_large_value(tmp_path, tried):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    large = pyarrow.array([b"\x89PNG" + bytes(20_000_000)], pyarrow.binary())
+    repeated = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1000, pyarrow.int32()), large)
+    shard = pyarrow.table({"img": repeated, "label": [0] * 1000})
+    options = {"store_schema": False, "compression": "zstd", "dictionary_pagesize_limit": 10**9}
+    parquet.write_table(shard, tmp_path / "train.parquet", **options)
+    del large, repeated, shard
+    assert (tmp_path / "train.parquet").stat().st_size < 10_000  # and 20 GB in all
+    before = pyarrow.default_memory_pool().max_memory()
+    noticed = refused(lambda: datasets._read_parquet([tmp_path / "train.parquet"], (3, 32, 32), "label"))
+    good = noticed and pyarrow.default_memory_pool().max_memory() <= max(before, 500_000_000)
+    tried("image file of a stranger: pickles, parquet that unpacks to more than it is", good)
+    assert good
 
 
 # --- executed notebooks of strangers, which `compare` shows ---------------------------------------------------
