@@ -6,6 +6,7 @@ says them in plain words.  Verdicts and their words are made here from numbers, 
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import html
 import math
@@ -348,9 +349,14 @@ def load(path: Path | None = None) -> dict[str, Claim]:
         the file, the entry, the key, its value and what would be right.
     """
     own, path = path is None, DEFAULT if path is None else Path(path)
-    entries = _parse(path, DEFAULT.with_suffix(".sha256") if own else None)
+    return dict(_claims(_content(path, DEFAULT.with_suffix(".sha256") if own else None), path))
+
+
+@functools.lru_cache(maxsize=2)  # a chapter asks dozens of times, and parsing takes longer than drawing a figure
+def _claims(content: bytes, path: Path) -> dict[str, Claim]:
+    """Return the claims in the content of a YAML file; not to be written to."""
     claims: dict[str, Claim] = {}
-    for position, entry in enumerate(entries, 1):
+    for position, entry in enumerate(_parse(content, path), 1):
         name = entry.get("id") if isinstance(entry, dict) else None
         where = f"{path}: claim {name}" if _is_identifier(name) else f"{path}: entry {position}"
         if not isinstance(entry, dict):
@@ -362,8 +368,8 @@ def load(path: Path | None = None) -> dict[str, Claim]:
     return claims
 
 
-def _parse(path: Path, seal: Path | None = None) -> list[Any]:
-    """Return the list in a YAML file, read safely: bounded in size, without aliases, without repeated keys."""
+def _content(path: Path, seal: Path | None) -> bytes:
+    """Return what a file holds, bounded in size; it must be the one that is sealed, if there is a seal."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -382,9 +388,14 @@ def _parse(path: Path, seal: Path | None = None) -> list[Any]:
                 f"{path}: is not the ledger whose SHA-256 stands in {seal.name}; whoever changed it on purpose says so "
                 f"by `sha256sum {path.name} > {seal.name}` in its folder"
             )
+    return data
+
+
+def _parse(content: bytes, path: Path) -> list[Any]:
+    """Return the list in a YAML file, read safely: without aliases, without repeated keys."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        text = data.decode()
+        text = content.decode()
         # Refused by event, before a tree is built: an alias is how a small file unfolds into a huge one, and the
         # C loader overflows its stack on deep nesting.
         depth = 0

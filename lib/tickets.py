@@ -111,16 +111,16 @@ def contents(experiment: Experiment, level: Level) -> tuple[str, ...]:
     MB of one experiment in files; those marked * are trained and measured, the others packed with random numbers in the
     place of weights and with what deflate leaves of real logits (0.76):
 
-    =======================  =======  ======  =====  =====  =====  ======
-    experiment               weights  logits  masks  signs  other  in all
-    =======================  =======  ======  =====  =====  =====  ======
-    a/fashion-lenet/free *       4.3     5.3    0.5      -    0.1    10.3
-    a/cifar-lenet/partial *      6.0     5.4    0.7      -    0.1    12.4
-    a/fashion-equal/partial *    0.8     4.9    0.1      -    0.1     5.9
-    a/fashion-lenet/sgd          1.6     1.2    0.2      -    0.0     3.0
-    a/cifar-resnet18/free       12.0     5.3    2.5      -    1.9    21.7
-    b/conv2/cifar10                -       -    5.6    1.9    0.0     7.5
-    =======================  =======  ======  =====  =====  =====  ======
+    =========================  =======  ======  =====  =====  =====  ======
+    experiment                 weights  logits  masks  signs  other  in all
+    =========================  =======  ======  =====  =====  =====  ======
+    a/fashion-lenet/free *         4.3     5.3    0.5      -    0.1    10.3
+    a/cifar-lenet/partial *        6.0     5.4    0.7      -    0.1    12.4
+    a/fashion-equal/partial *      0.8     4.9    0.1      -    0.1     5.9
+    a/fashion-lenet/sgd            1.6     1.2    0.2      -    0.0     3.0
+    a/cifar-resnet18/free         12.0     5.3    2.5      -    1.9    21.7
+    b/conv2/cifar10                  -       -    5.6    1.9    0.0     7.5
+    =========================  =======  ======  =====  =====  =====  ======
 
     So paper A's ten experiments with LeNet take 93 MB, the four of sensitivity 12, paper B's three data sets 23 and the
     ResNet's free runs 22: 150 MB.
