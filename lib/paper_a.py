@@ -720,6 +720,11 @@ def _at_levels(
     ]
 
 
+def _once(readings: Sequence[Measurement]) -> list[Measurement]:
+    """Return readings of distinct names, the first of each: two panels may be of the same tickets (`panels_at`)."""
+    return list({reading.reading: reading for reading in reversed(readings)}.values())[::-1]
+
+
 def _section_abstract(
     store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]
 ) -> dict[str, list[Measurement]]:
@@ -1145,20 +1150,24 @@ def _section_3_4(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
         **_by_panel(store, ledger, panels),
         "A-F7a-1": _networks(functools.partial(_more_accurate, store), ALL_PARTIAL),
         "A-F7a-2": _networks(shape, ALL_PARTIAL),
-        "A-F7bc-1": [
-            *_at_levels(cifar, vary_most(cifar.experiment, plotted_layers(cifar.experiment)), cifar.experiment),
-            *(
-                reading
-                for words, start in COUNTED.items()
-                for reading in _at_levels(
-                    resnet, vary_most(RESNET_PARTIAL, _plotted(RESNET_PARTIAL, start)), f"{RESNET_PARTIAL}, {words}"
-                )
-            ),
-        ],
-        "A-F7bc-2": [
-            *_at_levels(cifar, related(cifar.experiment, RELATED), cifar.experiment),
-            *_at_levels(resnet, related(RESNET_PARTIAL, RELATED), RESNET_PARTIAL),
-        ],
+        "A-F7bc-1": _once(
+            [
+                *_at_levels(cifar, vary_most(cifar.experiment, plotted_layers(cifar.experiment)), cifar.experiment),
+                *(
+                    reading
+                    for words, start in COUNTED.items()
+                    for reading in _at_levels(
+                        resnet, vary_most(RESNET_PARTIAL, _plotted(RESNET_PARTIAL, start)), f"{RESNET_PARTIAL}, {words}"
+                    )
+                ),
+            ]
+        ),
+        "A-F7bc-2": _once(
+            [
+                *_at_levels(cifar, related(cifar.experiment, RELATED), cifar.experiment),
+                *_at_levels(resnet, related(RESNET_PARTIAL, RELATED), RESNET_PARTIAL),
+            ]
+        ),
         "A-F7d-S": [_sizes_of_equal()],
         "A-F7d-1": _at_levels(equal, related(EQUAL, STRONG)),
         "A-F7d-2": _at_levels(equal, not_the_baseline),
@@ -1352,11 +1361,13 @@ def _section_d_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
             _attempt(words, [panel.experiment for panel in figure], lower(k))
             for k, words in enumerate(("captioned levels", "implied levels"))
         ],
-        "A-D1-C": [
-            reading
-            for panel in figure
-            for reading in _at_levels(panel, functools.partial(larger, panel), panel.experiment)
-        ],
+        "A-D1-C": _once(
+            [
+                reading
+                for panel in figure
+                for reading in _at_levels(panel, functools.partial(larger, panel), panel.experiment)
+            ]
+        ),
     }
 
 
@@ -1536,14 +1547,16 @@ def _section_d_3(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
 
     return {
         **_by_panel(store, ledger, panels),
-        "A-D3-C": [
-            *(
-                reading
-                for panel in figure
-                for reading in _at_levels(panel, functools.partial(positive, panel), panel.experiment)
-            ),
-            _attempt("the ResNet beside the small networks", [panel.experiment for panel in figure], weaker),
-        ],
+        "A-D3-C": _once(
+            [
+                *(
+                    reading
+                    for panel in figure
+                    for reading in _at_levels(panel, functools.partial(positive, panel), panel.experiment)
+                ),
+                _attempt("the ResNet beside the small networks", [panel.experiment for panel in figure], weaker),
+            ]
+        ),
     }
 
 

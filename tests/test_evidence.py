@@ -369,6 +369,16 @@ def test_a_panel_of_other_tickets(store):
         paper_a.panels_at("A-F3a", {"captioned level": 0.9}, "a/nothing")
 
 
+@pytest.mark.parametrize(
+    "section, key", [("3.1", "A-F3a"), ("3.4", "A-F7b"), ("Appendix A", "A-F8a"), ("Appendix D.1", "A-F10a")]
+)
+def test_two_panels_of_the_same_tickets(tmp_path, section, key):
+    other = key[:-1] + "c"
+    levels = {words: float(level) / 100 for words, level in paper_a.PANELS[other].levels.items()}
+    panels = paper_a.panels_at(key, levels, paper_a.PANELS[other].experiment)
+    assert scoring.score("A", section, Store(tmp_path), panels)  # no reading of a claim is named twice
+
+
 def test_choosing_a_level():
     assert [evidence.choose_level(FASHION, v) for v in ("all", "dense", "0.5", "0.95")] == ["all", "dense", "50", "95"]
     assert evidence.choose_level("a/cifar-resnet18/free", "0.999") == "99.9"
