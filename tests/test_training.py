@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -290,6 +291,37 @@ def test_images_that_do_not_fit_and_unknown_devices_are_named(tmp_path):
         training.train(wrong, made_images(), Store(tmp_path), "cpu", quiet=True)
     with pytest.raises(UserError, match="'tpu'"):
         training.train(tiny_experiment(), made_images(), Store(tmp_path), "tpu", quiet=True)
+
+
+@pytest.mark.parametrize("optimiser", ["Adam", "SGD"])
+def test_what_capturing_a_step_does_is_undone(optimiser, monkeypatch):
+    """On a CPU, with streams and graphs that do nothing: the steps before the capture leave no trace."""
+
+    class Inert:
+        def wait_stream(self, other):
+            pass
+
+        def register_generator_state(self, generator):
+            pass
+
+    for name in ("Stream", "current_stream", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, Inert)
+    for name in ("stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda _: contextlib.nullcontext())
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.integers(0, 256, (60, *SMALL.input_shape)).astype(np.uint8))
+    y = torch.from_numpy(rng.integers(0, 10, 60))
+    order = torch.from_numpy(rng.permuted(np.tile(np.arange(60), (2, 1)), axis=1).reshape(2, 3, 20))
+    start = np.stack([initial_parameters(SMALL, init) for init in range(2)])
+    stacks = [
+        training.Stack(SMALL, start, random_masks(SMALL, 2), 1e-3, noise=1e-3, seed=5, optimiser=optimiser)
+        for _ in range(2)
+    ]
+    stacks[1]._capture(x, y, order[:, 0])
+    np.testing.assert_array_equal(stacks[1].parameters(), stacks[0].parameters())
+    losses = [stack.train_epoch(x, y, order).numpy() for stack in stacks]
+    np.testing.assert_array_equal(*losses)
+    np.testing.assert_array_equal(stacks[1].parameters(), stacks[0].parameters())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
