@@ -262,7 +262,7 @@ class Stack:
             if layer.add:
                 x = x + outputs[layer.add]
             if number < last and not layer.linear:
-                x = functional.relu(x)
+                x = functional.relu(x, inplace=x.dim() == 4)  # nothing needs what a convolution gave
             if layer.name in self._used_later:
                 outputs[layer.name] = x
         return x
