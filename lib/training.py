@@ -262,7 +262,8 @@ class Stack:
             if layer.add:
                 x = x + outputs[layer.add]
             if number < last and not layer.linear:
-                x = functional.relu(x, inplace=x.dim() == 4)  # nothing needs what a convolution gave
+                # In place where nothing needs what the layer gave; a convolution does not.
+                x = functional.relu(x, inplace=x.dim() == 4 and not layer.pool)
             if layer.name in self._used_later:
                 outputs[layer.name] = x
         return x
@@ -547,10 +548,14 @@ class _Clock:
         self.deadline, self.epochs, self.reserve, self.done = deadline, epochs, reserve, 0
         self.first: tuple[float, int] | None = None  # when the first epochs were done, and how many
 
-    def check(self, more: int = 0) -> None:
-        """Count epochs that were done; raise `OutOfTimeError` if the rest will not end in time."""
+    def check(self, more: int = 0, expected: float = 0.0) -> None:
+        """Count epochs that were done; raise `OutOfTimeError` if the rest will not end in time.
+
+        `expected` is what the rest takes by what is known from elsewhere, in seconds.
+        """
         self.done += more
-        now = end = time.monotonic()
+        now = time.monotonic()
+        end = now + expected
         if self.first is None and self.done:
             self.first = (now, self.done)
         elif self.first is not None and self.done - self.first[1] > self.epochs // 10:
@@ -641,10 +646,8 @@ def train(
                 progress.update(count)
                 clock.check(count)
 
-            if deadline is not None and time.monotonic() + expected > deadline:
-                return False
             try:
-                clock.check()
+                clock.check(expected=expected)
                 if device == "cuda":
                     every = np.arange(experiment.replicas)
                     trained = train_stack(experiment, images, number, masks, every, device, on_epochs, precision)
