@@ -144,6 +144,11 @@ def test_rank_correlation_of_kept_and_inverted_order():
     np.testing.assert_array_equal(similarity.rank_correlations(initial, final, masks), [1, -1])
 
 
+def test_three_weights_are_enough_to_be_ranked():
+    initial, masks = np.array([[1.0, 2.0, 3.0]]), np.ones((1, 3), bool)
+    assert similarity.rank_correlations(initial, np.array([[5.0, 9.0, 7.0]]), masks) == pytest.approx(0.5)
+
+
 def test_rank_correlations_of_more_weights_than_one_block_holds(monkeypatch):
     arguments = layer(0, 7, 40, 30, 1)
     expected = similarity.rank_correlations(*arguments)

@@ -184,7 +184,7 @@ def eventually(holds: Callable[[], bool], seconds: float) -> bool:
 
 def train_here(*arguments) -> training.Trained:
     """Stands in the place of training in worker processes, whose start would take most of the time here."""
-    experiment, images, level, masks, _, _ = arguments
+    experiment, images, level, masks, *_ = arguments
     parts = [training.train_stack(experiment, images, level, masks[r : r + 1], training.np.array([r])) for r in
              range(experiment.replicas)]  # fmt: skip
     names = ("parameters", "logits", "correct", "losses")
