@@ -5,7 +5,7 @@
 
 A change is one of: another comparison, + for - or * for /, a number one larger, `and` for `or`, `not` before a
 condition, True for False.  Text, type hints and the sentences of errors are left alone, as are bounds of memory and
-time, and the -1 of `reshape`, for which NumPy takes any other negative number.
+time, `strict` of `zip`, and the -1 of `reshape`, for which NumPy takes any other negative number.
 A change that makes no difference to any result cannot be caught; read those that survived.
 """
 
@@ -42,7 +42,7 @@ MODULES = {
     "similarity": "tests/test_similarity.py",
 }
 # What decides memory and speed only, and what reads or words the ledger.
-LEFT_ALONE = {"_BLOCK", "_MOST_MASKS", "_OUTSIDE", "_window"}
+LEFT_ALONE = {"_BLOCK", "_MOST_MASKS", "_OUTSIDE", "_window", "_words"}
 RULES = {"_range", "_around", "_threshold", "_chance", "_table_row", "_checks", "_effect", "_by_share", "_combine"}
 RULES |= {"_inside", "_inside_chance", "_above_interval", "matches_chance", "above_chance", "figure_verdict", "judge"}
 
@@ -97,6 +97,9 @@ class _Mutator(ast.NodeTransformer):
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        return node if node.arg == "strict" else self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
