@@ -189,12 +189,16 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
         origin = repr((experiment.architecture, kept_counts(experiment.architecture, experiment.last)))
         origin += f" {experiment.inits} {experiment.runs}"
     else:
-        level = experiment.level("random") if kind == "random" else experiment.last
-        if not trained and level not in store.finished(experiment):
+        level, key = experiment.level("random") if kind == "random" else experiment.last, "masks sha256"
+        before = experiment.pruned_from(level)
+        if not trained and before is not None and level not in store.finished(experiment):
             # The ticket is known as soon as the network before it is trained.
-            level = experiment.levels[experiment.levels.index(level) - 1]
+            level, key = before, "next masks sha256"
         evidence.require(store, name, level.name)
-        origin = f"{experiment.fingerprint()} {store.manifest(experiment)['levels'][level.name]['sha256']}"
+        entry = store.manifest(experiment)["levels"][level.name]
+        # Files of the older kind have no hash of their masks, and hold them.
+        made_of = entry["sha256"] if trained else entry.get(key, entry["sha256"])
+        origin = f"{experiment.fingerprint()} {made_of}"
     digest = hashlib.sha256(f"{kind} {trained} {origin}".encode()).hexdigest()
     return Group(label, experiment.architecture, starts(name), digest, make)
 

@@ -322,6 +322,12 @@ class Store:
         """Return where the masks of a level lie until it is trained; no level's name has an underscore."""
         return self.folder(experiment) / f"{level.name}_masks.npz"
 
+    def clean(self, experiment: Experiment) -> None:
+        """Remove masks of levels that are trained, which a process that was killed then has left."""
+        if any(self._pending(experiment, level).exists() for level in self.finished(experiment)):
+            with self.alone(experiment):
+                pass  # whoever begins to write tidies up
+
     def _tidy(self, experiment: Experiment) -> None:
         """Remove what a killed process left unfinished, and masks of levels that are trained."""
         remove_leftovers(self.folder(experiment))
@@ -408,7 +414,12 @@ class Store:
             assert next_masks is not None
             return next_masks
         path = self._pending(experiment, level)
-        content = _content(path)
+        try:
+            content = _content(path)
+        except UserError:
+            if level.name in self.manifest(experiment)["levels"]:  # another process has trained it in this moment
+                return self.masks(experiment, level)
+            raise
         try:
             packed = _arrays(content, {"masks": _packed_masks(experiment)})["masks"]
             masks = np.unpackbits(packed, axis=1, count=experiment.architecture.weight_count).astype(bool)
@@ -459,7 +470,8 @@ class Store:
                     try:
                         self.masks(experiment, level)
                     except UserError as error:
-                        problem(level.name, str(error))
+                        if level.name not in self.manifest(experiment)["levels"]:
+                            problem(level.name, str(error))
                 expected = before = None
                 continue
             try:

@@ -625,6 +625,7 @@ def train(
     out = out or store
     missing = missing_levels(experiment, store, out)
     if not missing:
+        out.clean(experiment)
         return True
     first = experiment.levels.index(missing[0])
     # Who holds the level before knows the masks of this one.
