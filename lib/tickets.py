@@ -530,6 +530,7 @@ class Store:
                     break
                 self._adopt(other, experiment, level)
                 added.append(level.name)
+        self.clean(experiment)
         return added
 
     def _adopt(self, other: "Store", experiment: Experiment, level: Level) -> None:
