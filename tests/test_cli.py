@@ -257,7 +257,7 @@ def test_an_interrupt_is_said(tmp_path, capsys, monkeypatch):
     ("arguments", "words"),
     [
         (("a/9.9",), r"chapter is 'a/9\.9': known are .*a/3\.1"),
-        (("a/3.1", "-p", "levle", "0.9"), r"parameter is 'levle': chapter a/3\.1 has level: float = 0\.8"),
+        (("a/3.1", "-p", "levle", "0.9"), r"parameter is 'levle': chapter a/3\.1 has .*level: float = 0\.8"),
         (("a/3.1", "-p", "level", "high"), r"parameter level is 'high': it should be a number"),
     ],
 )
