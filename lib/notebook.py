@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from IPython.display import Markdown, display
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from lib import figures, sources
@@ -157,8 +158,9 @@ class _Drawn:
 
 
 def _drawn(figure: Figure) -> _Drawn:
-    dots = figures.dots(figure, figures.frame(figure))
-    return _Drawn(png(figure), dots)
+    frame = figures.frame(figure)
+    dots = figures.dots(figure, frame)
+    return _Drawn(png(figure, frame), dots)
 
 
 def _picture(wide: _Drawn, narrow: _Drawn, alt: str) -> str:
@@ -202,8 +204,8 @@ def _dots(wide: Sequence[figures.Dots], narrow: Sequence[figures.Dots]) -> str:
     return base64.b64encode(zlib.compress(said.encode(), 9)).decode()
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG of twice its size, on white; close it.
+def png(figure: Figure, frame: Bbox | None = None) -> bytes:
+    """Return a figure as a PNG of twice its size, on white; close it.  It shows `frame`, by default `figures.frame`.
 
     White is what makes a figure readable on a dark page. The file names no software version, so that the same figure
     has the same bytes.
@@ -214,7 +216,7 @@ def png(figure: Figure) -> bytes:
         format="png",
         dpi=_SCALE * figure.dpi,
         facecolor="white",
-        bbox_inches=figures.frame(figure),
+        bbox_inches=frame or figures.frame(figure),
         metadata={"Software": None},
     )
     pyplot.close(figure)
