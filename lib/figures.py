@@ -777,7 +777,9 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
         if not np.isnan(distances[:, column]).all():
             row = int(np.nanargmin(distances[:, column]))
             axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2))
-    axes.set_xticks(range(len(columns)), columns, rotation=_either(0, 90))
+    room = _either(66 // max(len(columns), 1), 70)  # letters that fit a column
+    names = ["\n".join(textwrap.fill(line, room) for line in name.splitlines()) for name in columns]
+    axes.set_xticks(range(len(columns)), names, rotation=_either(0, 90))
     axes.set_yticks(range(len(rungs)), [textwrap.fill(rung, _either(70, 14)) for rung in rungs])
     axes.tick_params(length=0)
     axes.set_xlabel("weights pruned")
