@@ -657,21 +657,21 @@ SETTINGS = {
 }
 
 
-def sensitivity_table(store: Store, levels: Sequence[str], name: str) -> None:
+def sensitivity_table(store: Store, name: str) -> None:
     """Show overlaps of tickets that were trained with other settings, beside those of this book, and chance.
 
-    Says in a sentence how far they are apart, and which are not trained.
+    Says in a sentence how far they are apart, at each pruned level that all of these experiments have, and which are
+    not trained.
 
     Parameters
     ----------
     store : Store
-    levels : sequence of str
-        Names of levels that all of these experiments have.
     name : str
         As for `overlap_panel`.
     """
     rows, lacking, sentences = [], [], []
-    for level in levels:
+    specified = [[level.name for level in find(experiment).levels[1:]] for experiment in SETTINGS]
+    for level in (level for level in specified[0] if all(level in names for names in specified)):
         found: dict[str, list[evidence.LayerOverlap]] = {}
         for experiment in SETTINGS:
             try:

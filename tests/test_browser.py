@@ -1,5 +1,6 @@
 """Pictures and the PDF, of a small book that is made here."""
 
+import concurrent.futures
 import os
 import re
 import shutil
@@ -88,7 +89,9 @@ def _inflated(content: bytes) -> list[bytes]:
 @pytest.mark.browser
 def test_screenshots_are_of_each_page_width_and_theme(small: Path) -> None:
     _needs_chromium()
-    taken = browser.screenshots(small / "shots", quiet=True, root=small)
+    # In a thread of its own: where the tests of the book ran before, this one has their browser's event loop.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(browser.screenshots, small / "shots", quiet=True, root=small).result()
     names = {
         f"{page}-{w}-{theme}.png"
         for page in ("index", "notebooks-two")

@@ -184,16 +184,16 @@ def test_a_figure_of_all_levels_on_every_rung(store, shown):
 
 
 def test_the_effect_of_settings_is_measured_or_missing(store, tmp_path, shown, monkeypatch):
-    pages.sensitivity_table(store, ["50", "80"], "tab-x")
+    pages.sensitivity_table(store, "tab-x")
     sentence, (_, rows, *_), missing = shown
-    assert "not known" in sentence and len(rows) == 4 and missing.count("`a/fashion-lenet/") >= 4
-    assert [row[1] for row in rows] == ["chance", "as in this book (Adam, 0.0012)"] * 2
+    assert "not known" in sentence and len(rows) == 6 and missing.count("`a/fashion-lenet/") >= 4
+    assert [row[1] for row in rows] == ["chance", "as in this book (Adam, 0.0012)"] * 3
     shown.clear()
     both = tmp_path / "both"
     made_store(both, EXPERIMENT, levels=4)
     fast = find("a/fashion-lenet/fast")
     made_store(both, fast, planted=0.5)
-    pages.sensitivity_table(Store(both), ["50", "80"], "tab-x")
+    pages.sensitivity_table(Store(both), "tab-x")
     sentence, (_, rows, *_), missing = shown
     own, other = (evidence.overlaps(Store(both), n, "80") for n in (FASHION, fast.name))
     most = max((y.values.mean() - x.values.mean() for x, y in zip(own, other, strict=True)), key=abs)
@@ -203,7 +203,7 @@ def test_the_effect_of_settings_is_measured_or_missing(store, tmp_path, shown, m
     )
     least = min(y.values.mean() - y.expected for y in other)
     assert f"at least {least:.1f} points above chance" in sentence
-    assert len(rows) == 6 and rows[-1][1] == "a higher learning rate (Adam, 0.0036)"
+    assert len(rows) == 9 and rows[-1][1] == "a higher learning rate (Adam, 0.0036)"
     assert "fast" not in missing and "a/fashion-lenet/sgd" in missing
 
 

@@ -149,7 +149,7 @@ pages.ladder_table(store, "A-F3a", network, panel.levels, "tab-a-3-1-ladder")
 # standardised:
 
 # %%
-pages.sensitivity_table(store, ["50", "60", "80"], "tab-a-3-1-settings")
+pages.sensitivity_table(store, "tab-a-3-1-settings")
 
 # %% [markdown]
 # ## Panel (b): CIFAR-10
