@@ -165,6 +165,7 @@ def _train(options: argparse.Namespace) -> int:
     out = Store(options.out) if options.out else store
     for experiment in experiments:
         if not training.missing_levels(experiment, store, out):
+            out.clean(experiment)
             print(f"{experiment.name}: all {len(experiment.levels)} levels are trained")
             continue
         images = datasets.load(experiment.dataset, options.data)

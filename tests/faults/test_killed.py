@@ -316,6 +316,15 @@ def test_training(tmp_path, train, undisturbed, tried):
     assert steps >= 3 * 2 * 4  # levels, files, steps: all of them were met
 
 
+def test_training_killed_at_its_very_last_step(tmp_path, train, undisturbed, tried):
+    """All levels are there, and masks of one of them still wait: the next run has nothing to train, and tidies up."""
+    root = tmp_path / "undisturbed"
+    (Store(root).folder(EXPERIMENT) / "80_masks.npz").write_bytes(b"left")
+    good = run(lambda: train(root)) == 0 and ticket_files(root) == undisturbed
+    tried("kill -9 before each step of writing a file: training", good)
+    assert good, ticket_files(root)
+
+
 def test_workers_end_with_a_killed_training(tmp_path, tried):
     """The real thing: worker processes and all."""
     images, mark = made_images(), uuid.uuid4().hex
