@@ -12,7 +12,7 @@ import pytest
 from made import CORRECT, PROVENANCE, made_store
 from scipy.stats import spearmanr
 
-from lib import build, claims, evidence, ladder, pages, paper_a, scoring, similarity
+from lib import build, claims, evidence, ladder, pages, pages_a, pages_ladder, paper_a, scoring, similarity
 from lib.errors import UserError
 from lib.experiments import find
 from lib.paper_a import CIFAR, FASHION
@@ -43,10 +43,14 @@ class Levels(NamedTuple):
 def shown(monkeypatch):
     """What a chapter would show: figures as (draw, name, caption, alt, origin), texts as strings."""
     found = []
-    monkeypatch.setattr(pages, "show", lambda *parts: found.append(parts))
-    monkeypatch.setattr(pages, "show_levels", lambda *parts: found.append(Levels(*parts)))
-    monkeypatch.setattr(pages, "markdown", found.append)
-    monkeypatch.setattr(pages, "table", lambda *parts: found.append(parts))
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "show", lambda *parts: found.append(parts))
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "show_levels", lambda *parts: found.append(Levels(*parts)))
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "markdown", found.append)
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "table", lambda *parts: found.append(parts))
     return found
 
 
@@ -57,7 +61,7 @@ def mean_overlap(store, level, layer, within=True):
 
 
 def test_an_overlap_panel_quotes_what_was_measured(store, shown):
-    pages.overlap_panel(store, paper_a.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a", key="A-F3a")
+    pages_a.overlap_panel(store, paper_a.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a", key="A-F3a")
     (panel,) = shown
     assert panel.name == "fig-x" and panel.selected == "80"
     assert list(panel.labels.values()) == ["50 %", "60 %", "80 %, captioned", "90 %, implied", "95 %", "98 %"]
@@ -74,20 +78,20 @@ def test_an_overlap_panel_quotes_what_was_measured(store, shown):
 
 def test_an_overlap_panel_of_some_layers_across_initialisations(store, shown):
     panel = paper_a.PANELS["A-F2-1"]
-    pages.overlap_panel(store, panel, "50", "fig-x", "the paper's Figure 2", "output,conv1")
+    pages_a.overlap_panel(store, panel, "50", "fig-x", "the paper's Figure 2", "output,conv1")
     figure, said = shown[0].draw("50")
     assert len(figure.axes) == 2
     assert "different initialisations" in shown[0].caption and "Orange" not in shown[0].caption
     assert "Means of 250 pairs" in said and "dense1" not in said
     assert f"conv1 {mean_overlap(store, '50', 'conv1', within=False):.1f} % (chance 50.0 %)" in said
-    pages.overlap_panel(store, panel, "50", "fig-x", "x", "conv9")
+    pages_a.overlap_panel(store, panel, "50", "fig-x", "x", "conv9")
     with pytest.raises(UserError, match="layers names 'conv9'"):
         shown[1].draw("50")
 
 
 def test_a_correlation_panel_quotes_the_extremes(store, shown):
     readings = paper_a.panels_at("A-F5a", {"one reading": 0.6})
-    pages.correlation_panel(store, "A-F5a", "60", "fig-x", "what", "conv1,dense2", "magnitude", "all", readings)
+    pages_a.correlation_panel(store, "A-F5a", "60", "fig-x", "what", "conv1,dense2", "magnitude", "all", readings)
     (panel,) = shown
     assert panel.labels["60"] == "60 %, one reading" and panel.labels["80"] == "80 %"
     assert "Ranked: magnitude, all." in panel.caption
@@ -105,7 +109,7 @@ def test_a_correlation_panel_quotes_the_extremes(store, shown):
 
 
 def test_a_share_panel_has_all_levels_and_each(store, shown):
-    pages.share_panel(store, FASHION, evidence.shared, "fig-x", "Figure 4a", "weights in all masks (%)", "output")
+    pages_a.share_panel(store, FASHION, evidence.shared, "fig-x", "Figure 4a", "weights in all masks (%)", "output")
     (panel,) = shown
     assert list(panel.labels) == ["all", "50", "60", "80", "90", "95", "98"] and panel.selected == "all"
     masks = store.read(EXPERIMENT, EXPERIMENT.level("60")).masks[:, EXPERIMENT.architecture.weight_slices()["output"]]
@@ -121,7 +125,7 @@ def test_a_share_panel_has_all_levels_and_each(store, shown):
 
 @pytest.mark.parametrize("measure", evidence.MEASURES)
 def test_a_similarity_panel_has_all_levels_and_each(store, shown, measure):
-    pages.similarity_panel(store, FASHION, measure, "fig-x", "Figure 6")
+    pages_a.similarity_panel(store, FASHION, measure, "fig-x", "Figure 6")
     (panel,) = shown
     assert list(panel.labels)[:3] == ["all", "dense", "50"] and panel.labels["dense"] == "dense"
     outputs = store.read(EXPERIMENT, EXPERIMENT.level("50")).logits.astype(float)
@@ -141,8 +145,8 @@ def test_a_similarity_panel_has_all_levels_and_each(store, shown, measure):
 def test_the_ladder_of_a_figure_names_what_fits_and_what_is_missing(store, shown):
     """In a store of independent tickets the paper's first step fits both rungs that are there."""
     readings = paper_a.PANELS["A-F8a"].levels
-    pages.ladder_figure(store, "A-F8a", "a/fashion-lenet", readings, "fig-x")
-    pages.ladder_table(store, "A-F8a", "a/fashion-lenet", readings, "tab-x")
+    pages_ladder.ladder_figure(store, "A-F8a", "a/fashion-lenet", readings, "fig-x")
+    pages_ladder.ladder_table(store, "A-F8a", "a/fashion-lenet", readings, "tab-x")
     (draw, _, caption, _, _), sentence, (header, rows, _, _, _), missing = shown
     grid = np.ma.filled(draw().axes[0].images[0].get_array(), np.nan)
     fits = {f.rung.words: f for f in ladder.fits(store, "A-F8a", "a/fashion-lenet", ["50"])}
@@ -160,7 +164,7 @@ def test_the_ladder_of_a_figure_names_what_fits_and_what_is_missing(store, shown
 
 def test_a_figure_on_every_rung(store, shown):
     for key, level in (("A-F8a", "50"), ("A-F5a", "90"), ("A-F4a-F", "50"), ("A-F4b", "60")):
-        pages.ladder_strips(store, key, "a/fashion-lenet", level, "fig-x")
+        pages_ladder.ladder_strips(store, key, "a/fashion-lenet", level, "fig-x")
         panel = shown.pop()
         assert panel.labels == {"new initial weights": "new initial weights", "free": "free (the paper's)"}
         assert panel.selected == "free" and f"at {level} % pruned" in panel.caption
@@ -173,7 +177,7 @@ def test_a_figure_on_every_rung(store, shown):
 
 
 def test_a_figure_of_all_levels_on_every_rung(store, shown):
-    pages.ladder_strips(store, "A-F4a-F", "a/fashion-lenet", "all", "fig-x")
+    pages_ladder.ladder_strips(store, "A-F4a-F", "a/fashion-lenet", "all", "fig-x")
     (panel,) = shown
     assert "at all levels" in panel.caption and "orange" in panel.caption
     figure, said = panel.draw("free")
@@ -184,7 +188,7 @@ def test_a_figure_of_all_levels_on_every_rung(store, shown):
 
 
 def test_the_effect_of_settings_is_measured_or_missing(store, tmp_path, shown, monkeypatch):
-    pages.sensitivity_table(store, "tab-x")
+    pages_a.sensitivity_table(store, "tab-x")
     sentence, (_, rows, *_), missing = shown
     assert "not known" in sentence and len(rows) == 6 and missing.count("`a/fashion-lenet/") >= 4
     assert [row[1] for row in rows] == ["chance", "as in this book (Adam, 0.0012)"] * 3
@@ -193,7 +197,7 @@ def test_the_effect_of_settings_is_measured_or_missing(store, tmp_path, shown, m
     made_store(both, EXPERIMENT, levels=4)
     fast = find("a/fashion-lenet/fast")
     made_store(both, fast, planted=0.5)
-    pages.sensitivity_table(Store(both), "tab-x")
+    pages_a.sensitivity_table(Store(both), "tab-x")
     sentence, (_, rows, *_), missing = shown
     own, other = (evidence.overlaps(Store(both), n, "80") for n in (FASHION, fast.name))
     most = max((y.values.mean() - x.values.mean() for x, y in zip(own, other, strict=True)), key=abs)
@@ -208,14 +212,14 @@ def test_the_effect_of_settings_is_measured_or_missing(store, tmp_path, shown, m
 
 
 def test_the_overlaps_of_every_level(store, shown):
-    pages.excess_table(store, FASHION, "tab-x")
+    pages_a.excess_table(store, FASHION, "tab-x")
     ((header, rows, _, caption, _),) = shown
     assert len(rows) == 6 * 5 and "of the 50 pairs" in caption and len(header) == len(rows[0])
     assert rows[0][3].startswith(f"{mean_overlap(store, '50', 'conv1'):.1f} (")
 
 
 def test_the_ladder_of_outputs(store, shown):
-    pages.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-x")
+    pages_ladder.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-x")
     (header, rows, _, caption, _), missing = shown
     assert [row[0] for row in rows] == ["free"] and len(header) == len(rows[0]) == 9
     gaps = [g for g in ladder.output_gaps(store, "a/fashion-lenet", header_levels(header), "L2") if not g.missing]
@@ -230,12 +234,12 @@ def header_levels(header):
 
 def test_a_ladder_without_tickets_says_what_it_lacks(tmp_path, shown):
     nothing = Store(tmp_path / "nothing")
-    pages.ladder_figure(nothing, "A-F8a", "a/fashion-lenet", {}, "fig-x")
-    pages.ladder_strips(nothing, "A-F8a", "a/fashion-lenet", "50", "fig-x")
-    pages.ladder_table(nothing, "A-F8a", "a/fashion-lenet", {"first step, 50 %": "50"}, "tab-x")
-    pages.ladder_gains(nothing, "a/fashion-lenet", "tab-x")
-    pages.ladder_outputs(nothing, "a/fashion-lenet", "CKA", "tab-x")
-    pages.ladder_violins(nothing, "a/fashion-lenet", "CKA", "fig-x", "6")
+    pages_ladder.ladder_figure(nothing, "A-F8a", "a/fashion-lenet", {}, "fig-x")
+    pages_ladder.ladder_strips(nothing, "A-F8a", "a/fashion-lenet", "50", "fig-x")
+    pages_ladder.ladder_table(nothing, "A-F8a", "a/fashion-lenet", {"first step, 50 %": "50"}, "tab-x")
+    pages_ladder.ladder_gains(nothing, "a/fashion-lenet", "tab-x")
+    pages_ladder.ladder_outputs(nothing, "a/fashion-lenet", "CKA", "tab-x")
+    pages_ladder.ladder_violins(nothing, "a/fashion-lenet", "CKA", "fig-x", "6")
     # Once for each figure, with which its distances are missing too.
     assert len(shown) == 2 and all(f"python -m lib train {FASHION}" in block for block in shown)
 
@@ -243,8 +247,8 @@ def test_a_ladder_without_tickets_says_what_it_lacks(tmp_path, shown):
 def test_a_rung_that_is_trained_alone_is_not_called_the_nearest(tmp_path, shown):
     alone = made_store(tmp_path / "alone", find("a/fashion-lenet/partial"), levels=2)
     readings = {"first step, 50 %": "50"}
-    pages.ladder_figure(alone, "A-F8a", "a/fashion-lenet", readings, "fig-x")
-    pages.ladder_table(alone, "A-F8a", "a/fashion-lenet", readings, "tab-x")
+    pages_ladder.ladder_figure(alone, "A-F8a", "a/fashion-lenet", readings, "fig-x")
+    pages_ladder.ladder_table(alone, "A-F8a", "a/fashion-lenet", readings, "tab-x")
     figure, sentence, (_, rows, _, _, _), missing = shown
     assert f"python -m lib train {FASHION}" in figure
     assert "*partial*, the only rung that is trained" in sentence and "lie nearest" not in sentence
@@ -252,7 +256,7 @@ def test_a_rung_that_is_trained_alone_is_not_called_the_nearest(tmp_path, shown)
 
 
 def test_every_reading_of_a_rank_correlation(store, shown):
-    pages.ranking_table(store, FASHION, "90", "tab-x")
+    pages_a.ranking_table(store, FASHION, "90", "tab-x")
     ((header, rows, _, _, _),) = shown
     assert len(header) == 7 and [row[0] for row in rows] == list(EXPERIMENT.architecture.weight_slices())
     where = EXPERIMENT.architecture.weight_slices()["conv2"]
@@ -282,7 +286,7 @@ def test_an_interval_is_of_initialisations_not_of_values():
 
 
 def test_an_accuracy_panel_quotes_the_means(store, shown):
-    pages.accuracy_panel(store, FASHION, "fig-x", "the paper's Figure 1b")
+    pages_a.accuracy_panel(store, FASHION, "fig-x", "the paper's Figure 1b")
     ((_, _, caption, alt, _),) = shown
     for level, correct in CORRECT.items():
         # Replica r has `correct` + r of 10,000 right; the mean of r is 12.
@@ -293,10 +297,10 @@ def test_an_accuracy_panel_quotes_the_means(store, shown):
 
 def test_panels_of_missing_tickets_name_the_experiment_and_the_command(tmp_path, shown):
     nothing = Store(tmp_path / "nothing")
-    pages.overlap_panel(nothing, paper_a.PANELS["A-F3b"], "90", "fig-x", "the paper's Figure 3b")
-    pages.accuracy_panel(nothing, FASHION, "fig-x", "the paper's Figure 1b")
+    pages_a.overlap_panel(nothing, paper_a.PANELS["A-F3b"], "90", "fig-x", "the paper's Figure 3b")
+    pages_a.accuracy_panel(nothing, FASHION, "fig-x", "the paper's Figure 1b")
     part = made_store(tmp_path / "part", EXPERIMENT, levels=2)
-    pages.overlap_panel(part, paper_a.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a")
+    pages_a.overlap_panel(part, paper_a.PANELS["A-F3a"], "80", "fig-x", "the paper's Figure 3a")
     assert len(shown) == 3 and all(isinstance(block, str) for block in shown)
     for block, title, needs in zip(
         shown,

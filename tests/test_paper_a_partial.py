@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made import PROVENANCE, made_store
 
-from lib import baselines, claims, evidence, ladder, pages, paper_a, scoring
+from lib import baselines, claims, evidence, ladder, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -249,9 +249,10 @@ def test_where_the_output_layer_keeps_nothing_outputs_have_a_distance_and_no_cka
         for s in scoring.score("A", section, store):
             assert Verdict.NOT_TESTABLE not in [verdict for _, verdict, _ in s.readings], (s.claim.id, s.measured)
     shown = []
-    monkeypatch.setattr(pages, "show_levels", lambda *parts: shown.append(parts))
-    pages.similarity_panel(store, RESNET, "CKA", "fig-x", "Figure 9")
-    pages.ladder_violins(store, "a/cifar-resnet18", "CKA", "fig-x", "9")
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "show_levels", lambda *parts: shown.append(parts))
+    pages_a.similarity_panel(store, RESNET, "CKA", "fig-x", "Figure 9")
+    pages_ladder.ladder_violins(store, "a/cifar-resnet18", "CKA", "fig-x", "9")
     assert "as no output depends on the image there: 99.9 %." in shown[0][4] and "99.9" not in shown[0][1]
     assert list(shown[1][1]) == ["free", "partial"] and "99.9" not in shown[1][0]("partial")[1]
 
@@ -294,24 +295,29 @@ def test_a_panel_of_all_layers_counts_every_layer(planted):
 def shown(monkeypatch):
     """What a chapter would show: tables as (header, rows, name, caption), figures at all levels, texts as strings."""
     found = []
-    monkeypatch.setattr(pages, "markdown", found.append)
-    monkeypatch.setattr(pages, "table", lambda *parts: found.append(parts))
-    monkeypatch.setattr(pages, "show_levels", lambda *parts: found.append(parts))
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "markdown", found.append)
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "table", lambda *parts: found.append(parts))
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "show_levels", lambda *parts: found.append(parts))
     return found
 
 
 BLOCKS = {
-    "gains": lambda store: pages.gain_table(store, FASHION_PARTIAL, "tab-x"),
-    "significant": lambda store: pages.significance_table(store, FASHION_PARTIAL, 0.95, 50, "tab-x"),
-    "significant by level": lambda store: pages.significance_panel(store, RESNET_PARTIAL, 0.99, "fig-x", "the figure"),
-    "across tasks": lambda store: pages.task_panel(store, paper_a.PANELS["A-F13b"], "90", "fig-x", "the figure"),
-    "free across tasks": lambda store: pages.task_table(store, ["50", "90"], "tab-x"),
-    "ranks": lambda store: pages.correlation_table(store, (FASHION, FASHION_PARTIAL), "80", "tab-x"),
-    "matched": lambda store: pages.nnstd_table(store, FASHION_PARTIAL, "tab-x"),
-    "every level": lambda store: pages.excess_table(store, FASHION_PARTIAL, "tab-x"),
-    "outputs on rungs": lambda store: pages.ladder_violins(store, "a/fashion-lenet", "L2", "fig-x", "6"),
-    "accuracies on rungs": lambda store: pages.ladder_accuracies(store, "a/fashion-lenet", "fig-x", "7a"),
-    "tasks on rungs": lambda store: pages.ladder_strips(
+    "gains": lambda store: pages_a.gain_table(store, FASHION_PARTIAL, "tab-x"),
+    "significant": lambda store: pages_a.significance_table(store, FASHION_PARTIAL, 0.95, 50, "tab-x"),
+    "significant by level": lambda store: pages_a.significance_panel(
+        store, RESNET_PARTIAL, 0.99, "fig-x", "the figure"
+    ),
+    "across tasks": lambda store: pages_a.task_panel(store, paper_a.PANELS["A-F13b"], "90", "fig-x", "the figure"),
+    "free across tasks": lambda store: pages_a.task_table(store, ["50", "90"], "tab-x"),
+    "ranks": lambda store: pages_a.correlation_table(store, (FASHION, FASHION_PARTIAL), "80", "tab-x"),
+    "matched": lambda store: pages_a.nnstd_table(store, FASHION_PARTIAL, "tab-x"),
+    "every level": lambda store: pages_a.excess_table(store, FASHION_PARTIAL, "tab-x"),
+    "outputs on rungs": lambda store: pages_ladder.ladder_violins(store, "a/fashion-lenet", "L2", "fig-x", "6"),
+    "accuracies on rungs": lambda store: pages_ladder.ladder_accuracies(store, "a/fashion-lenet", "fig-x", "7a"),
+    "tasks on rungs": lambda store: pages_ladder.ladder_strips(
         store, "A-F13b", "a/fashion-lenet", "90", "fig-x", "a/cifar-lenet"
     ),
 }
@@ -358,7 +364,7 @@ def test_a_panel_across_tasks_has_a_row_for_each_layer_and_partner(planted, show
 
 def test_a_panel_names_the_layers_that_it_leaves_out(planted, shown):
     panel = paper_a.PANELS["A-F10c"]
-    pages.overlap_panel(planted, panel, "90", "fig-x", "the figure", key="A-F10c")
+    pages_a.overlap_panel(planted, panel, "90", "fig-x", "the figure", key="A-F10c")
     BLOCKS["significant by level"](planted)
     draw, by_level = shown[0][0], shown[1][0]
     assert draw("90")[1].endswith("%).")
@@ -384,7 +390,7 @@ def test_what_the_paper_says_stands_by_its_figure(planted):
 def test_accuracies_and_outputs_on_every_rung(planted, shown):
     BLOCKS["accuracies on rungs"](planted)
     BLOCKS["outputs on rungs"](planted)
-    pages.ladder_gains(planted, "a/fashion-lenet", "tab-x")
+    pages_ladder.ladder_gains(planted, "a/fashion-lenet", "tab-x")
     (draw, labels, selected, _, _, _, origin, _), (violins, rungs, own, *_), (header, rows, *_) = shown
     assert list(labels) == ["free", "partial", "fixed"] and selected == "partial" and FIXED in origin[0].detail
     assert list(rungs) == ["free", "partial"] and own == "free"  # two runs of one initialisation have no pairs across
@@ -399,7 +405,7 @@ def test_accuracies_and_outputs_on_every_rung(planted, shown):
 
 def test_the_ladder_of_tickets_of_different_images(planted, shown):
     BLOCKS["tasks on rungs"](planted)
-    pages.ladder_table(planted, "A-F13b", "a/fashion-lenet", {"read": "90"}, "tab-x", "a/cifar-lenet")
+    pages_ladder.ladder_table(planted, "A-F13b", "a/fashion-lenet", {"read": "90"}, "tab-x", "a/cifar-lenet")
     (draw, labels, selected, _, _, _, origin, _), sentence, (_, rows, *_), left_out = shown
     assert list(labels) == [ladder.NEW, "free", "partial"] and selected == "partial"
     assert CIFAR in origin[0].detail and MNIST_PARTIAL not in origin[0].detail
@@ -415,8 +421,8 @@ def test_the_ladder_of_tickets_of_different_images(planted, shown):
 
 
 def test_a_panel_of_the_resnet_has_both_ways_to_count(planted, shown):
-    pages.overlap_panel(planted, paper_a.PANELS["A-F10c"], "90", "fig-x", "the figure", key="A-F10c")
-    pages.correlation_panel(planted, "A-F12c", "99.9", "fig-x", "the figure")
+    pages_a.overlap_panel(planted, paper_a.PANELS["A-F10c"], "90", "fig-x", "the figure", key="A-F10c")
+    pages_a.correlation_panel(planted, "A-F12c", "99.9", "fig-x", "the figure")
     for draw, _, selected, _, caption, *_ in shown:
         assert "with layers counted from one these are conv1, conv11, conv12, conv18, conv19" in caption
         assert "with layers counted from zero these are conv2, conv12, conv13, conv19, output" in caption
@@ -433,7 +439,7 @@ def test_a_panel_of_the_resnet_has_both_ways_to_count(planted, shown):
 
 
 def test_the_layers_of_the_resnet_and_what_they_keep(shown):
-    pages.counted_table(RESNET, "tab-x")
+    pages_a.counted_table(RESNET, "tab-x")
     ((header, rows, _, caption, _),) = shown
     assert len(rows) == 2 * len(paper_a.PLOTTED) and rows[0][:3] == ["1", "one", "conv1"] and header[-1] == "99.9 %"
     assert rows[-1][:3] == ["19", "zero", "output"] and rows[-1][-1] == "0"

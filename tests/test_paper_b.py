@@ -7,7 +7,7 @@ import pytest
 from made import change, made_store
 from scipy import stats
 
-from lib import claims, comparisons, evidence, pages, paper_b, scoring, statistics
+from lib import claims, comparisons, evidence, pages_b, paper_b, scoring, statistics
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -187,9 +187,9 @@ def test_the_switches_change_what_is_compared(tmp_path):
 
 def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
     shown = {}
-    monkeypatch.setattr(pages, "table", lambda header, rows, name, *_: shown.update({name: (header, list(rows))}))
-    monkeypatch.setattr(pages, "markdown", lambda text: shown.update({"said": text}))
-    pages.conclusion_table(Store(tmp_path / "nothing"), "tab-x")
+    monkeypatch.setattr(pages_b, "table", lambda header, rows, name, *_: shown.update({name: (header, list(rows))}))
+    monkeypatch.setattr(pages_b, "markdown", lambda text: shown.update({"said": text}))
+    pages_b.conclusion_table(Store(tmp_path / "nothing"), "tab-x")
     assert set(shown) == {"said"} and CIFAR in shown["said"]
     for planted in (True, False):
         store = make(tmp_path / str(planted), CIFAR, STAND_INS["photo"], planted=planted)
@@ -200,7 +200,7 @@ def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
         controls = paper_b.distinguished(store, paper_b.CONTROLS)
         # What is planted is a balance of signs, which the controls share.
         assert {closer for _, _, closer in controls.values()} == {planted} and set(controls) == set(scored)
-        pages.conclusion_table(store, "tab-x")
+        pages_b.conclusion_table(store, "tab-x")
         header, rows = shown["tab-x"]
         cells = {row[0]: row[1:] for row in rows}
         assert list(cells) == [*paper_b.SWITCHES, paper_b.CONTROLS] and {len(row) for row in rows} == {len(header)}
@@ -208,7 +208,7 @@ def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
         assert cells["as the ledger is scored"][0].startswith(count) and cells["match not carried"][2] == "–"
         assert cells["pairs of one start count"][0] == "–" and cells["eight neighbours"][:2] == ["–", "–"]
         assert cells[paper_b.CONTROLS][2] == "–"
-        pages.switch_table(store, "tab-y")
+        pages_b.switch_table(store, "tab-y")
         header, rows = shown["tab-y"]
         cells = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
         assert cells["`WTs_CIFAR`"]["as the ledger is scored"].startswith("yes" if planted else "**no**")

@@ -28,7 +28,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import figures, pages, paper_a, scoring, sources
+from lib import figures, pages, pages_a, pages_ladder, paper_a, scoring, sources
 from lib.experiments import find
 from lib.notebook import markdown, show, table
 from lib.pruning import kept_counts
@@ -40,7 +40,7 @@ panels = paper_a.panels_at("A-F2-1", {"first step": level}, experiment)
 scored = scoring.score("A", "2", store, panels)
 
 # %%
-pages.overlap_brief(store, panels["A-F2-1"])
+pages_a.overlap_brief(store, panels["A-F2-1"])
 
 # %% [markdown]
 # ## The design
@@ -125,13 +125,13 @@ table(
 # best in the first two pruning steps, and worse with every step after that.
 
 # %%
-pages.accuracy_panel(store, experiment, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
+pages_a.accuracy_panel(store, experiment, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
 
 # %%
-pages.accuracy_panel(store, paper_a.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle), CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle), CIFAR-10")
 
 # %%
-pages.accuracy_panel(store, paper_a.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom), ResNet18 on CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom), ResNet18 on CIFAR-10")
 
 # %%
 markdown(pages.beside(scored, "A-F1b"))
@@ -143,7 +143,7 @@ markdown(pages.beside(scored, "A-F1b"))
 # projections of the shortcuts count. Here they do not, and both ways to count are drawn and scored.
 
 # %%
-pages.counted_table(paper_a.RESNET, "tab-a-2-resnet")
+pages_a.counted_table(paper_a.RESNET, "tab-a-2-resnet")
 
 # %% [markdown]
 # A layer that keeps *no* weight has no overlap: the share of an empty mask that another empty mask holds is zero of zero, for
@@ -168,7 +168,7 @@ pages.counted_table(paper_a.RESNET, "tab-a-2-resnet")
 
 # %%
 panel = panels["A-F2-1"]
-pages.overlap_panel(
+pages_a.overlap_panel(
     store, panel, *panel.levels.values(), "fig-a-2-fashion", "the paper's Figure 2 (left), Fashion-MNIST", layers
 )
 
@@ -182,7 +182,7 @@ markdown(pages.beside(scored, "A-F2"))
 # it, around the same mean. The last column says how far that explains the scatter.
 
 # %%
-pages.spread_table(store, panel, *panel.levels.values(), "tab-a-2-spread")
+pages_a.spread_table(store, panel, *panel.levels.values(), "tab-a-2-spread")
 
 # %% [markdown]
 # Do tickets of any other rung of the ladder of randomness ({ref}`section 3.1 <a-3-1>`) come nearer to chance? The figure on
@@ -190,21 +190,21 @@ pages.spread_table(store, panel, *panel.levels.values(), "tab-a-2-spread")
 
 # %%
 network = experiment.rpartition("/")[0]
-pages.ladder_strips(store, "A-F2-1", network, *panel.levels.values(), "fig-a-2-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F2-1", network, *panel.levels.values(), "fig-a-2-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F2-1", network, panel.levels, "fig-a-2-ladder")
+pages_ladder.ladder_figure(store, "A-F2-1", network, panel.levels, "fig-a-2-ladder")
 
 # %%
-pages.ladder_table(store, "A-F2-1", network, panel.levels, "tab-a-2-ladder")
+pages_ladder.ladder_table(store, "A-F2-1", network, panel.levels, "tab-a-2-ladder")
 
 # %%
 panel = panels["A-F2-2"]
-pages.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-cifar", "the paper's Figure 2 (middle), CIFAR-10")
+pages_a.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-cifar", "the paper's Figure 2 (middle), CIFAR-10")
 
 # %%
 panel = panels["A-F2-3"]
-pages.overlap_panel(
+pages_a.overlap_panel(
     store, panel, *panel.levels.values(), "fig-a-2-resnet", "the paper's Figure 2 (right), ResNet18 on CIFAR-10"
 )
 

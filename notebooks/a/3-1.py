@@ -30,7 +30,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_a, scoring, sources
+from lib import pages, pages_a, pages_ladder, paper_a, scoring, sources
 from lib.notebook import markdown, table
 from lib.tickets import Store
 
@@ -40,7 +40,7 @@ network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "3", store) + scoring.score("A", "3.1", store, panels)
 
 # %%
-pages.overlap_brief(store, panels["A-F3a"])
+pages_a.overlap_brief(store, panels["A-F3a"])
 
 # %% [markdown]
 # ## What is compared
@@ -89,7 +89,7 @@ table(
 # %%
 panel = panels["A-F3a"]
 captioned, implied = panel.levels.values()
-pages.overlap_panel(store, panel, captioned, "fig-a-3a", "the paper's Figure 3a, Fashion-MNIST", layers, "A-F3a")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-3a", "the paper's Figure 3a, Fashion-MNIST", layers, "A-F3a")
 
 # %%
 markdown(pages.beside(scored, "A-F3a"))
@@ -99,7 +99,7 @@ markdown(pages.beside(scored, "A-F3a"))
 # random falls outside the central 95 % interval in at most 5 % of all cases.
 
 # %%
-pages.excess_table(store, experiment, "tab-a-3-1-excess")
+pages_a.excess_table(store, experiment, "tab-a-3-1-excess")
 
 # %% [markdown]
 # ## Why they share more than chance
@@ -113,7 +113,7 @@ pages.excess_table(store, experiment, "tab-a-3-1-excess")
 # and initial weights, between two runs.
 
 # %%
-pages.origin_table(store, experiment, captioned, "tab-a-3-1-origin")
+pages_a.origin_table(store, experiment, captioned, "tab-a-3-1-origin")
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -123,7 +123,7 @@ pages.origin_table(store, experiment, captioned, "tab-a-3-1-origin")
 # throughout with rounding noise (*partial*), to runs that share everything (*fixed*). Of each rung the same figure:
 
 # %%
-pages.ladder_strips(store, "A-F3a", network, implied, "fig-a-3a-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F3a", network, implied, "fig-a-3a-rungs", layers=layers)
 
 # %% [markdown]
 # Which rung fits is measured. The paper states ranges and values; the distance of a rung is how far its measured values
@@ -132,10 +132,10 @@ pages.ladder_strips(store, "A-F3a", network, implied, "fig-a-3a-rungs", layers=l
 # verdict of the ledger: it asks which experiment the printed numbers look like.
 
 # %%
-pages.ladder_figure(store, "A-F3a", network, panel.levels, "fig-a-3a-ladder")
+pages_ladder.ladder_figure(store, "A-F3a", network, panel.levels, "fig-a-3a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F3a", network, panel.levels, "tab-a-3-1-ladder")
+pages_ladder.ladder_table(store, "A-F3a", network, panel.levels, "tab-a-3-1-ladder")
 
 # %% [markdown]
 # The paper has a second set of overlaps on the same network, in its Figure 10a: those of tickets trained with randomness
@@ -149,7 +149,7 @@ pages.ladder_table(store, "A-F3a", network, panel.levels, "tab-a-3-1-ladder")
 # standardised:
 
 # %%
-pages.sensitivity_table(store, "tab-a-3-1-settings")
+pages_a.sensitivity_table(store, "tab-a-3-1-settings")
 
 # %% [markdown]
 # ## Panel (b): CIFAR-10
@@ -157,19 +157,19 @@ pages.sensitivity_table(store, "tab-a-3-1-settings")
 # %%
 panel = panels["A-F3b"]
 captioned, implied = panel.levels.values()
-pages.overlap_panel(store, panel, captioned, "fig-a-3b", "the paper's Figure 3b, CIFAR-10", key="A-F3b")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-3b", "the paper's Figure 3b, CIFAR-10", key="A-F3b")
 
 # %%
 markdown(pages.beside(scored, "A-F3b"))
 
 # %%
-pages.ladder_strips(store, "A-F3b", "a/cifar-lenet", implied, "fig-a-3b-rungs")
+pages_ladder.ladder_strips(store, "A-F3b", "a/cifar-lenet", implied, "fig-a-3b-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F3b", "a/cifar-lenet", panel.levels, "fig-a-3b-ladder")
+pages_ladder.ladder_figure(store, "A-F3b", "a/cifar-lenet", panel.levels, "fig-a-3b-ladder")
 
 # %%
-pages.ladder_table(store, "A-F3b", "a/cifar-lenet", panel.levels, "tab-a-3-1-cifar-ladder")
+pages_ladder.ladder_table(store, "A-F3b", "a/cifar-lenet", panel.levels, "tab-a-3-1-cifar-ladder")
 
 # %% [markdown]
 # ## Panel (c): ResNet18 on CIFAR-10
@@ -177,19 +177,19 @@ pages.ladder_table(store, "A-F3b", "a/cifar-lenet", panel.levels, "tab-a-3-1-cif
 # %%
 panel = panels["A-F3c"]
 captioned, implied = panel.levels.values()
-pages.overlap_panel(store, panel, captioned, "fig-a-3c", "the paper's Figure 3c, ResNet18 on CIFAR-10", key="A-F3c")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-3c", "the paper's Figure 3c, ResNet18 on CIFAR-10", key="A-F3c")
 
 # %%
 markdown(pages.beside(scored, "A-F3c"))
 
 # %%
-pages.ladder_strips(store, "A-F3c", "a/cifar-resnet18", implied, "fig-a-3c-rungs")
+pages_ladder.ladder_strips(store, "A-F3c", "a/cifar-resnet18", implied, "fig-a-3c-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F3c", "a/cifar-resnet18", panel.levels, "fig-a-3c-ladder")
+pages_ladder.ladder_figure(store, "A-F3c", "a/cifar-resnet18", panel.levels, "fig-a-3c-ladder")
 
 # %%
-pages.ladder_table(store, "A-F3c", "a/cifar-resnet18", panel.levels, "tab-a-3-1-resnet-ladder")
+pages_ladder.ladder_table(store, "A-F3c", "a/cifar-resnet18", panel.levels, "tab-a-3-1-resnet-ladder")
 
 # %% [markdown]
 # ## Claims of this section, and of 3
@@ -201,5 +201,5 @@ markdown(pages.claims_block(scored))
 # How a measurement becomes a verdict is on the page [](../../rules.md).
 
 # %%
-used = [experiment, *pages.SETTINGS, paper_a.CIFAR, paper_a.RESNET]
+used = [experiment, *pages_a.SETTINGS, paper_a.CIFAR, paper_a.RESNET]
 markdown(pages.provenance(store, list(dict.fromkeys(used))))

@@ -30,7 +30,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 import functools
 
-from lib import evidence, pages, paper_a, scoring
+from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -46,7 +46,7 @@ scored = scoring.score("A", "3.2.1", store)
 # distribution, which stands in {ref}`appendix B <a-appendix-b>`.
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     experiment,
     evidence.shared,
@@ -66,7 +66,7 @@ markdown(pages.beside(scored, "A-F4a-F", "A-F4a"))
 # {ref}`section 3.2.2 <a-3-2-2>`:
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     experiment,
     functools.partial(evidence.shared, of_layer=True),
@@ -86,19 +86,19 @@ pages.share_panel(
 
 # %%
 readings = {"level that it names, 50 %": "50", "level that it names, 80 %": "80"}
-pages.ladder_strips(store, "A-F4a-F", network, "all", "fig-a-4a-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F4a-F", network, "all", "fig-a-4a-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F4a-F", network, readings, "fig-a-4a-ladder")
+pages_ladder.ladder_figure(store, "A-F4a-F", network, readings, "fig-a-4a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F4a-F", network, readings, "tab-a-4a-ladder")
+pages_ladder.ladder_table(store, "A-F4a-F", network, readings, "tab-a-4a-ladder")
 
 # %% [markdown]
 # ## CIFAR-10
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.CIFAR,
     evidence.shared,
@@ -114,7 +114,7 @@ pages.share_panel(
 markdown(pages.beside(scored, "A-F4a-C"))
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.CIFAR,
     functools.partial(evidence.shared, of_layer=True),
@@ -126,19 +126,19 @@ pages.share_panel(
 )
 
 # %%
-pages.ladder_strips(store, "A-F4a-C", "a/cifar-lenet", "all", "fig-a-4a-cifar-rungs")
+pages_ladder.ladder_strips(store, "A-F4a-C", "a/cifar-lenet", "all", "fig-a-4a-cifar-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F4a-C", "a/cifar-lenet", readings, "fig-a-4a-cifar-ladder")
+pages_ladder.ladder_figure(store, "A-F4a-C", "a/cifar-lenet", readings, "fig-a-4a-cifar-ladder")
 
 # %%
-pages.ladder_table(store, "A-F4a-C", "a/cifar-lenet", readings, "tab-a-4a-cifar-ladder")
+pages_ladder.ladder_table(store, "A-F4a-C", "a/cifar-lenet", readings, "tab-a-4a-cifar-ladder")
 
 # %% [markdown]
 # ## ResNet18 on CIFAR-10
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.RESNET,
     evidence.shared,
@@ -154,7 +154,7 @@ pages.share_panel(
 markdown(pages.beside(scored, "A-F4a-R"))
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.RESNET,
     functools.partial(evidence.shared, of_layer=True),
@@ -166,10 +166,10 @@ pages.share_panel(
 )
 
 # %%
-pages.ladder_strips(store, "A-F4a-R", "a/cifar-resnet18", "all", "fig-a-4a-resnet-rungs")
+pages_ladder.ladder_strips(store, "A-F4a-R", "a/cifar-resnet18", "all", "fig-a-4a-resnet-rungs")
 
 # %%
-pages.ladder_figure(
+pages_ladder.ladder_figure(
     store,
     "A-F4a-R",
     "a/cifar-resnet18",
@@ -178,7 +178,7 @@ pages.ladder_figure(
 )
 
 # %%
-pages.ladder_table(
+pages_ladder.ladder_table(
     store,
     "A-F4a-R",
     "a/cifar-resnet18",

@@ -29,7 +29,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 import functools
 
-from lib import evidence, pages, paper_a, scoring
+from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -44,7 +44,7 @@ scored = scoring.score("A", "3.2.2", store)
 # that they could have, five times the size of a mask. Both normalisations are drawn at every level.
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     experiment,
     evidence.unused,
@@ -57,7 +57,7 @@ pages.share_panel(
 )
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     experiment,
     functools.partial(evidence.unused, of_coverage=True),
@@ -80,19 +80,19 @@ markdown(pages.beside(scored, "A-F4b"))
 
 # %%
 readings = {f"level that it names, {v} %": v for v in ("50", "60", "80")}
-pages.ladder_strips(store, "A-F4b", network, "all", "fig-a-4b-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F4b", network, "all", "fig-a-4b-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F4b", network, readings, "fig-a-4b-ladder")
+pages_ladder.ladder_figure(store, "A-F4b", network, readings, "fig-a-4b-ladder")
 
 # %%
-pages.ladder_table(store, "A-F4b", network, readings, "tab-a-4b-ladder")
+pages_ladder.ladder_table(store, "A-F4b", network, readings, "tab-a-4b-ladder")
 
 # %% [markdown]
 # ## CIFAR-10
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.CIFAR,
     evidence.unused,
@@ -105,7 +105,7 @@ pages.share_panel(
 )
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.CIFAR,
     functools.partial(evidence.unused, of_coverage=True),
@@ -117,19 +117,19 @@ pages.share_panel(
 )
 
 # %%
-pages.ladder_strips(store, "A-F4b", "a/cifar-lenet", "all", "fig-a-4b-cifar-rungs")
+pages_ladder.ladder_strips(store, "A-F4b", "a/cifar-lenet", "all", "fig-a-4b-cifar-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F4b", "a/cifar-lenet", readings, "fig-a-4b-cifar-ladder")
+pages_ladder.ladder_figure(store, "A-F4b", "a/cifar-lenet", readings, "fig-a-4b-cifar-ladder")
 
 # %%
-pages.ladder_table(store, "A-F4b", "a/cifar-lenet", readings, "tab-a-4b-cifar-ladder")
+pages_ladder.ladder_table(store, "A-F4b", "a/cifar-lenet", readings, "tab-a-4b-cifar-ladder")
 
 # %% [markdown]
 # ## ResNet18 on CIFAR-10
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.RESNET,
     evidence.unused,
@@ -142,7 +142,7 @@ pages.share_panel(
 )
 
 # %%
-pages.share_panel(
+pages_a.share_panel(
     store,
     paper_a.RESNET,
     functools.partial(evidence.unused, of_coverage=True),
@@ -154,10 +154,10 @@ pages.share_panel(
 )
 
 # %%
-pages.ladder_strips(store, "A-F4b", "a/cifar-resnet18", "all", "fig-a-4b-resnet-rungs")
+pages_ladder.ladder_strips(store, "A-F4b", "a/cifar-resnet18", "all", "fig-a-4b-resnet-rungs")
 
 # %%
-pages.ladder_figure(
+pages_ladder.ladder_figure(
     store,
     "A-F4b",
     "a/cifar-resnet18",
@@ -166,7 +166,7 @@ pages.ladder_figure(
 )
 
 # %%
-pages.ladder_table(
+pages_ladder.ladder_table(
     store,
     "A-F4b",
     "a/cifar-resnet18",

@@ -31,7 +31,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_a, scoring
+from lib import pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -49,7 +49,7 @@ scored = scoring.score("A", "3.2.3", store, panels)
 # %%
 panel = panels["A-F5a"]
 captioned, _ = panel.levels.values()
-pages.correlation_panel(
+pages_a.correlation_panel(
     store, "A-F5a", captioned, "fig-a-5a", "the paper's Figure 5a, Fashion-MNIST", layers, of, over, panels
 )
 
@@ -62,12 +62,12 @@ markdown(pages.beside(scored, "A-F5a"))
 # survivors and over all weights.
 
 # %%
-pages.correlation_panel(
+pages_a.correlation_panel(
     store, "A-F5a", captioned, "fig-a-5a-magnitude", "magnitudes for signs", layers, "magnitude", over, panels
 )
 
 # %%
-pages.ranking_table(store, experiment, captioned, "tab-a-3-2-3-readings")
+pages_a.ranking_table(store, experiment, captioned, "tab-a-3-2-3-readings")
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -77,13 +77,13 @@ pages.ranking_table(store, experiment, captioned, "tab-a-3-2-3-readings")
 # are ranked against the initial weights of *another* initialisation.
 
 # %%
-pages.ladder_strips(store, "A-F5a", network, captioned, "fig-a-5a-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F5a", network, captioned, "fig-a-5a-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F5a", network, panel.levels, "fig-a-5a-ladder")
+pages_ladder.ladder_figure(store, "A-F5a", network, panel.levels, "fig-a-5a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F5a", network, panel.levels, "tab-a-5a-ladder")
+pages_ladder.ladder_table(store, "A-F5a", network, panel.levels, "tab-a-5a-ladder")
 
 # %% [markdown]
 # With randomness partially fixed the paper reports correlations near one (its Figure 12a). Which tickets fit those is asked
@@ -94,19 +94,19 @@ pages.ladder_table(store, "A-F5a", network, panel.levels, "tab-a-5a-ladder")
 # %%
 panel = panels["A-F5b"]
 captioned, _ = panel.levels.values()
-pages.correlation_panel(store, "A-F5b", captioned, "fig-a-5b", "the paper's Figure 5b, CIFAR-10", of=of, over=over)
+pages_a.correlation_panel(store, "A-F5b", captioned, "fig-a-5b", "the paper's Figure 5b, CIFAR-10", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F5b"))
 
 # %%
-pages.ladder_strips(store, "A-F5b", "a/cifar-lenet", captioned, "fig-a-5b-rungs")
+pages_ladder.ladder_strips(store, "A-F5b", "a/cifar-lenet", captioned, "fig-a-5b-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F5b", "a/cifar-lenet", panel.levels, "fig-a-5b-ladder")
+pages_ladder.ladder_figure(store, "A-F5b", "a/cifar-lenet", panel.levels, "fig-a-5b-ladder")
 
 # %%
-pages.ladder_table(store, "A-F5b", "a/cifar-lenet", panel.levels, "tab-a-5b-ladder")
+pages_ladder.ladder_table(store, "A-F5b", "a/cifar-lenet", panel.levels, "tab-a-5b-ladder")
 
 # %% [markdown]
 # ## ResNet18 on CIFAR-10
@@ -114,19 +114,19 @@ pages.ladder_table(store, "A-F5b", "a/cifar-lenet", panel.levels, "tab-a-5b-ladd
 # %%
 panel = panels["A-F5c"]
 captioned, _ = panel.levels.values()
-pages.correlation_panel(store, "A-F5c", captioned, "fig-a-5c", "the paper's Figure 5c, ResNet18", of=of, over=over)
+pages_a.correlation_panel(store, "A-F5c", captioned, "fig-a-5c", "the paper's Figure 5c, ResNet18", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F5c"))
 
 # %%
-pages.ladder_strips(store, "A-F5c", "a/cifar-resnet18", captioned, "fig-a-5c-rungs")
+pages_ladder.ladder_strips(store, "A-F5c", "a/cifar-resnet18", captioned, "fig-a-5c-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F5c", "a/cifar-resnet18", panel.levels, "fig-a-5c-ladder")
+pages_ladder.ladder_figure(store, "A-F5c", "a/cifar-resnet18", panel.levels, "fig-a-5c-ladder")
 
 # %%
-pages.ladder_table(store, "A-F5c", "a/cifar-resnet18", panel.levels, "tab-a-5c-ladder")
+pages_ladder.ladder_table(store, "A-F5c", "a/cifar-resnet18", panel.levels, "tab-a-5c-ladder")
 
 # %% [markdown]
 # ## Claims of this section

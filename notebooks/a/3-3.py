@@ -28,7 +28,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, scoring
+from lib import evidence, pages, pages_a, pages_ladder, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -44,7 +44,7 @@ scored = scoring.score("A", "3.3", store)
 # its Figure 6 of CKA, a similarity {cite:p}`kornblith2019`; {ref}`appendix C <a-appendix-c>` has both.
 
 # %%
-pages.similarity_panel(store, experiment, measure, "fig-a-6", "the paper's Figure 6", level)
+pages_a.similarity_panel(store, experiment, measure, "fig-a-6", "the paper's Figure 6", level)
 
 # %%
 markdown(pages.beside(scored, "A-F6"))
@@ -55,10 +55,10 @@ markdown(pages.beside(scored, "A-F6"))
 # across, with its sign.
 
 # %%
-pages.ladder_violins(store, network, measure, "fig-a-6-rungs", "6")
+pages_ladder.ladder_violins(store, network, measure, "fig-a-6-rungs", "6")
 
 # %%
-pages.ladder_outputs(store, network, measure, "tab-a-6-ladder")
+pages_ladder.ladder_outputs(store, network, measure, "tab-a-6-ladder")
 
 # %% [markdown]
 # ## Why a distance of outputs cannot settle it
@@ -70,7 +70,7 @@ pages.ladder_outputs(store, network, measure, "tab-a-6-ladder")
 # is zero when that happens.
 
 # %%
-pages.nnstd_table(store, experiment, "tab-a-3-3-nnstd")
+pages_a.nnstd_table(store, experiment, "tab-a-3-3-nnstd")
 
 # %% [markdown]
 # ## Claims of this section

@@ -30,7 +30,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, paper_a, scoring, sources
+from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring, sources
 from lib.experiments import find
 from lib.notebook import markdown, table
 from lib.tickets import Store
@@ -68,22 +68,22 @@ except evidence.Missing as missing:
 # ## Accuracies
 
 # %%
-pages.accuracy_panel(store, paper_a.FASHION_PARTIAL, "fig-a-7a", "the paper's Figure 7a, Fashion-MNIST")
+pages_a.accuracy_panel(store, paper_a.FASHION_PARTIAL, "fig-a-7a", "the paper's Figure 7a, Fashion-MNIST")
 
 # %%
-pages.gain_table(store, paper_a.FASHION_PARTIAL, "tab-a-3-4-gain")
+pages_a.gain_table(store, paper_a.FASHION_PARTIAL, "tab-a-3-4-gain")
 
 # %%
-pages.accuracy_panel(store, paper_a.CIFAR_PARTIAL, "fig-a-7a-cifar", "the paper's Figure 7a, CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.CIFAR_PARTIAL, "fig-a-7a-cifar", "the paper's Figure 7a, CIFAR-10")
 
 # %%
-pages.gain_table(store, paper_a.CIFAR_PARTIAL, "tab-a-3-4-gain-cifar")
+pages_a.gain_table(store, paper_a.CIFAR_PARTIAL, "tab-a-3-4-gain-cifar")
 
 # %%
-pages.accuracy_panel(store, paper_a.RESNET_PARTIAL, "fig-a-7a-resnet", "the paper's Figure 7a, ResNet18 on CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.RESNET_PARTIAL, "fig-a-7a-resnet", "the paper's Figure 7a, ResNet18 on CIFAR-10")
 
 # %%
-pages.gain_table(store, paper_a.RESNET_PARTIAL, "tab-a-3-4-gain-resnet")
+pages_a.gain_table(store, paper_a.RESNET_PARTIAL, "tab-a-3-4-gain-resnet")
 
 # %%
 markdown(pages.beside(scored, "A-F7a"))
@@ -94,16 +94,16 @@ markdown(pages.beside(scored, "A-F7a"))
 # for CIFAR-10.
 
 # %%
-pages.ladder_accuracies(store, "a/fashion-lenet", "fig-a-7a-rungs", "7a")
+pages_ladder.ladder_accuracies(store, "a/fashion-lenet", "fig-a-7a-rungs", "7a")
 
 # %%
-pages.ladder_gains(store, "a/fashion-lenet", "tab-a-7a-ladder")
+pages_ladder.ladder_gains(store, "a/fashion-lenet", "tab-a-7a-ladder")
 
 # %%
-pages.ladder_accuracies(store, "a/cifar-lenet", "fig-a-7a-cifar-rungs", "7a")
+pages_ladder.ladder_accuracies(store, "a/cifar-lenet", "fig-a-7a-cifar-rungs", "7a")
 
 # %%
-pages.ladder_gains(store, "a/cifar-lenet", "tab-a-7a-cifar-ladder")
+pages_ladder.ladder_gains(store, "a/cifar-lenet", "tab-a-7a-cifar-ladder")
 
 # %% [markdown]
 # ## Overlaps
@@ -114,10 +114,12 @@ pages.ladder_gains(store, "a/cifar-lenet", "tab-a-7a-cifar-ladder")
 
 # %%
 captioned, _ = panels["A-F7b"].levels.values()
-pages.overlap_panel(store, panels["A-F7b"], captioned, "fig-a-7b", "the paper's Figure 7b, CIFAR-10", layers, "A-F10b")
+pages_a.overlap_panel(
+    store, panels["A-F7b"], captioned, "fig-a-7b", "the paper's Figure 7b, CIFAR-10", layers, "A-F10b"
+)
 
 # %%
-pages.overlap_panel(
+pages_a.overlap_panel(
     store, panels["A-F7c"], "90", "fig-a-7c", "the paper's Figure 7c, ResNet18 on CIFAR-10", key="A-F10c"
 )
 
@@ -132,12 +134,12 @@ markdown(pages.beside(scored, "A-F7b", "A-F7c", "A-F7bc"))
 # ladder of randomness.
 
 # %%
-pages.overlap_panel(
+pages_a.overlap_panel(
     store, panels["A-F14b"], "90", "fig-a-7d", "the paper's Figure 7d, layers of equal size", key="A-F14b"
 )
 
 # %%
-pages.spread_table(store, panels["A-F14b"], "95", "tab-a-3-4-equal")
+pages_a.spread_table(store, panels["A-F14b"], "95", "tab-a-3-4-equal")
 
 # %%
 markdown(pages.beside(scored, "A-F7d"))
@@ -149,7 +151,7 @@ markdown(pages.beside(scored, "A-F7d"))
 # masks; {ref}`appendix D.4 <a-appendix-d-4>` asks what such an overlap comes from.
 
 # %%
-pages.task_panel(store, panels["A-F7e"], "95", "fig-a-7e", "the paper's Figure 7e", "A-F7e")
+pages_a.task_panel(store, panels["A-F7e"], "95", "fig-a-7e", "the paper's Figure 7e", "A-F7e")
 
 # %%
 markdown(pages.beside(scored, "A-F7e"))
@@ -159,22 +161,22 @@ markdown(pages.beside(scored, "A-F7e"))
 
 # %%
 readings = panels["A-F7e"].levels
-pages.ladder_strips(store, "A-F7e", "a/fashion-lenet", "95", "fig-a-7e-mnist-rungs", "a/mnist-lenet")
+pages_ladder.ladder_strips(store, "A-F7e", "a/fashion-lenet", "95", "fig-a-7e-mnist-rungs", "a/mnist-lenet")
 
 # %%
-pages.ladder_figure(store, "A-F7e", "a/fashion-lenet", readings, "fig-a-7e-mnist-ladder", "a/mnist-lenet")
+pages_ladder.ladder_figure(store, "A-F7e", "a/fashion-lenet", readings, "fig-a-7e-mnist-ladder", "a/mnist-lenet")
 
 # %%
-pages.ladder_table(store, "A-F7e", "a/fashion-lenet", readings, "tab-a-7e-mnist-ladder", "a/mnist-lenet")
+pages_ladder.ladder_table(store, "A-F7e", "a/fashion-lenet", readings, "tab-a-7e-mnist-ladder", "a/mnist-lenet")
 
 # %%
-pages.ladder_strips(store, "A-F7e", "a/fashion-lenet", "95", "fig-a-7e-cifar-rungs", "a/cifar-lenet")
+pages_ladder.ladder_strips(store, "A-F7e", "a/fashion-lenet", "95", "fig-a-7e-cifar-rungs", "a/cifar-lenet")
 
 # %%
-pages.ladder_figure(store, "A-F7e", "a/fashion-lenet", readings, "fig-a-7e-cifar-ladder", "a/cifar-lenet")
+pages_ladder.ladder_figure(store, "A-F7e", "a/fashion-lenet", readings, "fig-a-7e-cifar-ladder", "a/cifar-lenet")
 
 # %%
-pages.ladder_table(store, "A-F7e", "a/fashion-lenet", readings, "tab-a-7e-cifar-ladder", "a/cifar-lenet")
+pages_ladder.ladder_table(store, "A-F7e", "a/fashion-lenet", readings, "tab-a-7e-cifar-ladder", "a/cifar-lenet")
 
 # %% [markdown]
 # ## Rank correlations
@@ -183,7 +185,7 @@ pages.ladder_table(store, "A-F7e", "a/fashion-lenet", readings, "tab-a-7e-cifar-
 # {ref}`appendix D.3 <a-appendix-d-3>`.
 
 # %%
-pages.correlation_panel(store, "A-F7f", "90", "fig-a-7f", "the paper's Figure 7f")
+pages_a.correlation_panel(store, "A-F7f", "90", "fig-a-7f", "the paper's Figure 7f")
 
 # %%
 markdown(pages.beside(scored, "A-F7f"))

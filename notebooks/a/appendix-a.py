@@ -30,7 +30,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 import dataclasses
 
-from lib import pages, paper_a, scoring
+from lib import pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -40,7 +40,7 @@ network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix A", store, panels)
 
 # %%
-pages.overlap_brief(store, panels["A-F8a"])
+pages_a.overlap_brief(store, panels["A-F8a"])
 
 # %% [markdown]
 # At this level a mask holds half of the weights, so the expected overlap is 50 % in every layer. The spread that chance
@@ -49,7 +49,7 @@ pages.overlap_brief(store, panels["A-F8a"])
 # %%
 panel = panels["A-F8a"]
 (name,) = panel.levels.values()
-pages.overlap_panel(store, panel, name, "fig-a-8a", "the paper's Figure 8a, Fashion-MNIST", layers, "A-F8a")
+pages_a.overlap_panel(store, panel, name, "fig-a-8a", "the paper's Figure 8a, Fashion-MNIST", layers, "A-F8a")
 
 # %%
 markdown(pages.beside(scored, "A-F8a"))
@@ -58,7 +58,7 @@ markdown(pages.beside(scored, "A-F8a"))
 # Where the overlap exceeds chance, {ref}`section 3.1 <a-3-1>` asks what it comes from. The answer at this level:
 
 # %%
-pages.origin_table(store, experiment, name, "tab-a-appendix-a-origin")
+pages_a.origin_table(store, experiment, name, "tab-a-appendix-a-origin")
 
 # %% [markdown]
 # The paper's conclusion also says that these overlaps are comparable to those of masks from different initialisations.
@@ -66,7 +66,7 @@ pages.origin_table(store, experiment, name, "tab-a-appendix-a-origin")
 
 # %%
 across = dataclasses.replace(panel, within=False)
-pages.overlap_panel(store, across, name, "fig-a-8a-across", "for comparison with the paper's Figure 8a", layers)
+pages_a.overlap_panel(store, across, name, "fig-a-8a-across", "for comparison with the paper's Figure 8a", layers)
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -75,49 +75,49 @@ pages.overlap_panel(store, across, name, "fig-a-8a-across", "for comparison with
 # distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains.
 
 # %%
-pages.ladder_strips(store, "A-F8a", network, name, "fig-a-8a-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F8a", network, name, "fig-a-8a-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F8a", network, panel.levels, "fig-a-8a-ladder")
+pages_ladder.ladder_figure(store, "A-F8a", network, panel.levels, "fig-a-8a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F8a", network, panel.levels, "tab-a-8a-ladder")
+pages_ladder.ladder_table(store, "A-F8a", network, panel.levels, "tab-a-8a-ladder")
 
 # %% [markdown]
 # ## CIFAR-10
 
 # %%
-pages.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figure 8b, CIFAR-10", key="A-F8b")
+pages_a.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figure 8b, CIFAR-10", key="A-F8b")
 
 # %%
 markdown(pages.beside(scored, "A-F8b"))
 
 # %%
-pages.ladder_strips(store, "A-F8b", "a/cifar-lenet", "50", "fig-a-8b-rungs")
+pages_ladder.ladder_strips(store, "A-F8b", "a/cifar-lenet", "50", "fig-a-8b-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F8b", "a/cifar-lenet", panels["A-F8b"].levels, "fig-a-8b-ladder")
+pages_ladder.ladder_figure(store, "A-F8b", "a/cifar-lenet", panels["A-F8b"].levels, "fig-a-8b-ladder")
 
 # %%
-pages.ladder_table(store, "A-F8b", "a/cifar-lenet", panels["A-F8b"].levels, "tab-a-8b-ladder")
+pages_ladder.ladder_table(store, "A-F8b", "a/cifar-lenet", panels["A-F8b"].levels, "tab-a-8b-ladder")
 
 # %% [markdown]
 # ## ResNet18 on CIFAR-10
 
 # %%
-pages.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c, ResNet18", key="A-F8c")
+pages_a.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c, ResNet18", key="A-F8c")
 
 # %%
 markdown(pages.beside(scored, "A-F8c"))
 
 # %%
-pages.ladder_strips(store, "A-F8c", "a/cifar-resnet18", "50", "fig-a-8c-rungs")
+pages_ladder.ladder_strips(store, "A-F8c", "a/cifar-resnet18", "50", "fig-a-8c-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F8c", "a/cifar-resnet18", panels["A-F8c"].levels, "fig-a-8c-ladder")
+pages_ladder.ladder_figure(store, "A-F8c", "a/cifar-resnet18", panels["A-F8c"].levels, "fig-a-8c-ladder")
 
 # %%
-pages.ladder_table(store, "A-F8c", "a/cifar-resnet18", panels["A-F8c"].levels, "tab-a-8c-ladder")
+pages_ladder.ladder_table(store, "A-F8c", "a/cifar-resnet18", panels["A-F8c"].levels, "tab-a-8c-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix

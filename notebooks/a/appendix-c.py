@@ -26,7 +26,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, paper_a, scoring
+from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -40,25 +40,25 @@ scored = scoring.score("A", "Appendix C", store)
 # so far. The $L_2$ distance compares the probabilities of the classes image by image; zero means that they are equal.
 
 # %%
-pages.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST", level)
+pages_a.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST", level)
 
 # %%
-pages.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST", level)
+pages_a.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST", level)
 
 # %%
-pages.similarity_panel(store, experiment, "CKA of softmax", "fig-a-9-softmax", "the same of softmax outputs", level)
+pages_a.similarity_panel(store, experiment, "CKA of softmax", "fig-a-9-softmax", "the same of softmax outputs", level)
 
 # %%
-pages.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9 (left), CIFAR-10")
+pages_a.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9 (left), CIFAR-10")
 
 # %%
-pages.similarity_panel(store, paper_a.CIFAR, "L2", "fig-a-9-cifar-l2", "the paper's Figure 9 (right), CIFAR-10")
+pages_a.similarity_panel(store, paper_a.CIFAR, "L2", "fig-a-9-cifar-l2", "the paper's Figure 9 (right), CIFAR-10")
 
 # %%
-pages.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9 (left), ResNet18")
+pages_a.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9 (left), ResNet18")
 
 # %%
-pages.similarity_panel(store, paper_a.RESNET, "L2", "fig-a-9-resnet-l2", "the paper's Figure 9 (right), ResNet18")
+pages_a.similarity_panel(store, paper_a.RESNET, "L2", "fig-a-9-resnet-l2", "the paper's Figure 9 (right), ResNet18")
 
 # %%
 markdown(pages.beside(scored, "A-F9"))
@@ -71,31 +71,31 @@ markdown(pages.beside(scored, "A-F9"))
 # to rounding noise alone, is the difference, and at how many levels it has the paper's sign.
 
 # %%
-pages.ladder_violins(store, network, "CKA", "fig-a-9-rungs", "9")
+pages_ladder.ladder_violins(store, network, "CKA", "fig-a-9-rungs", "9")
 
 # %%
-pages.ladder_outputs(store, network, "CKA", "tab-a-9-ladder-cka")
+pages_ladder.ladder_outputs(store, network, "CKA", "tab-a-9-ladder-cka")
 
 # %%
-pages.ladder_violins(store, network, "L2", "fig-a-9-rungs-l2", "9")
+pages_ladder.ladder_violins(store, network, "L2", "fig-a-9-rungs-l2", "9")
 
 # %%
-pages.ladder_outputs(store, network, "L2", "tab-a-9-ladder-l2")
+pages_ladder.ladder_outputs(store, network, "L2", "tab-a-9-ladder-l2")
 
 # %% [markdown]
 # The same for CIFAR-10:
 
 # %%
-pages.ladder_violins(store, "a/cifar-lenet", "CKA", "fig-a-9-rungs-cifar", "9")
+pages_ladder.ladder_violins(store, "a/cifar-lenet", "CKA", "fig-a-9-rungs-cifar", "9")
 
 # %%
-pages.ladder_outputs(store, "a/cifar-lenet", "CKA", "tab-a-9-ladder-cifar-cka")
+pages_ladder.ladder_outputs(store, "a/cifar-lenet", "CKA", "tab-a-9-ladder-cifar-cka")
 
 # %%
-pages.ladder_violins(store, "a/cifar-lenet", "L2", "fig-a-9-rungs-cifar-l2", "9")
+pages_ladder.ladder_violins(store, "a/cifar-lenet", "L2", "fig-a-9-rungs-cifar-l2", "9")
 
 # %%
-pages.ladder_outputs(store, "a/cifar-lenet", "L2", "tab-a-9-ladder-cifar-l2")
+pages_ladder.ladder_outputs(store, "a/cifar-lenet", "L2", "tab-a-9-ladder-cifar-l2")
 
 # %% [markdown]
 # ## Claims of this appendix

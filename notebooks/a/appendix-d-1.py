@@ -29,7 +29,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_a, scoring
+from lib import pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -39,7 +39,7 @@ network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix D.1", store, panels)
 
 # %%
-pages.overlap_brief(store, panels["A-F10a"])
+pages_a.overlap_brief(store, panels["A-F10a"])
 
 # %% [markdown]
 # ## Panel (a): Fashion-MNIST
@@ -47,7 +47,7 @@ pages.overlap_brief(store, panels["A-F10a"])
 # %%
 panel = panels["A-F10a"]
 captioned, implied = panel.levels.values()
-pages.overlap_panel(store, panel, captioned, "fig-a-10a", "the paper's Figure 10a, Fashion-MNIST", layers, "A-F10a")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-10a", "the paper's Figure 10a, Fashion-MNIST", layers, "A-F10a")
 
 # %%
 markdown(pages.beside(scored, "A-F10a"))
@@ -57,7 +57,7 @@ markdown(pages.beside(scored, "A-F10a"))
 # also learn more alike.
 
 # %%
-pages.origin_table(store, experiment, captioned, "tab-a-d-1-origin")
+pages_a.origin_table(store, experiment, captioned, "tab-a-d-1-origin")
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -66,13 +66,13 @@ pages.origin_table(store, experiment, captioned, "tab-a-d-1-origin")
 # distance of each rung, are those that {ref}`section 3.1 <a-3-1>` explains.
 
 # %%
-pages.ladder_strips(store, "A-F10a", network, implied, "fig-a-10a-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F10a", network, implied, "fig-a-10a-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F10a", network, panel.levels, "fig-a-10a-ladder")
+pages_ladder.ladder_figure(store, "A-F10a", network, panel.levels, "fig-a-10a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F10a", network, panel.levels, "tab-a-d-1-ladder")
+pages_ladder.ladder_table(store, "A-F10a", network, panel.levels, "tab-a-d-1-ladder")
 
 # %% [markdown]
 # ## Panel (b): CIFAR-10
@@ -80,19 +80,19 @@ pages.ladder_table(store, "A-F10a", network, panel.levels, "tab-a-d-1-ladder")
 # %%
 panel = panels["A-F10b"]
 captioned, implied = panel.levels.values()
-pages.overlap_panel(store, panel, captioned, "fig-a-10b", "the paper's Figure 10b, CIFAR-10", key="A-F10b")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-10b", "the paper's Figure 10b, CIFAR-10", key="A-F10b")
 
 # %%
 markdown(pages.beside(scored, "A-F10b"))
 
 # %%
-pages.ladder_strips(store, "A-F10b", "a/cifar-lenet", implied, "fig-a-10b-rungs")
+pages_ladder.ladder_strips(store, "A-F10b", "a/cifar-lenet", implied, "fig-a-10b-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F10b", "a/cifar-lenet", panel.levels, "fig-a-10b-ladder")
+pages_ladder.ladder_figure(store, "A-F10b", "a/cifar-lenet", panel.levels, "fig-a-10b-ladder")
 
 # %%
-pages.ladder_table(store, "A-F10b", "a/cifar-lenet", panel.levels, "tab-a-d-1-cifar-ladder")
+pages_ladder.ladder_table(store, "A-F10b", "a/cifar-lenet", panel.levels, "tab-a-d-1-cifar-ladder")
 
 # %% [markdown]
 # ## Panel (c): ResNet18 on CIFAR-10
@@ -102,19 +102,19 @@ pages.ladder_table(store, "A-F10b", "a/cifar-lenet", panel.levels, "tab-a-d-1-ci
 # %%
 panel = panels["A-F10c"]
 captioned, implied = panel.levels.values()
-pages.overlap_panel(store, panel, captioned, "fig-a-10c", "the paper's Figure 10c, ResNet18", key="A-F10c")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-10c", "the paper's Figure 10c, ResNet18", key="A-F10c")
 
 # %%
 markdown(pages.beside(scored, "A-F10c"))
 
 # %%
-pages.ladder_strips(store, "A-F10c", "a/cifar-resnet18", implied, "fig-a-10c-rungs")
+pages_ladder.ladder_strips(store, "A-F10c", "a/cifar-resnet18", implied, "fig-a-10c-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F10c", "a/cifar-resnet18", panel.levels, "fig-a-10c-ladder")
+pages_ladder.ladder_figure(store, "A-F10c", "a/cifar-resnet18", panel.levels, "fig-a-10c-ladder")
 
 # %%
-pages.ladder_table(store, "A-F10c", "a/cifar-resnet18", panel.levels, "tab-a-d-1-resnet-ladder")
+pages_ladder.ladder_table(store, "A-F10c", "a/cifar-resnet18", panel.levels, "tab-a-d-1-resnet-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix

@@ -28,7 +28,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, paper_a, scoring
+from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -50,37 +50,37 @@ scored = scoring.score("A", "Appendix D.2", store)
 # initialisations.
 
 # %%
-pages.significance_panel(store, experiment, 0.95, "fig-a-11-95", "the paper's Figure 11 at 95 %", level)
+pages_a.significance_panel(store, experiment, 0.95, "fig-a-11-95", "the paper's Figure 11 at 95 %", level)
 
 # %%
-pages.significance_panel(store, experiment, 0.99, "fig-a-11-99", "the paper's Figure 11 at 99 %", level)
+pages_a.significance_panel(store, experiment, 0.99, "fig-a-11-99", "the paper's Figure 11 at 99 %", level)
 
 # %%
-pages.significance_table(store, experiment, 0.95, repetitions, "tab-a-d-2-rates-95")
+pages_a.significance_table(store, experiment, 0.95, repetitions, "tab-a-d-2-rates-95")
 
 # %%
-pages.significance_table(store, experiment, 0.99, repetitions, "tab-a-d-2-rates-99")
+pages_a.significance_table(store, experiment, 0.99, repetitions, "tab-a-d-2-rates-99")
 
 # %% [markdown]
 # ## The other networks
 
 # %%
-pages.significance_panel(
+pages_a.significance_panel(
     store, paper_a.CIFAR_PARTIAL, 0.95, "fig-a-11-cifar-95", "the paper's Figure 11, CIFAR-10, at 95 %"
 )
 
 # %%
-pages.significance_panel(
+pages_a.significance_panel(
     store, paper_a.CIFAR_PARTIAL, 0.99, "fig-a-11-cifar-99", "the paper's Figure 11, CIFAR-10, at 99 %"
 )
 
 # %%
-pages.significance_panel(
+pages_a.significance_panel(
     store, paper_a.RESNET_PARTIAL, 0.95, "fig-a-11-resnet-95", "the paper's Figure 11, ResNet18, at 95 %"
 )
 
 # %%
-pages.significance_panel(
+pages_a.significance_panel(
     store, paper_a.RESNET_PARTIAL, 0.99, "fig-a-11-resnet-99", "the paper's Figure 11, ResNet18, at 99 %"
 )
 
@@ -99,25 +99,25 @@ markdown(pages.beside(scored, "A-F11"))
 
 # %%
 readings = {f"step that it names, {v} %": v for v in ("50", "60", "80")}
-pages.ladder_strips(store, "A-F11-4", network, "all", "fig-a-11-rungs")
+pages_ladder.ladder_strips(store, "A-F11-4", network, "all", "fig-a-11-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F11-4", network, readings, "fig-a-11-ladder")
+pages_ladder.ladder_figure(store, "A-F11-4", network, readings, "fig-a-11-ladder")
 
 # %%
-pages.ladder_table(store, "A-F11-4", network, readings, "tab-a-d-2-ladder")
+pages_ladder.ladder_table(store, "A-F11-4", network, readings, "tab-a-d-2-ladder")
 
 # %% [markdown]
 # For CIFAR-10, of which the paper says that "the observations are analogous":
 
 # %%
-pages.ladder_strips(store, "A-F11-4", "a/cifar-lenet", "all", "fig-a-11-cifar-rungs")
+pages_ladder.ladder_strips(store, "A-F11-4", "a/cifar-lenet", "all", "fig-a-11-cifar-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F11-4", "a/cifar-lenet", readings, "fig-a-11-cifar-ladder")
+pages_ladder.ladder_figure(store, "A-F11-4", "a/cifar-lenet", readings, "fig-a-11-cifar-ladder")
 
 # %%
-pages.ladder_table(store, "A-F11-4", "a/cifar-lenet", readings, "tab-a-d-2-cifar-ladder")
+pages_ladder.ladder_table(store, "A-F11-4", "a/cifar-lenet", readings, "tab-a-d-2-cifar-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix

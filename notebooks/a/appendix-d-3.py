@@ -30,7 +30,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_a, scoring
+from lib import pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -47,7 +47,7 @@ scored = scoring.score("A", "Appendix D.3", store, panels)
 # %%
 panel = panels["A-F12a"]
 captioned, _ = panel.levels.values()
-pages.correlation_panel(
+pages_a.correlation_panel(
     store, "A-F12a", captioned, "fig-a-12a", "the paper's Figure 12a, Fashion-MNIST", layers, of, over, panels
 )
 
@@ -55,10 +55,10 @@ pages.correlation_panel(
 markdown(pages.beside(scored, "A-F12a"))
 
 # %%
-pages.correlation_table(store, (paper_a.FASHION, paper_a.FASHION_PARTIAL), captioned, "tab-a-d-3-free")
+pages_a.correlation_table(store, (paper_a.FASHION, paper_a.FASHION_PARTIAL), captioned, "tab-a-d-3-free")
 
 # %%
-pages.correlation_panel(
+pages_a.correlation_panel(
     store, "A-F12a", captioned, "fig-a-12a-magnitude", "magnitudes for signs", layers, "magnitude", over, panels
 )
 
@@ -70,13 +70,13 @@ pages.correlation_panel(
 # are ranked against the initial weights of *another* initialisation.
 
 # %%
-pages.ladder_strips(store, "A-F12a", network, captioned, "fig-a-12a-rungs", layers=layers)
+pages_ladder.ladder_strips(store, "A-F12a", network, captioned, "fig-a-12a-rungs", layers=layers)
 
 # %%
-pages.ladder_figure(store, "A-F12a", network, panel.levels, "fig-a-12a-ladder")
+pages_ladder.ladder_figure(store, "A-F12a", network, panel.levels, "fig-a-12a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F12a", network, panel.levels, "tab-a-d-3-ladder")
+pages_ladder.ladder_table(store, "A-F12a", network, panel.levels, "tab-a-d-3-ladder")
 
 # %% [markdown]
 # ## CIFAR-10
@@ -84,19 +84,19 @@ pages.ladder_table(store, "A-F12a", network, panel.levels, "tab-a-d-3-ladder")
 # %%
 panel = panels["A-F12b"]
 captioned, _ = panel.levels.values()
-pages.correlation_panel(store, "A-F12b", captioned, "fig-a-12b", "the paper's Figure 12b, CIFAR-10", of=of, over=over)
+pages_a.correlation_panel(store, "A-F12b", captioned, "fig-a-12b", "the paper's Figure 12b, CIFAR-10", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F12b"))
 
 # %%
-pages.ladder_strips(store, "A-F12b", "a/cifar-lenet", captioned, "fig-a-12b-rungs")
+pages_ladder.ladder_strips(store, "A-F12b", "a/cifar-lenet", captioned, "fig-a-12b-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F12b", "a/cifar-lenet", panel.levels, "fig-a-12b-ladder")
+pages_ladder.ladder_figure(store, "A-F12b", "a/cifar-lenet", panel.levels, "fig-a-12b-ladder")
 
 # %%
-pages.ladder_table(store, "A-F12b", "a/cifar-lenet", panel.levels, "tab-a-d-3-cifar-ladder")
+pages_ladder.ladder_table(store, "A-F12b", "a/cifar-lenet", panel.levels, "tab-a-d-3-cifar-ladder")
 
 # %% [markdown]
 # ## ResNet18 on CIFAR-10
@@ -104,19 +104,19 @@ pages.ladder_table(store, "A-F12b", "a/cifar-lenet", panel.levels, "tab-a-d-3-ci
 # %%
 panel = panels["A-F12c"]
 captioned, _ = panel.levels.values()
-pages.correlation_panel(store, "A-F12c", captioned, "fig-a-12c", "the paper's Figure 12c, ResNet18", of=of, over=over)
+pages_a.correlation_panel(store, "A-F12c", captioned, "fig-a-12c", "the paper's Figure 12c, ResNet18", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F12c"))
 
 # %%
-pages.ladder_strips(store, "A-F12c", "a/cifar-resnet18", captioned, "fig-a-12c-rungs")
+pages_ladder.ladder_strips(store, "A-F12c", "a/cifar-resnet18", captioned, "fig-a-12c-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F12c", "a/cifar-resnet18", panel.levels, "fig-a-12c-ladder")
+pages_ladder.ladder_figure(store, "A-F12c", "a/cifar-resnet18", panel.levels, "fig-a-12c-ladder")
 
 # %%
-pages.ladder_table(store, "A-F12c", "a/cifar-resnet18", panel.levels, "tab-a-d-3-resnet-ladder")
+pages_ladder.ladder_table(store, "A-F12c", "a/cifar-resnet18", panel.levels, "tab-a-d-3-resnet-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix

@@ -32,7 +32,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 import dataclasses
 
-from lib import pages, paper_a, scoring
+from lib import pages, pages_a, pages_ladder, paper_a, scoring
 from lib.experiments import find
 from lib.notebook import markdown
 from lib.tickets import Store
@@ -54,14 +54,14 @@ network, *networks = (name.rpartition("/")[0] for name in (experiment, *partners
 
 # %%
 (first,) = panels["A-F13a"].levels.values()
-pages.task_panel(store, panels["A-F13a"], first, "fig-a-13a", "the paper's Figure 13a", "A-F13a")
+pages_a.task_panel(store, panels["A-F13a"], first, "fig-a-13a", "the paper's Figure 13a", "A-F13a")
 
 # %%
 markdown(pages.beside(scored, "A-F13a"))
 
 # %%
 captioned, implied = panels["A-F13b"].levels.values()
-pages.task_panel(store, panels["A-F13b"], captioned, "fig-a-13b", "the paper's Figure 13b", "A-F13b")
+pages_a.task_panel(store, panels["A-F13b"], captioned, "fig-a-13b", "the paper's Figure 13b", "A-F13b")
 
 # %%
 markdown(pages.beside(scored, "A-F13b"))
@@ -75,12 +75,12 @@ markdown(pages.beside(scored, "A-F13b"))
 
 # %%
 free = dataclasses.replace(panels["A-F13a"], experiment=paper_a.FASHION, partners=(paper_a.CIFAR,))
-pages.task_panel(
+pages_a.task_panel(
     store, free, first, "fig-a-13a-free", "for comparison with the paper's Figure 13a, with free batch order"
 )
 
 # %%
-pages.task_table(store, [first, captioned, implied], "tab-a-d-4-free")
+pages_a.task_table(store, [first, captioned, implied], "tab-a-d-4-free")
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -90,43 +90,43 @@ pages.task_table(store, [first, captioned, implied], "tab-a-d-4-free")
 # first of the other data sets, MNIST unless a parameter says otherwise:
 
 # %%
-pages.ladder_strips(store, "A-F13a", network, first, "fig-a-13a-mnist-rungs", networks[0])
+pages_ladder.ladder_strips(store, "A-F13a", network, first, "fig-a-13a-mnist-rungs", networks[0])
 
 # %%
-pages.ladder_figure(store, "A-F13a", network, panels["A-F13a"].levels, "fig-a-13a-mnist-ladder", networks[0])
+pages_ladder.ladder_figure(store, "A-F13a", network, panels["A-F13a"].levels, "fig-a-13a-mnist-ladder", networks[0])
 
 # %%
-pages.ladder_table(store, "A-F13a", network, panels["A-F13a"].levels, "tab-a-13a-mnist-ladder", networks[0])
+pages_ladder.ladder_table(store, "A-F13a", network, panels["A-F13a"].levels, "tab-a-13a-mnist-ladder", networks[0])
 
 # %%
-pages.ladder_strips(store, "A-F13b", network, captioned, "fig-a-13b-mnist-rungs", networks[0])
+pages_ladder.ladder_strips(store, "A-F13b", network, captioned, "fig-a-13b-mnist-rungs", networks[0])
 
 # %%
-pages.ladder_figure(store, "A-F13b", network, panels["A-F13b"].levels, "fig-a-13b-mnist-ladder", networks[0])
+pages_ladder.ladder_figure(store, "A-F13b", network, panels["A-F13b"].levels, "fig-a-13b-mnist-ladder", networks[0])
 
 # %%
-pages.ladder_table(store, "A-F13b", network, panels["A-F13b"].levels, "tab-a-13b-mnist-ladder", networks[0])
+pages_ladder.ladder_table(store, "A-F13b", network, panels["A-F13b"].levels, "tab-a-13b-mnist-ladder", networks[0])
 
 # %% [markdown]
 # With the last of them, CIFAR-10, in the layers that compare:
 
 # %%
-pages.ladder_strips(store, "A-F13a", network, first, "fig-a-13a-cifar-rungs", networks[-1])
+pages_ladder.ladder_strips(store, "A-F13a", network, first, "fig-a-13a-cifar-rungs", networks[-1])
 
 # %%
-pages.ladder_figure(store, "A-F13a", network, panels["A-F13a"].levels, "fig-a-13a-cifar-ladder", networks[-1])
+pages_ladder.ladder_figure(store, "A-F13a", network, panels["A-F13a"].levels, "fig-a-13a-cifar-ladder", networks[-1])
 
 # %%
-pages.ladder_table(store, "A-F13a", network, panels["A-F13a"].levels, "tab-a-13a-cifar-ladder", networks[-1])
+pages_ladder.ladder_table(store, "A-F13a", network, panels["A-F13a"].levels, "tab-a-13a-cifar-ladder", networks[-1])
 
 # %%
-pages.ladder_strips(store, "A-F13b", network, captioned, "fig-a-13b-cifar-rungs", networks[-1])
+pages_ladder.ladder_strips(store, "A-F13b", network, captioned, "fig-a-13b-cifar-rungs", networks[-1])
 
 # %%
-pages.ladder_figure(store, "A-F13b", network, panels["A-F13b"].levels, "fig-a-13b-cifar-ladder", networks[-1])
+pages_ladder.ladder_figure(store, "A-F13b", network, panels["A-F13b"].levels, "fig-a-13b-cifar-ladder", networks[-1])
 
 # %%
-pages.ladder_table(store, "A-F13b", network, panels["A-F13b"].levels, "tab-a-13b-cifar-ladder", networks[-1])
+pages_ladder.ladder_table(store, "A-F13b", network, panels["A-F13b"].levels, "tab-a-13b-cifar-ladder", networks[-1])
 
 # %% [markdown]
 # ## Claims of this appendix

@@ -29,7 +29,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_a, scoring
+from lib import pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -46,14 +46,14 @@ scored = scoring.score("A", "Appendix D.5", store, panels)
 # convolution has 6 filters and a stride of 2, so that 24 numbers enter the first dense layer.
 
 # %%
-pages.overlap_panel(store, panels["A-F14a"], "50", "fig-a-14a", "the paper's Figure 14a", layers, "A-F14a")
+pages_a.overlap_panel(store, panels["A-F14a"], "50", "fig-a-14a", "the paper's Figure 14a", layers, "A-F14a")
 
 # %%
 markdown(pages.beside(scored, "A-F14a", "A-F14"))
 
 # %%
 captioned, implied = panels["A-F14b"].levels.values()
-pages.overlap_panel(
+pages_a.overlap_panel(
     store,
     panels["A-F14b"],
     captioned,
@@ -72,10 +72,10 @@ markdown(pages.beside(scored, "A-F14b"))
 # The same for both networks, first with layers of equal size, then the usual one.
 
 # %%
-pages.spread_table(store, panels["A-F14a"], "50", "tab-a-d-5-equal")
+pages_a.spread_table(store, panels["A-F14a"], "50", "tab-a-d-5-equal")
 
 # %%
-pages.spread_table(store, paper_a.Panel(paper_a.FASHION_PARTIAL, {}), "50", "tab-a-d-5-usual")
+pages_a.spread_table(store, paper_a.Panel(paper_a.FASHION_PARTIAL, {}), "50", "tab-a-d-5-usual")
 
 # %% [markdown]
 # ## Which tickets the paper's numbers fit
@@ -83,22 +83,22 @@ pages.spread_table(store, paper_a.Panel(paper_a.FASHION_PARTIAL, {}), "50", "tab
 # The ladder of randomness, as {ref}`section 3.1 <a-3-1>` explains it, with the rungs that are specified for this network.
 
 # %%
-pages.ladder_strips(store, "A-F14a", network, "50", "fig-a-14a-rungs")
+pages_ladder.ladder_strips(store, "A-F14a", network, "50", "fig-a-14a-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F14a", network, panels["A-F14a"].levels, "fig-a-14a-ladder")
+pages_ladder.ladder_figure(store, "A-F14a", network, panels["A-F14a"].levels, "fig-a-14a-ladder")
 
 # %%
-pages.ladder_table(store, "A-F14a", network, panels["A-F14a"].levels, "tab-a-14a-ladder")
+pages_ladder.ladder_table(store, "A-F14a", network, panels["A-F14a"].levels, "tab-a-14a-ladder")
 
 # %%
-pages.ladder_strips(store, "A-F14b", network, implied, "fig-a-14b-rungs")
+pages_ladder.ladder_strips(store, "A-F14b", network, implied, "fig-a-14b-rungs")
 
 # %%
-pages.ladder_figure(store, "A-F14b", network, panels["A-F14b"].levels, "fig-a-14b-ladder")
+pages_ladder.ladder_figure(store, "A-F14b", network, panels["A-F14b"].levels, "fig-a-14b-ladder")
 
 # %%
-pages.ladder_table(store, "A-F14b", network, panels["A-F14b"].levels, "tab-a-14b-ladder")
+pages_ladder.ladder_table(store, "A-F14b", network, panels["A-F14b"].levels, "tab-a-14b-ladder")
 
 # %% [markdown]
 # ## Claims of this appendix

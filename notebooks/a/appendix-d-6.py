@@ -27,7 +27,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, paper_a, scoring
+from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -37,15 +37,15 @@ network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix D.6", store)
 
 # %%
-pages.similarity_panel(store, experiment, measure, "fig-a-15", "the paper's Figure 15, top: Fashion-MNIST", level)
+pages_a.similarity_panel(store, experiment, measure, "fig-a-15", "the paper's Figure 15, top: Fashion-MNIST", level)
 
 # %%
-pages.similarity_panel(
+pages_a.similarity_panel(
     store, paper_a.CIFAR_PARTIAL, measure, "fig-a-15-cifar", "the paper's Figure 15, middle: CIFAR-10"
 )
 
 # %%
-pages.similarity_panel(
+pages_a.similarity_panel(
     store, paper_a.RESNET_PARTIAL, measure, "fig-a-15-resnet", "the paper's Figure 15, bottom: ResNet18"
 )
 
@@ -59,16 +59,16 @@ markdown(pages.beside(scored, "A-F15"))
 # ladder of randomness ({ref}`section 3.1 <a-3-1>`) is that difference. First for Fashion-MNIST, then for CIFAR-10.
 
 # %%
-pages.ladder_violins(store, network, measure, "fig-a-15-rungs", "15")
+pages_ladder.ladder_violins(store, network, measure, "fig-a-15-rungs", "15")
 
 # %%
-pages.ladder_outputs(store, network, measure, "tab-a-15-ladder")
+pages_ladder.ladder_outputs(store, network, measure, "tab-a-15-ladder")
 
 # %%
-pages.ladder_violins(store, "a/cifar-lenet", measure, "fig-a-15-rungs-cifar", "15")
+pages_ladder.ladder_violins(store, "a/cifar-lenet", measure, "fig-a-15-rungs-cifar", "15")
 
 # %%
-pages.ladder_outputs(store, "a/cifar-lenet", measure, "tab-a-15-ladder-cifar")
+pages_ladder.ladder_outputs(store, "a/cifar-lenet", measure, "tab-a-15-ladder-cifar")
 
 # %% [markdown]
 # ## The masks
@@ -77,7 +77,7 @@ pages.ladder_outputs(store, "a/cifar-lenet", measure, "tab-a-15-ladder-cifar")
 # hidden units; a mask can, with the units matched first. The smallest distance of two masks (NNSTD {cite:p}`liu2020`) here:
 
 # %%
-pages.nnstd_table(store, experiment, "tab-a-d-6-nnstd")
+pages_a.nnstd_table(store, experiment, "tab-a-d-6-nnstd")
 
 # %% [markdown]
 # ## Claims of this appendix

@@ -31,7 +31,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import figures, pages, paper_b, scoring, sources, topology
+from lib import figures, pages, pages_b, paper_b, scoring, sources, topology
 from lib.notebook import markdown, show, table
 from lib.tickets import Store
 
@@ -135,7 +135,7 @@ table(
 #   other. That alone changes NNSTD±, and tickets may well be unbalanced; {ref}`section 5 <b-5>` therefore has controls.
 
 # %%
-pages.untrained_note(store, paper_b.Settings(), stand_ins=False)
+pages_b.untrained_note(store, paper_b.Settings(), stand_ins=False)
 
 # %% [markdown]
 # ## Claims of this section

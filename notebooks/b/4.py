@@ -26,7 +26,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring, sources
+from lib import pages, pages_b, paper_b, scoring, sources
 from lib.errors import UserError
 from lib.experiments import find
 from lib.notebook import markdown, table
@@ -107,23 +107,23 @@ table(
 
 # %%
 for key in keys[:1]:
-    pages.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}")
+    pages_b.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}")
 
 # %%
 for key in keys[1:2]:
-    pages.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}")
+    pages_b.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}")
 
 # %%
 for key in keys[2:3]:
-    pages.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}")
+    pages_b.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}")
 
 # %%
 for key in keys[3:4]:
-    pages.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}, a stand-in")
+    pages_b.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}, a stand-in")
 
 # %%
 for key in keys[4:5]:
-    pages.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}, a stand-in")
+    pages_b.round_panel(store, key, f"fig-b-4-{key.lower()}", f"data set {key}, a stand-in")
 
 # %% [markdown]
 # ## Claims of this section

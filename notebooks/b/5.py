@@ -31,7 +31,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring
+from lib import pages, pages_b, paper_b, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -47,10 +47,10 @@ settings = paper_b.Settings(carry, trained, same_start, tickets)
 # stand-ins, *super10* and *photo*, stand beside the paper's under their own names.
 
 # %%
-pages.untrained_note(store, settings)
+pages_b.untrained_note(store, settings)
 
 # %%
-pages.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1", sample)
+pages_b.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1", sample)
 
 # %% [markdown]
 # The two metrics have scales of their own: NNSTD± of the same pair is larger, as sets split by sign are sparser. What counts is
@@ -66,10 +66,10 @@ pages.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1", sample)
 # paper's differences and effects it confirms all conditions with winning tickets at 0.01 but `SVHN_CINIC`.
 
 # %%
-pages.comparison_table(store, settings, True, "", "tab-b-1-signed", sample)
+pages_b.comparison_table(store, settings, True, "", "tab-b-1-signed", sample)
 
 # %%
-pages.comparison_table(store, settings, False, "", "tab-b-1-plain", sample)
+pages_b.comparison_table(store, settings, False, "", "tab-b-1-plain", sample)
 
 # %% [markdown]
 # ## Fifty comparisons?
@@ -77,7 +77,7 @@ pages.comparison_table(store, settings, False, "", "tab-b-1-plain", sample)
 # An effect $d$ and the size of the groups decide the p-value, so the two printed columns say how large the groups were.
 
 # %%
-pages.implied_table("tab-b-5-implied")
+pages_b.implied_table("tab-b-5-implied")
 
 # %% [markdown]
 # Whatever was compared, it was not fifty pairs a condition, at least not for these numbers. It changes no sign and hardly a verdict:
@@ -92,7 +92,7 @@ pages.implied_table("tab-b-5-implied")
 # the {ref}`kernel statistics <b-6>`.
 
 # %%
-pages.switch_table(store, "tab-b-5-switches")
+pages_b.switch_table(store, "tab-b-5-switches")
 
 # %% [markdown]
 # ## Claims of this section

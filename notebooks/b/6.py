@@ -30,7 +30,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring
+from lib import pages, pages_b, paper_b, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -38,10 +38,10 @@ store = Store()
 settings = paper_b.kernel_settings(tickets, trained, neighbours, pooled)
 
 # %%
-groups = pages.kernel_groups(store, settings)
+groups = pages_b.kernel_groups(store, settings)
 
 # %%
-pages.kernel_brief(groups, settings)
+pages_b.kernel_brief(groups, settings)
 
 # %% [markdown]
 # ## What is counted, and what chance gives
@@ -67,7 +67,7 @@ pages.kernel_brief(groups, settings)
 # strays by chance can be seen at once, and the paper's numbers can be held against it before any ticket is trained.
 
 # %%
-pages.printed_table(settings, "tab-b-6-printed")
+pages_b.printed_table(settings, "tab-b-6-printed")
 
 # %% [markdown]
 # Random tickets are a weak yardstick where signs are concerned. If a group has twice as many positive weights as negative ones, or
@@ -78,19 +78,19 @@ pages.printed_table(settings, "tab-b-6-printed")
 # ## Weights left per filter
 
 # %%
-pages.filter_panel(store, groups, "fig-b-2a", "the paper's Figure 2a")
+pages_b.filter_panel(store, groups, "fig-b-2a", "the paper's Figure 2a")
 
 # %% [markdown]
 # ## Weights left per position
 
 # %%
-pages.position_panel(store, groups, "fig-b-2b", "the paper's Figure 2b")
+pages_b.position_panel(store, groups, "fig-b-2b", "the paper's Figure 2b")
 
 # %% [markdown]
 # ## Numbers of filters, positions and signs
 
 # %%
-pages.kernel_table(store, groups, settings, "tab-b-6-statistics")
+pages_b.kernel_table(store, groups, settings, "tab-b-6-statistics")
 
 # %% [markdown]
 # ## Which weights lie together
@@ -99,13 +99,13 @@ pages.kernel_table(store, groups, settings, "tab-b-6-statistics")
 # ({numref}`fig-b-3`), and how often a negative one ({numref}`fig-b-4`)?
 
 # %%
-pages.pair_panel(store, groups, 1, settings, "fig-b-3", "the paper's Figure 3")
+pages_b.pair_panel(store, groups, 1, settings, "fig-b-3", "the paper's Figure 3")
 
 # %%
-pages.pair_panel(store, groups, -1, settings, "fig-b-4", "the paper's Figure 4")
+pages_b.pair_panel(store, groups, -1, settings, "fig-b-4", "the paper's Figure 4")
 
 # %%
-pages.neighbour_table(store, groups, "tab-b-6-neighbours")
+pages_b.neighbour_table(store, groups, "tab-b-6-neighbours")
 
 # %% [markdown]
 # ## The most frequent patterns
@@ -116,13 +116,13 @@ pages.neighbour_table(store, groups, "tab-b-6-neighbours")
 # two signs an edge or a corner.
 
 # %%
-pages.pattern_panel(store, groups, 3, "fig-b-5", "the paper's Figure 5")
+pages_b.pattern_panel(store, groups, 3, "fig-b-5", "the paper's Figure 5")
 
 # %%
-pages.pattern_panel(store, groups, 4, "fig-b-6", "the paper's Figure 6")
+pages_b.pattern_panel(store, groups, 4, "fig-b-6", "the paper's Figure 6")
 
 # %%
-pages.grouped_table(store, groups, settings, "tab-b-6-grouped")
+pages_b.grouped_table(store, groups, settings, "tab-b-6-grouped")
 
 # %% [markdown]
 # ## Claims of this section

@@ -26,7 +26,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring
+from lib import pages, pages_b, paper_b, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -48,10 +48,10 @@ markdown(pages.summary_table(parts))
 # often survivors are neighbours at all.
 
 # %%
-pages.conclusion_table(store, "tab-b-7-switches")
+pages_b.conclusion_table(store, "tab-b-7-switches")
 
 # %%
-pages.untrained_note(store, paper_b.Settings())
+pages_b.untrained_note(store, paper_b.Settings())
 
 # %% [markdown]
 # ## Claims of this section

@@ -28,7 +28,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring
+from lib import pages, pages_b, paper_b, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -36,7 +36,7 @@ store = Store()
 settings = paper_b.Settings(carry, trained, same_start, tickets)
 
 # %%
-pages.untrained_note(store, settings)
+pages_b.untrained_note(store, settings)
 
 # %% [markdown]
 # ## All layers on one scale
@@ -45,38 +45,38 @@ pages.untrained_note(store, settings)
 # random sets are the further apart the sparser they are. How many units there are to match, and of how many inputs, does the rest.
 
 # %%
-pages.layer_distance_panel(store, settings, False, "fig-b-a3-scale", "the paper's Figure A.3", True)
+pages_b.layer_distance_panel(store, settings, False, "fig-b-a3-scale", "the paper's Figure A.3", True)
 
 # %% [markdown]
 # ## Each layer on its own
 
 # %%
-pages.layer_distance_panel(store, settings, False, "fig-b-a4-layers", "the paper's Figure A.4", False)
+pages_b.layer_distance_panel(store, settings, False, "fig-b-a4-layers", "the paper's Figure A.4", False)
 
 # %% [markdown]
 # Random pairs can be compared without any training: they are the paper's control, and show whether ours is the same. The paper
 # prints no absolute distance, but its differences and effects together say how far its distances scatter.
 
 # %%
-pages.random_spread_table(store, settings, False, "tab-b-a2-random")
+pages_b.random_spread_table(store, settings, False, "tab-b-a2-random")
 
 # %% [markdown]
 # ## Table A.2
 
 # %%
-pages.comparison_table(store, settings, False, "conv1", "tab-b-a2-conv1")
+pages_b.comparison_table(store, settings, False, "conv1", "tab-b-a2-conv1")
 
 # %%
-pages.comparison_table(store, settings, False, "conv2", "tab-b-a2-conv2")
+pages_b.comparison_table(store, settings, False, "conv2", "tab-b-a2-conv2")
 
 # %%
-pages.comparison_table(store, settings, False, "dense1", "tab-b-a2-dense1")
+pages_b.comparison_table(store, settings, False, "dense1", "tab-b-a2-dense1")
 
 # %%
-pages.comparison_table(store, settings, False, "dense2", "tab-b-a2-dense2")
+pages_b.comparison_table(store, settings, False, "dense2", "tab-b-a2-dense2")
 
 # %%
-pages.comparison_table(store, settings, False, "output", "tab-b-a2-output")
+pages_b.comparison_table(store, settings, False, "output", "tab-b-a2-output")
 
 # %% [markdown]
 # ## Claims of this section

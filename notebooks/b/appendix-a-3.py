@@ -27,7 +27,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import pages, paper_b, scoring
+from lib import pages, pages_b, paper_b, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
 
@@ -35,7 +35,7 @@ store = Store()
 settings = paper_b.kernel_settings(tickets, trained)
 
 # %%
-groups = pages.kernel_groups(store, settings)
+groups = pages_b.kernel_groups(store, settings)
 
 # %% [markdown]
 # ## Weights left in a kernel
@@ -45,7 +45,7 @@ groups = pages.kernel_groups(store, settings)
 # column; its winning tickets are not, and that can be seen in its own numbers.
 
 # %%
-pages.kernel_count_table(store, groups, settings, "tab-b-a-3")
+pages_b.kernel_count_table(store, groups, settings, "tab-b-a-3")
 
 # %% [markdown]
 # ## Patterns
@@ -54,16 +54,16 @@ pages.kernel_count_table(store, groups, settings, "tab-b-a-3")
 # dozen kernels in a group and thousands of possible patterns, so a pattern that occurs twice is already an event.
 
 # %%
-pages.pattern_panel(store, groups, 2, "fig-b-a-5", "the paper's Figure A.5")
+pages_b.pattern_panel(store, groups, 2, "fig-b-a-5", "the paper's Figure A.5")
 
 # %%
-pages.pattern_panel(store, groups, 5, "fig-b-a-6", "the paper's Figure A.6")
+pages_b.pattern_panel(store, groups, 5, "fig-b-a-6", "the paper's Figure A.6")
 
 # %%
-pages.pattern_panel(store, groups, 6, "fig-b-a-7", "the paper's Figure A.7")
+pages_b.pattern_panel(store, groups, 6, "fig-b-a-7", "the paper's Figure A.7")
 
 # %%
-pages.pattern_panel(store, groups, 7, "fig-b-a-8", "the paper's Figure A.8")
+pages_b.pattern_panel(store, groups, 7, "fig-b-a-8", "the paper's Figure A.8")
 
 # %% [markdown]
 # ## Claims of this appendix

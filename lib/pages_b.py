@@ -1,0 +1,739 @@
+"""Figures and tables of paper B's chapters."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib import (
+    claims,
+    comparisons,
+    deviations,
+    evidence,
+    figures,
+    kernels,
+    pages,
+    paper_b,
+    patterns,
+    sources,
+    statistics,
+)
+from lib.experiments import find
+from lib.notebook import markdown, show, table
+from lib.sources import Source
+from lib.tickets import Store
+
+
+def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, patterns.Group]:
+    """Return the groups of tickets whose kernels a chapter shows, by name; say which are not trained yet."""
+    groups, lacking = paper_b.kernel_groups(store, settings)
+    if lacking:
+        names = ", ".join(f"`{name}`" for name in lacking)
+        markdown(
+            f":::{{admonition}} Not trained yet: {names}\n:class: note missing-panel\nThe figures show the groups that "
+            f"there are. {pages.how_to_train(lacking[0].split(' at ')[0])} The others fill themselves in at the next "
+            "`python -m lib build`.\n:::\n"
+        )
+    return groups
+
+
+def filter_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
+    """Show how many weights the filters of the first layer keep.
+
+    Parameters
+    ----------
+    store : Store
+    groups : mapping of str to patterns.Group
+    name : str
+        By which the text refers to the figure.
+    what : str
+        Which figure of the paper this is.
+    """
+    deviations = _by_group(
+        groups,
+        lambda g: f"{kernels.filter_deviation(g.signs):.2f} (chance {kernels.expected_filter_deviation(g.signs):.2f})",
+    )
+    counts = {
+        label: (kernels.filter_histogram(g.signs), kernels.expected_filter_histogram(g.signs))
+        for label, g in groups.items()
+    }
+    show(
+        lambda: figures.filter_bars(counts),
+        name,
+        f"Weights left in each filter of the first layer; {what}. {_tickets(groups)} Standard deviations: "
+        f"{deviations}.",
+        f"Bars over grey distributions of chance, one row a group. Standard deviations: {deviations}.",
+        _group_origin(store, groups),
+    )
+
+
+def position_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
+    """Show how often each position of a filter keeps its weight; parameters are those of `filter_panel`."""
+    deviations = _by_group(
+        groups,
+        lambda g: (
+            f"{kernels.position_deviation(g.signs):.1f} (chance {kernels.expected_position_deviation(g.signs):.1f})"
+        ),
+    )
+    first = next(iter(groups.values())).signs
+    channels = ["red", "green", "blue"] if first.shape[2] == 3 else [f"channel {c + 1}" for c in range(first.shape[2])]
+    counts = {
+        label: (kernels.position_counts(g.signs), (g.signs != 0).sum() / g.signs[0, 0].size)
+        for label, g in groups.items()
+    }
+    show(
+        lambda: figures.position_maps(counts, channels),
+        name,
+        f"Filters of the first layer that keep a weight at each of their {first[0, 0].size} positions; {what}. One map "
+        f"a colour channel; purple, fewer than by chance, orange, more. {_tickets(groups)} Standard deviations over "
+        f"the positions: {deviations}.",
+        f"Maps of 3 by 3 numbers, one row a group. Standard deviations over the positions: {deviations}.",
+        _group_origin(store, groups),
+    )
+
+
+def pair_panel(
+    store: Store,
+    groups: Mapping[str, patterns.Group],
+    other: int,
+    settings: paper_b.Settings,
+    name: str,
+    what: str,
+) -> None:
+    """Show how often weights of some sign lie in one kernel with a positive one, by place.
+
+    Parameters
+    ----------
+    store, groups, name, what
+        As for `filter_panel`.
+    other : int
+        Sign of the weights counted, 1 or -1.
+    settings : paper_b.Settings
+        Which places are neighbours.
+    """
+
+    def excess(group: patterns.Group) -> str:
+        near, far = (
+            np.nansum(part)
+            for part in patterns.near_and_far(kernels.together(group.signs, 1, other), settings.diagonal)
+        )
+        return f"{near / far:.2f}"
+
+    kind = "positive" if other == 1 else "negative"
+    ratios = _by_group(groups, excess)
+    counts = {
+        label: (kernels.together(g.signs, 1, other), kernels.expected_together(g.signs, 1, other))
+        for label, g in groups.items()
+    }
+    show(
+        lambda: figures.pair_maps(counts, 1),
+        name,
+        f"How often a kernel has a {kind} weight at each place when the one at the reference place (red) is positive; "
+        f"{what}. Nine reference places a group; purple, less often than by chance, orange, more often. "
+        f"{_tickets(groups)} Mean count at the {'eight' if settings.diagonal else 'four'}-neighbours of the reference "
+        f"over that at other places: {ratios}.",
+        f"Nine maps of 3 by 3 places for each group. Mean at the neighbours over mean elsewhere: {ratios}.",
+        _group_origin(store, groups),
+    )
+
+
+def pattern_panel(store: Store, groups: Mapping[str, patterns.Group], weights: int, name: str, what: str) -> None:
+    """Show the nine most frequent patterns of the kernels with some number of weights.
+
+    Parameters
+    ----------
+    store, groups, name, what
+        As for `filter_panel`.
+    weights : int
+        That a kernel keeps.
+    """
+    found = {}
+    for label, group in groups.items():
+        shown, counts = kernels.frequent_patterns(group.signs, weights)
+        found[label] = (shown, counts, [kernels.expected_pattern_count(group.signs, pattern) for pattern in shown])
+    if not any(len(counts) for _, counts, _ in found.values()):
+        markdown(f"No kernel keeps {weights} weights.")
+        return
+    most = ", ".join(
+        f"{label} {counts[0]} (chance {expected[0]:.1f})"
+        for label, (_, counts, expected) in found.items()
+        if len(counts)
+    )
+    show(
+        lambda: figures.pattern_grid({label: row for label, row in found.items() if len(row[1])}),
+        name,
+        f"The most frequent patterns of kernels with {weights} weights left; {what}. Red (+) positive, blue (−) "
+        f"negative. Above each its count, in brackets the count expected if the ticket's weights lay anywhere in the "
+        f"layer. {_tickets(groups)} Most frequent: {most}.",
+        f"Nine patterns of signs in 3 by 3 places for each group. Counts of the most frequent: {most}.",
+        _group_origin(store, groups),
+    )
+
+
+def kernel_table(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+    """Show the statistics of filters, positions and signs of each group beside those of random tickets."""
+    keys = ("filters", "sparse", "dense", "positions", "ratio", "empty")
+    measured = {
+        label: patterns.statistics(group, settings.diagonal, settings.pooled) for label, group in groups.items()
+    }
+    random = measured["random"]
+    rows = [
+        ["*chance*", *(_plain_number(random[key].expected, key) for key in keys)],
+        [
+            "*95 % of random tickets*",
+            *(f"{_plain_number(random[k].low, k)} to {_plain_number(random[k].high, k)}" for k in keys),
+        ],
+    ]
+    for label, own in measured.items():
+        cells = [
+            _marked(_plain_number(own[key].value, key), not random[key].low <= own[key].value <= random[key].high)
+            if key in own
+            else "–"
+            for key in keys
+        ]
+        rows.append([label, *cells])
+    table(
+        [
+            "group",
+            "per filter",
+            "sparse filters",
+            "dense filters",
+            "per position",
+            "positive to negative",
+            "empty kernels",
+        ],
+        rows,
+        name,
+        "Weights left per filter and per position (standard deviations), filters that keep far fewer or far more "
+        "weights than the mean (by two standard deviations of chance), the ratio of signs, and kernels without a "
+        f"weight. **Bold**: outside of the central 95 % of {patterns.RANDOM_DRAWS} groups of random tickets. "
+        f"{_tickets(groups)}",
+        _group_origin(store, groups),
+    )
+
+
+def neighbour_table(store: Store, groups: Mapping[str, patterns.Group], name: str) -> None:
+    """Show, under every reading of the word, how many pairs of weights in a kernel are neighbours."""
+    readings = [(diagonal, pooled) for diagonal in (False, True) for pooled in (True, False)]
+    kinds = {"positive": "positive pairs", "negative": "negative pairs", "opposite": "opposite signs"}
+    rows = [["*chance*", "any", *(f"{100 * kernels.expected_neighbour_share(d):.1f} %" for d, _ in readings), ""]]
+    for label, group in groups.items():
+        own = [patterns.measure(group.signs, d, p) for d, p in readings]
+        control = patterns.statistics(group)
+        for key, kind in kinds.items():
+            if key not in control:
+                continue
+            cells = [
+                "–" if key == "opposite" and not pooled else f"{values[key]:.1f} %"
+                for values, (_, pooled) in zip(own, readings, strict=True)
+            ]
+            interval = control[key]
+            rows.append([label, kind, *cells, f"{interval.control_low:.1f} to {interval.control_high:.1f} %"])
+    table(
+        ["group", "pairs", "4, all pairs", "4, by kernel", "8, all pairs", "8, by kernel", "control"],
+        rows,
+        name,
+        "Pairs of weights in one kernel that are neighbours: with four or eight neighbours to a place; all pairs of "
+        "the group together, or kernel by kernel and then averaged. *Control*: 95 % of tickets with the group's own "
+        f"numbers of either sign and survivors per filter, in the first of the four readings. {_tickets(groups)}",
+        _group_origin(store, groups),
+    )
+
+
+def grouped_table(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+    """Show how many kernels with three and four weights have a grouped pattern, beside chance and control."""
+    rows = []
+    for label, group in groups.items():
+        measured = patterns.statistics(group, settings.diagonal)
+        for weights in (3, 4):
+            own = measured.get(f"grouped{weights}")
+            if own is None:
+                continue
+            found, _ = kernels.frequent_patterns(group.signs, weights)
+            good = int(kernels.grouped(found, settings.diagonal).sum())
+            rows.append(
+                [
+                    label,
+                    weights,
+                    f"{own.value:.1f} %",
+                    f"{own.expected:.1f} %",
+                    f"{own.control_low:.1f} to {own.control_high:.1f} %",
+                    f"{good} of {len(found)}",
+                ]
+            )
+    table(
+        ["group", "weights", "grouped kernels", "chance", "control", "of the most frequent patterns"],
+        rows,
+        name,
+        "Kernels in which the weights of each sign lie in one block. *Chance*: the group's weights of either sign "
+        "anywhere in the layer, exact. *Control*: 95 % of tickets that also have the group's survivors in each filter. "
+        f"{_tickets(groups)}",
+        _group_origin(store, groups),
+    )
+
+
+def kernel_brief(groups: Mapping[str, patterns.Group], settings: paper_b.Settings) -> None:
+    """Show in a few sentences what the paper's numbers, and our tickets' are beside what random tickets give."""
+    chance = patterns.statistics(groups["random"], settings.diagonal, settings.pooled)
+    outside: dict[bool, list[bool]] = {True: [], False: []}
+    for part, key in paper_b.KERNEL_VALUES.items():
+        for label in paper_b.KERNEL_GROUPS:
+            (value,) = paper_b.printed(f"B-6-{part}-{label}")
+            outside[label == "random"].append(not chance[key].low <= value <= chance[key].high)
+    sentences = [
+        f"Of the {len(outside[False])} numbers that the paper prints for filters, positions, signs and neighbours of "
+        f"its winning tickets, {sum(outside[False])} lie outside of what 95 % of random tickets give; of the "
+        f"{len(outside[True])} for its random tickets, {sum(outside[True])}."
+    ]
+    for label, group in groups.items():
+        own = patterns.statistics(group, settings.diagonal, settings.pooled)
+        parts = [
+            f"{own[key].value:.{digits}f}{unit} {words} (chance {own[key].expected:.{digits}f}{unit})"
+            for key, digits, unit, words in (
+                ("filters", 2, "", "standard deviation of the weights per filter"),
+                ("ratio", 2, "", "positive weights to a negative one"),
+                ("positive", 1, " %", "of the pairs of positive weights neighbours"),
+            )
+            if key in own
+        ]
+        sentences.append(f"{' '.join(label.split())}, {len(group.signs)} tickets: {', '.join(parts)}.")
+    markdown(f"**Measured here.** {' '.join(sentences)}")
+
+
+def printed_table(settings: paper_b.Settings, name: str) -> None:
+    """Show the numbers that the paper prints about kernels beside those of random tickets, which need no training."""
+    group = paper_b.kernel_group(Store(), "random", dataclasses.replace(settings, trained=False))
+    short = {
+        "filters": "per filter",
+        "positions": "per position",
+        "ratio": "positive to negative",
+        "positive": "neighbours (%)",
+    }
+    rows = []
+    for part, key in paper_b.KERNEL_VALUES.items():
+        own = patterns.statistics(group, settings.diagonal, settings.pooled)[key]
+        printed = [x for label in paper_b.KERNEL_GROUPS for x in paper_b.printed(f"B-6-{part}-{label}")]
+        rows.append(
+            [
+                short[key],
+                _plain_number(own.expected, key),
+                f"{_plain_number(own.low, key)} to {_plain_number(own.high, key)}",
+                _plain_number(own.value, key),
+                *(_marked(f"{value:g}", not own.low <= value <= own.high) for value in printed),
+            ]
+        )
+    table(
+        [
+            "statistic",
+            "chance",
+            "95 % of random",
+            "ours",
+            *(label.replace("-WTs", "") for label in paper_b.KERNEL_GROUPS),
+        ],
+        rows,
+        name,
+        "Standard deviations of the weights left per filter and per position, positive weights to a negative one, and "
+        "pairs of positive weights that are neighbours. Last four columns: what the paper prints of its random tickets "
+        "and of the winning ones of its three data sets {cite:p}`signs2022`, beside what "
+        f"{patterns.RANDOM_DRAWS} groups of {settings.kernel_tickets} random tickets give, which need no training. "
+        "**Bold**: outside of the central 95 %.",
+        [sources.COMPUTED, sources.PAPER_B],
+    )
+
+
+def kernel_count_table(
+    store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str
+) -> None:
+    """Show how many kernels keep 0 to 9 weights: by chance, in the paper's table, and here."""
+    tickets = settings.kernel_tickets
+    expected, low, high = patterns.kernel_counts(paper_b.CIFAR, tickets)
+    share = tickets / paper_b.KERNEL_TICKETS
+    rows = [
+        ["*chance*", *(f"{x:.1f}" for x in expected)],
+        ["*95 % of random tickets*", *(f"{a:.0f} to {b:.0f}" for a, b in zip(low, high, strict=True))],
+    ]
+
+    def row(label: str, counts: Sequence[float], scale: float) -> list[str]:
+        marks = [not a <= x * scale <= b for a, b, x in zip(low, high, counts, strict=True)]
+        return [label, *(_marked(f"{x:.0f}", mark) for x, mark in zip(counts, marks, strict=True))]
+
+    for label in paper_b.KERNEL_GROUPS:
+        rows.append(row(f"the paper's {label}", paper_b.printed(f"B-TA3-{label}"), share))
+    rows += [row(label, kernels.kernel_histogram(group.signs).tolist(), 1.0) for label, group in groups.items()]
+    table(
+        ["group", *(str(n) for n in range(10))],
+        rows,
+        name,
+        f"Kernels of the first layer with 0 to 9 weights left; the paper's Table A.3 {{cite:p}}`signs2022` and this "
+        f"book's tickets. **Bold**: outside of the central 95 % of random tickets. {_tickets(groups)}",
+        [*_group_origin(store, groups), sources.PAPER_B],
+    )
+
+
+def _by_group(groups: Mapping[str, patterns.Group], make: Callable[[patterns.Group], str]) -> str:
+    return ", ".join(f"{' '.join(label.split())} {make(group)}" for label, group in groups.items())
+
+
+def _tickets(groups: Mapping[str, patterns.Group]) -> str:
+    """Return how many tickets are shown."""
+    count = len(next(iter(groups.values())).signs)
+    only = "" if any(not group.random for group in groups.values()) else " Only random tickets, which need no training."
+    return f"{count} tickets a group.{only}"
+
+
+def _group_origin(store: Store, groups: Mapping[str, patterns.Group]) -> list[Source]:
+    """Return where groups come from; random ones, and what chance gives, are computed."""
+    return [*pages.origin(store, (g.experiment for g in groups.values() if not g.random)), sources.COMPUTED]
+
+
+def _plain_number(value: float, key: str) -> str:
+    digits = 2 if key in ("filters", "ratio") else 1
+    return f"{value:.{digits}f}"
+
+
+def _marked(text: str, strong: bool) -> str:
+    return f"**{text}**" if strong else text
+
+
+METRICS = {False: "NNSTD", True: "NNSTD±"}
+
+
+def _conditions(stand_ins: bool) -> list[paper_b.Condition]:
+    """Return paper B's conditions, with those of the stand-ins behind if wanted; random pairs are last."""
+    own = list(paper_b.CONDITIONS.values())
+    more = paper_b.conditions(["CIFAR", *paper_b.STAND_INS]) if stand_ins else []
+    return [*own[:-1], *(c for c in more if c not in own), own[-1]]
+
+
+def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = True) -> None:
+    """Say which of paper B's winning tickets are not trained, and so which conditions the chapter cannot show."""
+    absent = paper_b.lacking(store, {**paper_b.DATASETS, **(paper_b.STAND_INS if stand_ins else {})}, settings)
+    if absent:
+        markdown(pages.missing_panel("Conditions with winning tickets", " and ".join(absent)))
+
+
+def distance_panel(
+    store: Store, settings: paper_b.Settings, name: str, what: str, sample: int = paper_b.SAMPLE, stand_ins: bool = True
+) -> None:
+    """Show the distances of all conditions in both metrics, the mean over the layers: the paper's Figure 1.
+
+    Parameters
+    ----------
+    store : Store
+    settings : paper_b.Settings
+    name, what : str
+        As for `overlap_panel`.
+    sample : int
+        Comparisons drawn of each condition; 0 for all.
+    stand_ins : bool
+        Whether the conditions of the stand-ins are shown too.
+    """
+    panels = {}
+    for signed, metric in METRICS.items():
+        found = paper_b.measured(store, _conditions(stand_ins), signed, settings, sample)
+        panels[metric] = {condition: compared.values().mean(axis=1) for condition, compared in found.items()}
+    _show_distances(store, panels, name, f"Distances of pairs of tickets, the mean over the layers; {what}.", stand_ins)
+
+
+def layer_distance_panel(
+    store: Store, settings: paper_b.Settings, signed: bool, name: str, what: str, shared: bool, stand_ins: bool = True
+) -> None:
+    """Show the distances of all conditions in every layer: the paper's Figures A.1 to A.4.
+
+    Parameters are those of `distance_panel`, and whether all layers are drawn on one scale.
+    """
+    found = paper_b.measured(store, _conditions(stand_ins), signed, settings)
+    layers = [layer.name for layer in find(paper_b.CIFAR).architecture.layers]
+    panels = {
+        layer: {condition: compared.values()[:, number] for condition, compared in found.items()}
+        for number, layer in enumerate(layers)
+    }
+    _show_distances(
+        store, panels, name, f"{METRICS[signed]} of pairs of tickets, layer by layer; {what}.", stand_ins, shared
+    )
+
+
+def _show_distances(
+    store: Store,
+    panels: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    name: str,
+    what: str,
+    stand_ins: bool,
+    shared: bool = False,
+) -> None:
+    first = next(iter(panels.values()))
+    if not first:
+        return  # signs after training, and nothing is trained: the note above says so
+    conditions = {c.name: c for c in _conditions(stand_ins) if c.name in first}
+    means = "; ".join(
+        f"{title}: " + ", ".join(f"{condition} {values.mean():.4f}" for condition, values in panel.items())
+        for title, panel in panels.items()
+    )
+    show(
+        lambda: figures.distance_strips(panels, {c.name: c.category for c in conditions.values()}, shared),
+        name,
+        f"{what} One dot a pair, up to {max(map(len, first.values()))} of each condition; the line is its mean. "
+        + (
+            "*super10* and *photo* are stand-ins."
+            if any(key in name for key in paper_b.STAND_INS for name in first)
+            else ""
+        ),
+        f"Dots by condition, one panel each for {', '.join(panels)}. Means: {means}.",
+        _condition_origin(store, conditions.values()),
+    )
+
+
+def _condition_origin(store: Store, conditions: Iterable[paper_b.Condition]) -> list[Source]:
+    """Return where the tickets of some conditions come from; random ones are computed."""
+    names = (paper_b.experiment_of(key) for c in conditions if c.category != "random" for key in (c.a, c.b))
+    return [*pages.origin(store, names), sources.COMPUTED]
+
+
+def comparison_table(
+    store: Store,
+    settings: paper_b.Settings,
+    signed: bool,
+    layer: str,
+    name: str,
+    sample: int = paper_b.SAMPLE,
+    stand_ins: bool = True,
+) -> None:
+    """Show one metric of the paper's Table 1, or of one layer of Tables A.1 and A.2, beside what was measured.
+
+    Parameters
+    ----------
+    store, settings, name, sample, stand_ins
+        As for `distance_panel`.
+    signed : bool
+        NNSTD with signs, not NNSTD.
+    layer : str
+        Its name, or '' for the mean over the layers.
+    """
+    layers = [y.name for y in find(paper_b.CIFAR).architecture.layers]
+    number = layers.index(layer) if layer else None
+    printed = {
+        c.setting["dataset"]: c.claimed
+        for c in claims.load().values()
+        if c.paper == "B"
+        and c.check == "table-row"
+        and c.claimed.cohen_d is not None
+        and ("+-" in c.quantity) == signed
+        and c.layer == (layer or "mean of five layers")
+    }
+    chosen = [c for c in _conditions(stand_ins) if c.category != "random"]
+    found = paper_b.measured(store, chosen, signed, settings, sample)
+    rows = []
+    for condition in chosen:
+        if condition.name not in printed and condition.name not in found:
+            continue
+        said = printed.get(condition.name)
+        row = [f"`{condition.name}`"]
+        row.append(f"{said.diff_mean:g}; {said.p_value:.2g}; {said.cohen_d:g} ({said.label})" if said else "–")
+        compared = found.get(condition.name)
+        if compared is None:
+            rows.append([*row, "not trained", "", ""])
+            continue
+        for drawn in (True, False):
+            d = compared.difference(number, drawn)
+            row.append(f"{d.diff_mean:.4f}; {d.p_value:.2g}; {d.cohen_d:.2f} ({statistics.effect_word(d.cohen_d)})")
+        rows.append([*row, f"{compared.permutation_p(number):.2g}"])
+    table(
+        ["condition", "the paper", f"here, {sample or 'all'} pairs", "here, all pairs", "p, tickets permuted"],
+        rows,
+        name,
+        f"{METRICS[signed]}{f' in {layer}' if layer else ''}, each condition against *random*: difference of the "
+        "means; p of Welch's test; Cohen's d, in the paper's words. The last column permutes the labels of tickets, "
+        "because pairs that share a ticket are not independent. The paper's numbers: {cite:p}`signs2022`.",
+        [*(_condition_origin(store, (c for c in chosen if c.name in found)) if found else []), sources.PAPER_B],
+    )
+
+
+def random_spread_table(store: Store, settings: paper_b.Settings, signed: bool, name: str) -> None:
+    """Show how far the distances of random pairs scatter in every layer, beside what the paper's rows imply."""
+    random = paper_b.measured(store, [paper_b.CONDITIONS["random"]], signed, settings, 0).get("random")
+    if random is None:
+        return  # signs after training, and nothing is trained: the note above says so
+    # A row's difference over its effect is the pooled deviation of its two groups; of mixed rows, because half of their
+    # tickets are random; of those whose difference has at least two digits.
+    implied: dict[str, list[float]] = {}
+    for c in claims.load().values():
+        said, fits = c.claimed, ("+-" in c.quantity) == signed and c.setting.get("dataset", "").startswith("mixed")
+        if c.paper == "B" and fits and said.cohen_d and said.diff_mean is not None and abs(said.diff_mean) >= 0.001:
+            implied.setdefault(c.layer, []).append(said.diff_mean / said.cohen_d)
+    layers = [layer.name for layer in find(paper_b.CIFAR).architecture.layers]
+    spread = {"mean of five layers": random.values().mean(axis=1)}
+    spread |= {layer: random.values()[:, number] for number, layer in enumerate(layers)}
+    table(
+        ["layer", "mean, random pairs", "standard deviation", "implied by the paper"],
+        [
+            [layer, f"{values.mean():.4f}", f"{values.std(ddof=1):.5f}", _range_of(implied.get(layer, []))]
+            for layer, values in spread.items()
+        ],
+        name,
+        f"{METRICS[signed]} of all {len(random.values())} pairs of random tickets, and the pooled standard deviation "
+        "that the paper's *mixed* rows imply, each its difference over its effect {cite:p}`signs2022`; left out are "
+        "rows whose difference is printed with a single digit. Random tickets need no training.",
+        [sources.COMPUTED, sources.PAPER_B],
+    )
+
+
+def _range_of(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    low, high = f"{min(values):.5f}", f"{max(values):.5f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def switch_table(store: Store, name: str) -> None:
+    """Show for every condition whether its pairs are closer than random ones, whatever the switches say."""
+    switches = ["as the ledger is scored", "match not carried", "signs after training", "pairs of one start count"]
+    switches += ["14 tickets", paper_b.CONTROLS]
+    found = {switch: paper_b.distinguished(store, switch) for switch in switches}
+    if not found[switches[0]]:
+        markdown(pages.missing_panel("What the conclusion hangs on", paper_b.CIFAR))
+        return
+
+    def cell(switch: str, condition: str) -> str:
+        if condition not in found[switch]:
+            return "not trained"
+        if switch == "pairs of one start count" and condition.startswith("WTs"):
+            return "–"
+        d, p, closer = found[switch][condition]
+        return f"{'yes' if closer else '**no**'}: {d.cohen_d:.2f}; {p:.2g}"
+
+    table(
+        ["pairs", *switches],
+        [[f"`{c}`", *(cell(switch, c) for switch in switches)] for c in found[switches[0]]],
+        name,
+        "Whether pairs of tickets are closer than *random* ones by NNSTD±, with one switch turned at a time: Welch's "
+        "test of the drawn pairs and the permutation of tickets must both say so, at 0.01. Behind it Cohen's d; p of "
+        "the permutation. Within a data set no pair has one start. *Controls*: random tickets with the counts of "
+        "either sign of the winning ones in every layer, and their survivors in every unit; if they are as close as "
+        "the winning ones, it is these numbers that make them so, not where the signs lie.",
+        _condition_origin(store, (c for c in _conditions(True) if c.name in found[switches[0]])),
+    )
+
+
+def conclusion_table(store: Store, name: str) -> None:
+    """Show in how many cases each half of the paper's conclusion holds when one switch is turned at a time."""
+    rows = []
+    for switch, settings in {**paper_b.SWITCHES, paper_b.CONTROLS: paper_b.Settings()}.items():
+        # A switch that a half of the conclusion does not know changes nothing of it.
+        scored = paper_b.SWITCHES["as the ledger is scored"]
+        fields = ("carry", "trained", "same_start", "tickets")
+        turned = switch == paper_b.CONTROLS or any(getattr(settings, f) != getattr(scored, f) for f in fields)
+        pairs = paper_b.distinguished(store, switch) if turned or settings == scored else {}
+        cells = [_held([x for c, x in pairs.items() if c.startswith("WTs") == own], "d") for own in (True, False)]
+        if switch == "pairs of one start count":
+            cells[0] = "–"  # there are none within a data set
+        fields = ("trained", "kernel_tickets", "diagonal", "pooled")
+        turned = settings == scored or any(getattr(settings, f) != getattr(scored, f) for f in fields)
+        signs = paper_b.grouped_signs(store, switch) if turned and switch != paper_b.CONTROLS else {}
+        rows.append([switch, *cells, _held(list(signs.values()), "%")])
+    names = (*paper_b.DATASETS.values(), *paper_b.STAND_INS.values())
+    used = [n for n in names if store.finished(find(n))]
+    if all(set(row[1:]) == {"–"} for row in rows):
+        markdown(pages.missing_panel("What the conclusion hangs on", paper_b.CIFAR))
+        return
+    table(
+        ["switch", "two tickets of one data set closer than random ones", "of two data sets", "signs lie together"],
+        rows,
+        name,
+        "In how many cases, stand-ins included, each half of the conclusion holds with one switch turned at a time, "
+        "and from where to where the measured values go. *Closer*: NNSTD± below random pairs by Welch's test and by a "
+        "permutation of tickets; Cohen's d. *Signs lie together*: positive and negative pairs of the first layer are "
+        "neighbours more often than in 95 % of the controls; share of positive pairs. *Controls* are random tickets "
+        "with the winning ones' numbers of either sign and survivors per unit: where they too are closer, these "
+        "numbers are enough. –: the switch changes nothing there.",
+        [*pages.origin(store, used), sources.COMPUTED],
+    )
+
+
+def _held(cases: Sequence[tuple[object, float, bool]], unit: str) -> str:
+    if not cases:
+        return "–"
+    values = [f"{x[0].cohen_d:.2f}" if isinstance(x[0], comparisons.Difference) else f"{x[0]:.1f}" for x in cases]
+    values = sorted(dict.fromkeys(values), key=float)
+    span = f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
+    count = f"{sum(x[2] for x in cases)} of {len(cases)}"
+    return f"{count}; d {span}" if unit == "d" else f"{count}; {span} %"
+
+
+def implied_table(name: str) -> None:
+    """Show which size of groups the p-values and effects that paper B prints together imply."""
+    rows = []
+    printed = paper_b.printed_rows(c for c in claims.load().values() if c.paper == "B")
+    for title in ("Table 1", "Table A.1", "Table A.2"):
+        sizes = [n for c, n in printed if c.artefact.split("(")[0].strip() == title]
+        low, median, high = np.percentile(sizes, [5, 50, 95])
+        rows.append([title, len(sizes), f"{median:.1f}", f"{low:.1f} to {high:.1f}"])
+    table(
+        ["table", "rows", "median size of a group", "nine in ten rows"],
+        rows,
+        name,
+        "How large the two groups of a row are if its effect and its p-value belong together: Welch's statistic of two "
+        r"groups of $n$ values with equal variances is $d \sqrt{n/2}$. Rows with p below 0.001 and d of at least 0.5, "
+        "which are printed exactly enough {cite:p}`signs2022`.",
+        [sources.COMPUTED, sources.PAPER_B],
+    )
+
+
+def round_panel(store: Store, key: str, name: str, what: str) -> None:
+    """Show accuracies by round of pruning, and of random tickets, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the data set, as in `paper_b.DATASETS`.
+    name, what : str
+        As for `overlap_panel`.
+    """
+    experiment = paper_b.experiment_of(key)
+    try:
+        accuracy = {level: values.ravel() for level, values in evidence.accuracies(store, experiment).items()}
+    except evidence.Missing as missing:
+        markdown(pages.missing_panel(f"Accuracies by round, {what}", str(missing)))
+        return
+    random = accuracy.pop("random", None)
+    means = ", ".join(f"{level} {values.mean():.2f} %" for level, values in accuracy.items())
+    drawn = "not trained" if random is None else f"{random.mean():.2f} %"
+    show(
+        lambda: figures.accuracy_by_round(accuracy, random),
+        name,
+        f"Test accuracy of the dense network (0) and of the ticket after each round; {what}. One thin line each of "
+        f"{len(accuracy['dense'])} trials. Means: {means}; random tickets {drawn}.",
+        f"Lines of test accuracy by round of pruning. Means: {means}; random tickets {drawn}.",
+        pages.origin(store, [experiment]),
+    )
+
+
+def effect_table(store: Store, name: str) -> None:
+    """Show how many claims have another verdict when what a paper leaves open is decided otherwise, and which."""
+    rows, changed = [], []
+    for effect in deviations.effects(store):
+        none = f"`{effect.lacking}` is not trained yet" if effect.lacking else "none yet"
+        rows.append(
+            [
+                effect.paper,
+                effect.departure,
+                effect.otherwise,
+                len(effect.verdicts),
+                len(effect.measured) or none,
+                len(effect.changed) if effect.measured else "–",
+            ]
+        )
+        if effect.changed:
+            words = (f"{claims.escaped(c)} {' → '.join(map(str, effect.verdicts[c]))}" for c in effect.changed)
+            changed.append(f"- *{effect.departure}; otherwise: {effect.otherwise}.* {'; '.join(words)}")
+    table(
+        ["paper", "decided here", "otherwise", "claims touched", "testable both ways", "other verdict"],
+        rows,
+        name,
+        "Claims whose verdict is another when what a paper leaves open is decided otherwise. Claims about whole "
+        "figures, which follow from the others, are left out.",
+        sources.tickets(store, *(experiment.name for experiment in store.experiments())),
+    )
+    if changed:
+        markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))

@@ -1,0 +1,410 @@
+"""The ladder of randomness in paper A's chapters: which rung the paper's numbers fit, as figures and tables."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lib import (
+    evidence,
+    figures,
+    ladder,
+    pages,
+    pages_a,
+    paper_a,
+)
+from lib.experiments import find
+from lib.notebook import markdown, show, show_levels, table
+from lib.sources import Source
+from lib.tickets import Store
+
+
+def ladder_strips(
+    store: Store, key: str, network: str, level: str, name: str, partner: str = "", layers: str = "all"
+) -> None:
+    """Show a figure of the paper on every rung of the ladder of randomness, or what stands in the place of that.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+        Of the figure, as for `ladder.statements`.
+    network, partner : str
+        As for `ladder.rungs`.
+    level, name, layers : str
+        As for `overlap_panel`; the level may be 'all' for figures that show all of them, 4a, 4b and 11.
+    """
+    rungs = ladder.rungs(network, partner)
+    levels = [v.name for v in find(rungs[0].experiment).levels[1:]]
+    ready: dict[str, dict[str, ladder.Layers]] = {}
+    lacking: list[str] = []
+    for rung in rungs:
+        try:
+            ready[rung.words] = {
+                v: ladder.measure(store, key, rung, v) for v in (levels if level == "all" else [level])
+            }
+        except evidence.Missing as missing:
+            lacking.append(str(missing))
+    title = f"The paper's Figure {_figure(key)} on every rung"
+    if not ready:
+        markdown(pages.missing_panel(title, lacking[0]))
+        return
+    label = _SHARES.get(_figure(key), "")
+    ranges = paper_a.paper_ranges(key, rungs[0].experiment) if key in paper_a.PANELS else {}
+    said = {v: pages_a.stated_shares(key, rungs[0].experiment, v) for v in levels} if label else {}
+    chosen = pages_a.chosen_layers(rungs[0].experiment, layers)
+
+    def draw(words: str) -> tuple[Figure, str]:
+        found = {v: [y for y in row if y.layer in chosen] for v, row in ready[words].items()}
+        means = [f"at {v} % {', '.join(f'{y.layer} {y.values.mean():.3g}' for y in row)}" for v, row in found.items()]
+        runs = {rung.words: find(rung.experiment).runs for rung in rungs}
+        of = f" ({runs[words]} runs)" if runs[words] != runs[rungs[0].words] else ""
+        sentence = f"Means, {words}{of}: {'; '.join(means)}."
+        if level == "all":
+            shares = {v: [y for y in row if isinstance(y, evidence.LayerShare)] for v, row in found.items()}
+            return figures.share_by_level(shares, label, said, reach), sentence
+        return figures.strips(found[level], ranges or said.get(level, {}), label, reach), sentence
+
+    reach = _reach(y.values for by_level in ready.values() for row in by_level.values() for y in row)
+    orange = ", orange what the paper's text says" if ranges or any(said.values()) else ""
+    at = "all levels" if level == "all" else f"{level} % pruned"
+    _show_rungs(
+        draw,
+        list(ready),
+        ladder.own_rung(key),
+        name,
+        f"{title} of the ladder of randomness that is trained, at {at}. Grey is chance{orange}.",
+        "Measured values by layer, over what chance gives.",
+        pages.origin(store, _experiments(rungs, ready), "A" if orange else ""),
+    )
+
+
+def _reach(values: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return the least and the largest of all values of all rungs, so that these have one scale."""
+    joined = np.concatenate([part.ravel() for part in values])
+    return float(joined.min()), float(joined.max())
+
+
+def _show_rungs(
+    draw: Callable[[str], tuple[Figure, str]],
+    words: Sequence[str],
+    own: str,
+    name: str,
+    caption: str,
+    alt: str,
+    origin: Sequence[Source],
+) -> None:
+    """Show a figure on several rungs, each on a tab, the paper's first if it is there."""
+    labels = {w: f"{w} (the paper's)" if w == own else w for w in words}
+    show_levels(draw, labels, own if own in words else words[0], name, caption, alt, origin, "What the runs share")
+
+
+_SHARES = {
+    "4a": "weights in all masks (% of a mask)",
+    "4b": "weights in no mask (% of the layer)",
+    "11": "pairs outside of chance's 95 % (%)",
+}
+
+
+def ladder_figure(
+    store: Store, key: str, network: str, readings: Mapping[str, str], name: str, partner: str = ""
+) -> None:
+    """Show how far every rung is from what the paper's text says of a figure, at every level it can be read at.
+
+    Where no rung is trained, nothing is shown: `ladder_strips` says what is missing.
+
+    Parameters
+    ----------
+    store : Store
+    key, network, partner : str
+        As for `ladder_strips`.
+    readings : mapping of str to str
+        How the figure's level is read, in words, to its name, as `paper_a.Panel` has it.
+    name : str
+    """
+    rungs = ladder.rungs(network, partner)
+    found = ladder.fits(store, key, network, _stated_levels(key, rungs[0].experiment), partner)
+    there = {fit.rung.words for fit in found if not fit.missing}
+    title = f"Which tickets the numbers of the paper's Figure {_figure(key)} fit"
+    if len(there) < 2:  # none is nearer than another
+        if there:
+            markdown(pages.missing_panel(title, next(fit.missing for fit in found if fit.missing)))
+        return
+    levels = list(dict.fromkeys(fit.level for fit in found))
+    distances = np.array([fit.distance for fit in found]).reshape(len(levels), len(rungs)).T
+    marks, unit = pages.marks(readings), _unit(key)
+    nearest = {}
+    for level in [v for v in levels if v in marks] or levels:
+        own = [fit for fit in found if fit.level == level]
+        if not all(fit.missing for fit in own):
+            first, _ = ladder.best(own)
+            nearest[level] = f"{first.rung.words} at {level} % pruned ({first.distance:.3g})"
+    columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
+    show(
+        lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),
+        name,
+        f"{title}: the distance between what its text says and what tickets of each rung show, in {unit}, mean of the "
+        "layers; zero would be agreement in every number. Framed: the nearest rung at each level. Hatched: not trained "
+        f"yet. Nearest: {'; '.join(nearest.values())}.",
+        f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
+        pages.origin(store, _experiments(rungs, there), "A"),
+    )
+
+
+def ladder_table(
+    store: Store, key: str, network: str, readings: Mapping[str, str], name: str, partner: str = ""
+) -> None:
+    """Show which rung fits a figure of the paper best, with intervals and layer by layer, at every reading.
+
+    Parameters are those of `ladder_figure`; nothing is shown where it shows nothing.
+    """
+    rungs, figure, unit, own = ladder.rungs(network, partner), _figure(key), _unit(key), ladder.own_rung(key)
+    rows: list[list[str]] = []
+    sentences: list[str] = []
+    lacking: dict[str, str] = {}
+    layers: list[str] = []
+    trained: list[str] = []
+    for reading, level in readings.items():
+        found = ladder.fits(store, key, network, [level], partner)
+        lacking |= {f.rung.words: f.missing for f in found if f.missing}
+        there = [f for f in found if not f.missing]
+        if not there:
+            continue
+        first, others = ladder.best(found)
+        layers = layers or list(first.by_layer)
+        trained += [f.rung.words for f in there]
+        also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}" if others else ""
+        alone = len(there) == 1
+        sentences.append(
+            f"Read at the {reading}, the numbers of Figure {figure} lie {_with_interval(first)} {unit} from tickets of "
+            f"*{first.rung.words}*, the only rung that is trained: which one is nearest is not known."
+            if alone
+            else f"Read at the {reading}, the numbers of Figure {figure} lie nearest to tickets of "
+            f"**{first.rung.words}**, {_with_interval(first)} {unit} away{also}."
+        )
+        sentences += [
+            f"Tickets of the paper's own setting, *{own}*, are {_with_interval(f)} away."
+            for f in there
+            if f.rung.words == own and f is not first
+        ]
+        rows += [
+            [
+                f"{level} %",
+                f"**{f.rung.words}**" if f is first and not alone else f.rung.words,
+                _with_interval(f),
+                *(f"{f.by_layer[y]:.3g}" if y in f.by_layer else "–" for y in layers),
+            ]
+            for f in there
+        ]
+    if rows:
+        markdown(f"**Measured.** {' '.join(sentences)}")
+        table(
+            ["pruned", "what the runs share", "distance (95 %)", *layers],
+            rows,
+            name,
+            f"Distance of each rung from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in "
+            f"{unit}: mean of the layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
+            "The nearest rung at each reading is bold.",
+            pages.origin(store, _experiments(rungs, trained), "A"),
+        )
+        _name_missing(lacking, ladder.unspecified(network, partner))
+
+
+def ladder_violins(store: Store, network: str, measure: str, name: str, figure: str) -> None:
+    """Show how alike outputs are on every rung, or what stands in the place of that figure.
+
+    Parameters
+    ----------
+    store : Store
+    network : str
+        As for `ladder.rungs`.
+    measure : str
+        One of `evidence.MEASURES`.
+    name : str
+    figure : str
+        Of the paper, such as '6'.
+    """
+    rungs = [rung for rung in ladder.rungs(network) if not rung.across and find(rung.experiment).inits > 1]
+    ready = {}
+    for rung in rungs:
+        with contextlib.suppress(evidence.Missing):
+            ready[rung.words] = evidence.similarities_by_level(store, rung.experiment, measure)
+    title = f"The paper's Figure {figure} on every rung"
+    if not ready:
+        markdown(pages.missing_panel(title, rungs[0].experiment))
+        return
+    label = pages_a.measure_label(measure)
+    reach = _reach(y for by_level in ready.values() for both in by_level.values() for y in both)
+
+    def draw(words: str) -> tuple[Figure, str]:
+        within, across = ({v: both[side] for v, both in ready[words].items()} for side in (0, 1))
+        means = ", ".join(f"{v} {within[v].mean():.3f} and {across[v].mean():.3f}" for v in within)
+        return figures.similarity_violins(within, across, label, reach), f"Means within and across, {words}: {means}."
+
+    _show_rungs(
+        draw,
+        list(ready),
+        ladder.own_rung(f"A-F{figure}"),
+        name,
+        f"{title} of the ladder of randomness that is trained: {label}, pairs within an initialisation on the left, "
+        "different initialisations, which share nothing on any rung, on the right. Two runs with everything fixed have "
+        "equal outputs.",
+        f"The {label} of pairs of tickets by level, within initialisations and across.",
+        pages.origin(store, _experiments(rungs, ready)),
+    )
+
+
+def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> None:
+    """Show accuracies by level on every rung, or what stands in the place of that figure.
+
+    Parameters are those of `ladder_violins`.
+    """
+    rungs = [rung for rung in ladder.rungs(network) if not rung.across]
+    ready = {}
+    for rung in rungs:
+        with contextlib.suppress(evidence.Missing):
+            ready[rung.words] = evidence.accuracies(store, rung.experiment)
+    title = f"The paper's Figure {figure} on every rung"
+    if not ready:
+        markdown(pages.missing_panel(title, rungs[0].experiment))
+        return
+
+    reach = _reach(values for by_level in ready.values() for values in by_level.values())
+
+    def draw(words: str) -> tuple[Figure, str]:
+        means = ", ".join(f"{v} {values.mean():.2f} %" for v, values in ready[words].items())
+        return figures.accuracy_lines(ready[words], reach), f"Means, {words}: {means}."
+
+    _show_rungs(
+        draw,
+        list(ready),
+        ladder.own_rung(f"A-F{figure}"),
+        name,
+        f"{title} of the ladder of randomness that is trained: test accuracy by level, one line a run, one shade an "
+        "initialisation, black the mean.",
+        "Lines of test accuracy over the fraction of pruned weights, one for each run.",
+        pages.origin(store, _experiments(rungs, ready)),
+    )
+
+
+def ladder_gains(store: Store, network: str, name: str) -> None:
+    """Show on every rung by how much tickets are more accurate than those with a free batch order.
+
+    The paper gives an order and no numbers: more accurate when randomness is partly fixed. Nothing is shown where
+    tickets with a free order, or all others, are missing: `gain_table` says so.
+
+    Parameters are those of `ladder_outputs`.
+    """
+    rungs = [rung for rung in ladder.rungs(network) if not rung.across and rung.words != "free"]
+    levels = [level.name for level in find(rungs[0].experiment).levels]
+    rows, trained = [], []
+    for rung in rungs:
+        try:
+            gains = evidence.accuracy_gains(store, rung.experiment, f"{network}/free")
+        except evidence.Missing:
+            continue
+        trained.append(rung.words)
+        cells = [
+            f"{g.difference:+.2f}" + ("" if np.isnan(g.low) else f" ({g.low:+.2f} to {g.high:+.2f})")
+            for g in gains.values()
+        ]
+        clear = sum(g.low > 0 for g in gains.values()), sum(g.high < 0 for g in gains.values())
+        higher = sum(g.difference > 0 for g in gains.values())
+        rows.append([rung.words, f"{higher} of {len(gains)}", f"{clear[0]}; {clear[1]}", *cells])
+    if rows:
+        table(
+            [
+                "what the runs share",
+                "higher than free",
+                "clearly higher; lower",
+                *(level if level == "dense" else f"{level} %" for level in levels),
+            ],
+            rows,
+            name,
+            "Mean test accuracy less that of tickets with a free batch order from the same initial weights, in points, "
+            "with 95 % intervals (bootstrap over initialisations; of a single one there is none). *Clearly*: zero lies "
+            "outside of the interval. The paper says that partly fixed tickets are more accurate {cite:p}`grosse2020`.",
+            pages.origin(store, [f"{network}/free", *_experiments(rungs, trained)]),
+        )
+
+
+def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
+    """Show on every rung whether outputs are closer within an initialisation than across.
+
+    The paper gives an order and no numbers: closer across in its Figures 6 and 9, closer within in its Figure 15. Where
+    no rung is trained, nothing is shown: `ladder_violins` says what is missing.
+
+    Parameters are those of `ladder_figure` and `similarity_panel`.
+    """
+    rungs = ladder.rungs(network)
+    levels = [level.name for level in find(rungs[0].experiment).levels[1:]]
+    found = ladder.output_gaps(store, network, levels, measure)
+    words = {rung.experiment: rung.words for rung in rungs if not rung.across}
+    rows: list[list[str]] = []
+    lacking: dict[str, str] = {}
+    for experiment in dict.fromkeys(gap.experiment for gap in found):
+        own = [gap for gap in found if gap.experiment == experiment]
+        lacking |= {words[g.experiment]: g.missing for g in own if g.missing}
+        there = [gap for gap in own if not gap.missing]
+        if there:
+            rows.append(
+                [
+                    words[experiment],
+                    f"{sum(g.gap < 0 for g in there)} of {len(there)}",
+                    f"{sum(g.gap > 0 for g in there)} of {len(there)}",
+                    *("–" if g.missing else f"{g.gap:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in own),
+                ]
+            )
+    if rows:
+        table(
+            ["what the runs share", "closer across", "closer within", *(f"{level} %" for level in levels)],
+            rows,
+            name,
+            "By how much outputs of one initialisation are closer than those of different ones, "
+            f"{pages_a.measure_label(measure)}{', distance turned round' if measure == 'L2' else ''}, with 95 % "
+            "intervals (bootstrap over initialisations). The paper says *closer across* in its Figures 6 and 9 (free) "
+            "and *closer within* in its Figure 15 (partial) {cite:p}`grosse2020`.",
+            pages.origin(store, _experiments(rungs, [row[0] for row in rows])),
+        )
+        _name_missing(lacking, ladder.unspecified(network))
+
+
+def _name_missing(lacking: Mapping[str, str], unspecified: Sequence[str]) -> None:
+    """Say which rungs are not trained, and how they are, and which are not specified."""
+    sentences = []
+    if lacking:
+        names = dict.fromkeys(missing.split(" at ")[0] for missing in lacking.values())
+        commands = ", ".join(f"`python -m lib train {name}`" for name in names)
+        sentences.append(f"Rungs that are not trained yet: {', '.join(lacking)}. To train them: {commands}.")
+    if unspecified:
+        sentences.append(f"Rungs that are not specified for this network: {', '.join(unspecified)}.")
+    if sentences:
+        markdown(f"*{' '.join(sentences)}*")
+
+
+def _stated_levels(key: str, experiment: str) -> list[str]:
+    """Return the levels at which a figure's numbers can be held against tickets."""
+    own = {statement.level for statement in ladder.statements(key)}
+    levels = [level.name for level in find(experiment).levels[1:]]
+    return levels if own == {""} else [level for level in levels if level in own]
+
+
+def _figure(key: str) -> str:
+    return key.removeprefix("A-F").partition("-")[0]
+
+
+def _unit(key: str) -> str:
+    return "units of the correlation" if _figure(key)[:-1] in ("5", "12") else "percentage points"
+
+
+def _with_interval(fit: ladder.Fit) -> str:
+    interval = "too few initialisations" if np.isnan(fit.low) else f"{fit.low:.3g} to {fit.high:.3g}"
+    return f"{fit.distance:.3g} ({interval})"
+
+
+def _experiments(rungs: Sequence[ladder.Rung], words: Iterable[str]) -> list[str]:
+    """Return the names of the experiments of some rungs."""
+    chosen = set(words)
+    return [name for rung in rungs if rung.words in chosen for name in (rung.experiment, rung.partner) if name]
