@@ -136,7 +136,7 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]], reach: tuple[f
     names = [f"initialisation {init + 1}, run {run + 1}" for init, run in np.ndindex(values.shape[1:])]
     for x, (level, own) in zip(positions, accuracies.items(), strict=True):
         points = axes.scatter(np.full(own.size, x), own.ravel(), s=0)  # unseen: what is pointed at on the lines
-        _NAMED[points] = ("dense" if level == "dense" else f"{level} % pruned", names, own.ravel(), " %")
+        _NAMED[points] = Dots("dense" if level == "dense" else f"{level} % pruned", names, own.ravel(), " %")
     mean = values.mean(axis=(1, 2))
     axes.plot(positions, mean, color=INK, lw=1.8, marker="o", ms=4, label="mean")
     for x, y in zip(positions, mean, strict=True):
@@ -311,7 +311,7 @@ def _runs(init: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclasses.dataclass(frozen=True)
 class Dots:
-    """The dots of one row of a figure: what each is, its value, and where it lies.
+    """The dots of one row of a figure: what each is, its value, where it lies, and what they are held against.
 
     Attributes
     ----------
@@ -321,6 +321,13 @@ class Dots:
     values : float array, shape (dots,)
     unit : str
         Of the values.
+    axis : str
+        What the values are, in words.
+    shades : sequence of int
+        Which of the shades of the initialisations each has; empty where they have none.
+    chance : (expected, low, high), optional
+    paper : (low, high), optional
+        What the paper says of the row.
     places : float array, shape (dots, 2)
         From the left and from the top of the figure's frame, in CSS pixels.
     """
@@ -329,12 +336,15 @@ class Dots:
     names: Sequence[str]
     values: NDArray[np.float64]
     unit: str
-    places: NDArray[np.float64]
+    axis: str = ""
+    shades: Sequence[int] = ()
+    chance: tuple[float, float, float] | None = None
+    paper: tuple[float, float] | None = None
+    places: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty((0, 2)))
 
 
-# Of dots that were drawn, as long as they exist: the row, the names, the values and their unit.
-_Named = tuple[str, Sequence[str], NDArray[np.float64], str]
-_NAMED: weakref.WeakKeyDictionary[PathCollection, _Named] = weakref.WeakKeyDictionary()
+# Of dots that were drawn, as long as they exist: all but their places.
+_NAMED: weakref.WeakKeyDictionary[PathCollection, Dots] = weakref.WeakKeyDictionary()
 
 
 def frame(figure: Figure) -> Bbox:
@@ -360,7 +370,7 @@ def dots(figure: Figure, frame: Bbox) -> list[Dots]:
             if known is not None:
                 inches = axes.transData.transform(np.asarray(artist.get_offsets())) / figure.dpi
                 places = 100 * np.column_stack([inches[:, 0] - frame.x0, frame.y1 - inches[:, 1]])
-                found.append(Dots(*known, places))
+                found.append(dataclasses.replace(known, places=places))
     return found
 
 
@@ -375,7 +385,7 @@ def _strips(
     _style()
     figure, grid = plt.subplots(len(rows), 1, figsize=_size(1.05 * len(rows) + 0.75), sharex=True, squeeze=False)
     for axes, row in zip(grid[:, 0], rows, strict=True):
-        _draw_row(axes, row)
+        _draw_row(axes, row, xlabel)
     shown = [np.ravel(part) for row in rows for part in (row.values, row.interval, row.paper or (), row.other or ())]
     shown.append(np.ravel(reach or ()))
     low, high = np.concatenate(shown).min(), np.concatenate(shown).max()
@@ -402,7 +412,7 @@ def _strips(
     return figure
 
 
-def _draw_row(axes: Axes, row: _Row) -> None:
+def _draw_row(axes: Axes, row: _Row, axis: str) -> None:
     seen = row.chance_y > 1e-3 * row.chance_y.max()
     axes.fill_between(
         row.chance_x[seen], row.chance_y[seen] / row.chance_y.max(), color=CHANCE, alpha=0.45, lw=0, step="mid"
@@ -422,7 +432,8 @@ def _draw_row(axes: Axes, row: _Row) -> None:
     )
     if row.names:
         name = re.sub(r"\n[\d,]+ of\n.*", "", row.label).replace("\n", ", ")
-        _NAMED[points] = (name, row.names, row.values, row.unit)
+        chance = (row.expected, *row.interval)
+        _NAMED[points] = Dots(name, row.names, row.values, row.unit, axis, row.shade.tolist(), chance, row.paper)
     for said, at, width, filled in ((row.paper, -0.12, 3.0, "full"), (row.other, -0.19, 1.0, "none")):
         if said is not None:
             axes.plot(said, (at, at), color=PAPER, lw=width, solid_capstyle="butt", clip_on=False, zorder=4)

@@ -14,9 +14,11 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from IPython.display import Markdown, display
 from matplotlib import pyplot
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -30,7 +32,30 @@ TABLE_TYPE = "application/vnd.winning-tickets.table+json"
 _SCALE = 2  # pixels stored for each pixel shown, so that text is crisp on dense screens
 
 
-def show(draw: Callable[[], Figure], name: str, caption: str, alt: str, origin: Sequence[Source]) -> None:
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What a figure shows of which network: readers may put another figure of one kind, on its page, in its place.
+
+    Attributes
+    ----------
+    kind : str
+        The same for figures that show the same, such as 'overlaps within an initialisation'.
+    network : str
+        What stands on the buttons, such as 'LeNet on CIFAR-10'.
+    """
+
+    kind: str
+    network: str
+
+
+def show(
+    draw: Callable[[], Figure],
+    name: str,
+    caption: str,
+    alt: str,
+    origin: Sequence[Source],
+    view: View | None = None,
+) -> None:
     """Show a figure with its number, caption, sources and alternative text; at most one a cell.
 
     Parameters
@@ -46,13 +71,16 @@ def show(draw: Callable[[], Figure], name: str, caption: str, alt: str, origin: 
         What the figure shows, for who cannot see it, in a sentence.
     origin : sequence of Source
         Where its content comes from.
+    view : View, optional
+        Given if there may be other figures of its kind on the page.
     """
     _check(name, caption, origin, alt)
     alt = " ".join(alt.split())
     with figures.narrow():
         narrow = _drawn(draw())
     wide = _drawn(draw())
-    display({"text/html": _picture(wide, narrow, alt), "image/png": wide.content, "text/plain": alt}, raw=True)
+    content = _view(_picture(wide, narrow, alt), view) if view else _picture(wide, narrow, alt)
+    display({"text/html": content, "image/png": wide.content, "text/plain": alt}, raw=True)
     _caption(name, caption, alt, origin)
 
 
@@ -65,11 +93,14 @@ def show_levels(
     alt: str,
     origin: Sequence[Source],
     choice: str = "Weights pruned",
+    view: View | None = None,
 ) -> None:
     """Show one figure at all of its levels, with tabs to choose between them; at most one a cell.
 
     The tabs are radio buttons and a style, so they need no script, work from disk and with the arrow keys, and a
-    screen reader says what is chosen of what. Where HTML is not shown stands the picture of the selected level.
+    screen reader says what is chosen of what. Where HTML is not shown stands the picture of the selected level. In
+    the book ``figures.js`` adds the choice of a layer, which it draws over all levels from the dots' values, and of
+    a network.
 
     Parameters
     ----------
@@ -84,6 +115,8 @@ def show_levels(
         As for `show`; what is the same at all levels.
     choice : str
         What the tabs choose, such as a level by the weights pruned.
+    view : View, optional
+        As for `show`.
 
     Raises
     ------
@@ -109,7 +142,7 @@ def show_levels(
         )
     legend = f"<legend>{html.escape(choice)}</legend>"
     group = f'<style>{_TABS}</style><fieldset class="levels">{legend}{"".join(tabs)}</fieldset>'
-    display({"text/html": group, "image/png": first, "text/plain": alt}, raw=True)
+    display({"text/html": _view(group, view), "image/png": first, "text/plain": alt}, raw=True)
     _caption(name, caption, alt, origin)
 
 
@@ -131,6 +164,11 @@ def show_html(
     alt = " ".join(alt.split())
     display({"text/html": content, "image/png": png(draw()), "text/plain": alt}, raw=True)
     _caption(name, caption, alt, origin)
+
+
+def _view(content: str, view: View | None) -> str:
+    said = f' data-kind="{html.escape(view.kind)}" data-network="{html.escape(view.network)}"' if view else ""
+    return f'<div class="view"{said}>{content}</div>'
 
 
 # All that the tabs need to work; how they look is in book.css.
@@ -188,20 +226,32 @@ def _picture(wide: _Drawn, narrow: _Drawn, alt: str) -> str:
 def _dots(wide: Sequence[figures.Dots], narrow: Sequence[figures.Dots]) -> str:
     """Return what ``figures.js`` shows of the dots of a figure: JSON, deflated, in base 64.
 
-    The names of the dots stand once, in 'names'; of each row there are its name, which of the names its dots have,
-    their values, and their places in the wide and in the narrow picture.
+    The names of the dots stand once, in 'names', with their shades in 'shades', as numbers into 'colours'; of each row
+    there are its name, which of the names its dots have, their values, and their places in the wide and in the narrow
+    picture. Where there is something to hold rows against, 'against' has for each row what chance gives (expected, low,
+    high) and, if it is stated, the paper's range.
     """
     names = list(dict.fromkeys(name for row in wide for name in row.names))
     number = {name: n for n, name in enumerate(names)}
+    shade = {name: n for row in wide for name, n in zip(row.names, row.shades, strict=False)}
     rows = []
     for one, other in zip(wide, narrow, strict=True):
         which = [number[name] for name in one.names]
         # Dots that have all the names in order, as they mostly have, need not say so.
         where = [axis.round().astype(int).tolist() for dots in (one, other) for axis in dots.places.T]
-        values = [float(f"{value:.4g}") for value in one.values]
-        rows.append([one.row, 0 if which == list(range(len(names))) else which, values, *where])
-    said = json.dumps({"unit": wide[0].unit, "names": names, "rows": rows}, separators=(",", ":"))
+        rows.append([one.row, 0 if which == list(range(len(names))) else which, _short(one.values), *where])
+    told: dict[str, Any] = {"unit": wide[0].unit, "names": names, "rows": rows}
+    if all(row.chance for row in wide):
+        told["axis"] = wide[0].axis
+        told["against"] = [_short([*(row.chance or ()), *(row.paper or ())]) for row in wide]
+        told["shades"] = [shade.get(name, 0) for name in names]
+        told["colours"] = [to_hex(colour) for colour in figures.shades(max(shade.values(), default=0) + 1)]
+    said = json.dumps(told, separators=(",", ":"))
     return base64.b64encode(zlib.compress(said.encode(), 9)).decode()
+
+
+def _short(values: Iterable[float]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
 
 
 def png(figure: Figure, frame: Bbox | None = None) -> bytes:

@@ -17,7 +17,7 @@ from lib import (
     statistics,
 )
 from lib.experiments import find
-from lib.notebook import markdown, show, show_levels, table
+from lib.notebook import View, markdown, show, show_levels, table
 from lib.pruning import kept_counts
 from lib.sources import Source
 from lib.tickets import Store
@@ -66,7 +66,28 @@ def overlap_panel(
         f"tell the initialisation. Grey: the hypergeometric distribution.{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
+        View(f"overlaps of {pairs}", _with_rung(panel.experiment)),
     )
+
+
+_NETWORKS = {
+    "lenet-28x28x1": "LeNet",
+    "lenet-32x32x3": "LeNet",
+    "lenet-equal": "LeNet with equal layers",
+    "resnet18-small": "ResNet18",
+}
+_IMAGES = {"fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "mnist": "MNIST"}
+
+
+def network_words(experiment: str, partner: str = "") -> str:
+    """Return which network an experiment trains on which images, in words; with a partner also on which others."""
+    images = [_IMAGES.get(find(name).dataset, find(name).dataset) for name in (experiment, partner) if name]
+    network = find(experiment).architecture.name
+    return f"{_NETWORKS.get(network, network)} on {' with '.join(images)}"
+
+
+def _with_rung(experiment: str) -> str:
+    return f"{network_words(experiment)}, {experiment.rpartition('/')[2]}"
 
 
 def _orange(experiment: str, said: bool) -> str:
@@ -94,6 +115,7 @@ def _levels_panel(
     caption: str,
     alt: str,
     origin: Sequence[Source],
+    view: View,
 ) -> None:
     """Show a figure at every level trained, `level` first, or what stands in its place if that is not trained."""
     try:
@@ -106,7 +128,7 @@ def _levels_panel(
         v.name: f"{v.name} %, {marks[v.name]}" if v.name in marks else f"{v.name} %"
         for v in store.finished(find(panel.experiment))[1:]
     }
-    show_levels(draw, labels, level, name, caption, alt, origin)
+    show_levels(draw, labels, level, name, caption, alt, origin, view=view)
 
 
 def chosen_layers(experiment: str, layers: str) -> list[str]:
@@ -169,6 +191,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         f"initialisation. Grey: the hypergeometric distribution.{said}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment, *partners], "A" if ranges else ""),
+        View("overlaps across images", _with_rung(panel.experiment)),
     )
 
 
@@ -618,6 +641,7 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
         f"{find(experiment).replicas} runs: {means}.",
         f"Lines of test accuracy over the fraction of pruned weights, one for each run. Means: {means}.",
         pages.origin(store, [experiment]),
+        View("accuracies", _with_rung(experiment)),
     )
 
 
@@ -687,6 +711,7 @@ def share_panel(
         f"chance.{_orange(experiment, any(said.values()))}",
         "Shares of weights by layer beside grey intervals of chance.",
         pages.origin(store, [experiment], "A" if any(said.values()) else ""),
+        view=View(ylabel, _with_rung(experiment)),
     )
 
 
@@ -758,6 +783,7 @@ def correlation_panel(
         f"{_orange(panel.experiment, bool(ranges))}",
         "Dots over grey distributions around zero, one row a layer.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
+        View(f"rank correlations, {of}, {over}", _with_rung(panel.experiment)),
     )
 
 
@@ -808,6 +834,7 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
         f"{lost}",
         f"The {label} of pairs of tickets, within initialisations and across.",
         pages.origin(store, [experiment]),
+        view=View(label, _with_rung(experiment)),
     )
 
 

@@ -16,7 +16,7 @@ from lib import (
     paper_a,
 )
 from lib.experiments import find
-from lib.notebook import markdown, show, show_levels, table
+from lib.notebook import View, markdown, show, show_levels, table
 from lib.sources import Source
 from lib.tickets import Store
 
@@ -78,6 +78,7 @@ def ladder_strips(
         f"{title} of the ladder of randomness that is trained, at {at}. Grey is chance{orange}.",
         "Measured values by layer, over what chance gives.",
         pages.origin(store, _experiments(rungs, ready), "A" if orange else ""),
+        View(f"rungs: {_unit(key)}", f"{pages_a.network_words(rungs[0].experiment, rungs[0].partner)}, {at}"),
     )
 
 
@@ -95,10 +96,12 @@ def _show_rungs(
     caption: str,
     alt: str,
     origin: Sequence[Source],
+    view: View,
 ) -> None:
     """Show a figure on several rungs, each on a tab, the paper's first if it is there."""
     labels = {w: f"{w} (the paper's)" if w == own else w for w in words}
-    show_levels(draw, labels, own if own in words else words[0], name, caption, alt, origin, "What the runs share")
+    first = own if own in words else words[0]
+    show_levels(draw, labels, first, name, caption, alt, origin, "What the runs share", view)
 
 
 _SHARES = {
@@ -253,6 +256,7 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
         "equal outputs.",
         f"The {label} of pairs of tickets by level, within initialisations and across.",
         pages.origin(store, _experiments(rungs, ready)),
+        View(f"rungs: {label}", pages_a.network_words(rungs[0].experiment)),
     )
 
 
@@ -286,6 +290,7 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
         "initialisation, black the mean.",
         "Lines of test accuracy over the fraction of pruned weights, one for each run.",
         pages.origin(store, _experiments(rungs, ready)),
+        View("rungs: accuracy", pages_a.network_words(rungs[0].experiment)),
     )
 
 

@@ -9,6 +9,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -251,6 +252,104 @@ def test_the_level_control_changes_the_figure(
             context.close()
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_layer_control_shows_a_layer_over_all_levels(book: Path, browser: Browser, width: int) -> None:
+    """What is drawn is what is told of each level; a dot can be pointed at; the keys choose."""
+    from axe_playwright_python.base import AXE_SCRIPT
+
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    complaints = _complaints(page)
+    page.goto((book / "notebooks" / "a" / "3-1.html").as_uri(), wait_until="load")
+    figure = page.locator("#fig-a-3a")
+    told = [_told(box) for box in figure.locator(".levels .dots").all()]
+    levels = figure.locator(".levels > label").all_inner_texts()
+    row = figure.get_by_role("group", name="Layer", exact=True)
+    row.wait_for()
+    layers = [name for name, *_ in told[0]["rows"]]
+    assert row.locator("label").all_inner_texts() == ["all layers", *layers]
+    for n, layer in enumerate(layers):
+        row.get_by_role("radio").nth(n).focus()
+        page.keyboard.press("ArrowRight")
+        assert row.get_by_role("radio", name=layer, exact=True).is_checked()
+        chart = figure.locator(".layer-view svg")
+        chart.wait_for()
+        assert not figure.locator(".levels").is_visible()
+        values = [next(v for name, _, v, *_ in data["rows"] if name == layer) for data in told]
+        circles = chart.locator("circle")
+        assert circles.count() == sum(map(len, values))
+        assert chart.locator(".chance").count() == len(levels)
+        against = [dict(zip([row[0] for row in d["rows"]], d["against"], strict=True))[layer] for d in told]
+        assert chart.locator(".paper").count() == sum(len(a) > 3 for a in against)
+        heights = circles.evaluate_all("all => all.map(e => Number(e.getAttribute('cy')))")
+        joined = [value for column in values for value in column]
+        order = sorted(range(len(joined)), key=lambda k: joined[k])
+        assert all(heights[a] >= heights[b] for a, b in pairwise(order)), "higher is more"
+        means = re.findall(r": mean ([-\d.]+)", chart.get_attribute("aria-label") or "")
+        assert [float(mean) for mean in means] == pytest.approx([sum(v) / len(v) for v in values], rel=0.006)
+    box, said = figure.locator(".layer-view .dots"), figure.locator(".layer-view output")
+    box.scroll_into_view_if_needed()
+    _, which, last, *_ = next(row for row in told[-1]["rows"] if row[0] == layers[-1])
+    n = last.index(max(last))
+    place = circles.nth(circles.count() - len(last) + n).bounding_box()
+    assert place is not None
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    name = told[-1]["names"][which[n] if which else n]
+    assert said.inner_text() == f"{levels[-1]}: {layers[-1]}, {name}: {last[n]:g}{told[-1]['unit']}"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate(AXE_SCRIPT)
+    _no_violations(page.evaluate(_AXE_OF, ".layer-view"))
+    row.locator("label").first.click()
+    assert _only_picture(figure).is_visible() and not chart.is_visible() and not complaints
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_network_control_shows_the_figure_of_another(book: Path, browser: Browser) -> None:
+    """At the level and layer that were chosen; without JavaScript each figure stands where it is, and no control."""
+    path = book / "notebooks" / "a" / "3-1.html"
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    complaints = _complaints(page)
+    page.goto(path.as_uri(), wait_until="load")
+    own, other = page.locator("#fig-a-3a"), page.locator("#fig-a-3b")
+    row = own.get_by_role("group", name="Network", exact=True)
+    words = row.locator("label").all_inner_texts()
+    assert words[:2] == [figure.locator(".view").get_attribute("data-network") for figure in (own, other)]
+    own.locator(".levels > label", has_text="95 %").click()
+    other.locator(".levels > label", has_text="95 %").click()
+    first, second = (_only_picture(figure).get_attribute("src") for figure in (own, other))
+    row.get_by_role("radio").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "src => [...document.querySelectorAll('#fig-a-3a img')].some(e => e.src === src)", arg=second
+    )
+    own.locator(".stage .layers:visible").wait_for()
+    assert _only_picture(own).get_attribute("src") == second != first
+    link = own.locator(".shown-instead a")
+    assert link.get_attribute("href") == "#fig-a-3b" and re.fullmatch(r"Figure \d+", link.inner_text())
+    # It has tabs, layers and dots of its own, and the figure that it is a copy of keeps its.
+    own.locator(".stage:visible .layers label", has_text="conv2").click()
+    assert own.locator(".layer-view svg").count() == 1 and _only_picture(other).get_attribute("src") == second
+    row.locator("label").first.click()
+    assert not own.locator(".shown-instead").is_visible() and _only_picture(own).get_attribute("src") == first
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids)) and not complaints
+    page.close()
+
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(path.as_uri())
+    assert plain.locator(".choice").count() == 0 and _only_picture(plain.locator("#fig-a-3b")).is_visible()
+    plain.context.close()
+
+
+_AXE_OF = """place => axe.run(place, {preload: false, resultTypes: ["violations"]}).then(found => found.violations)"""
+
+
+def _told(box: Locator) -> dict:
+    """What a picture's dots are, as the page has it."""
+    return json.loads(zlib.decompress(base64.b64decode(box.get_attribute("data-dots") or "")))
+
+
 def _only_picture(group: Locator) -> Locator:
     """The one picture of a figure that is seen, loaded."""
     seen = [picture for picture in group.locator("img").all() if picture.is_visible()]
@@ -425,7 +524,7 @@ def test_a_dot_of_a_figure_says_which_runs_it_is(book: Path, browser: Browser, w
     complaints = _complaints(page)
     page.goto((book / "notebooks" / "a" / "3-1.html").as_uri(), wait_until="load")
     box = page.locator("#fig-a-3a .dots:visible")
-    told = json.loads(zlib.decompress(base64.b64decode(box.get_attribute("data-dots") or "")))
+    told = _told(box)
     picture, said = box.locator("img"), box.locator("output")
     said.wait_for(state="attached")
     picture.scroll_into_view_if_needed()

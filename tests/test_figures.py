@@ -424,6 +424,7 @@ def test_dots_have_the_names_of_their_runs_and_units():
     figure = figures.overlap_strips([pair])
     (found,) = figures.dots(figure, figures.frame(figure))
     assert (found.names, found.unit) == (["run 4 of initialisation 1, run 2 of 3"], " %")
+    assert (found.chance, found.paper, found.shades) == ((20.0, 6, 33), None, [0])
     init = np.array([0, 0, 1, 1])
     figure = figures.correlation_strips([evidence.LayerCorrelation("a", 150, 30, np.arange(4) / 10, init, 0.2)])
     (found,) = figures.dots(figure, figures.frame(figure))

@@ -89,6 +89,16 @@ def test_tabs_hold_the_picture_and_the_text_of_every_level(shown):
     assert not plt.get_fignums()
 
 
+def test_a_figure_says_of_which_network_it_is(shown):
+    view = notebook.View("lines", 'one "net" & more')
+    notebook.show(lambda: draw("7")[0], "fig-x", "A caption.", "A line.", ORIGIN, view)
+    notebook.show_levels(draw, LABELS, "80", "fig-y", "A caption.", "Lines.", ORIGIN, view=view)
+    for figure, content in zip(shown[::2], ("picture", "fieldset.levels"), strict=True):
+        (box,) = BeautifulSoup(figure["text/html"], "html.parser").select("div.view")
+        assert (box["data-kind"], box["data-network"]) == (view.kind, view.network)
+        assert box.select_one(f":scope > {content}")
+
+
 @pytest.mark.parametrize(("labels", "selected"), [(LABELS, "60"), ({}, "50")])
 def test_a_level_that_is_not_there_cannot_be_selected(shown, labels, selected):
     with pytest.raises(UserError, match=f"selected is '{selected}'; it should be one of"):
@@ -98,11 +108,12 @@ def test_a_level_that_is_not_there_cannot_be_selected(shown, labels, selected):
 
 def test_dots_are_told_with_both_of_their_places(shown):
     values = [np.array([50.0, 123.456]), np.array([1.0, 2.0])]
+    rest = np.arange(3.0), np.ones(3), 1.0, (0.0, 2.0)
 
     def scattered():
         rows = [
-            figures._Row(name, v, np.arange(2), np.arange(2), np.arange(3.0), np.ones(3), 1.0, (0.0, 2.0), None, names)
-            for name, v, names in zip(("a\n1 of\n2", "b"), values, (["x", "y"], ["y", "z"]), strict=True)
+            figures._Row("a\n1 of\n2", values[0], np.arange(2), np.arange(2), *rest, None, ["x", "y"]),
+            figures._Row("b", values[1], np.arange(2), np.arange(2) + 1, *rest, (3.0, 4.0), ["y", "z"]),
         ]
         return figures._strips(rows, "label", "dot", "chance", (0, 200))
 
@@ -111,6 +122,8 @@ def test_dots_are_told_with_both_of_their_places(shown):
     told = json.loads(zlib.decompress(base64.b64decode(box["data-dots"])))
     assert (told["unit"], told["names"]) == (" %", ["x", "y", "z"])
     assert [row[:3] for row in told["rows"]] == [["a", [0, 1], [50.0, 123.5]], ["b", [1, 2], [1.0, 2.0]]]
+    assert told["against"] == [[1, 0, 2], [1, 0, 2, 3, 4]] and told["axis"] == "label"
+    assert told["shades"] == [0, 1, 2] and len(told["colours"]) == 3
     for narrow, place in ((False, slice(3, 5)), (True, slice(5, 7))):
         with figures.narrow() if narrow else contextlib.nullcontext():
             figure = scattered()

@@ -12,7 +12,7 @@ import pytest
 from made import CORRECT, PROVENANCE, made_store
 from scipy.stats import spearmanr
 
-from lib import build, claims, evidence, ladder, pages, pages_a, pages_ladder, paper_a, scoring, similarity
+from lib import build, claims, evidence, ladder, notebook, pages, pages_a, pages_ladder, paper_a, scoring, similarity
 from lib.errors import UserError
 from lib.experiments import find
 from lib.paper_a import CIFAR, FASHION
@@ -37,6 +37,7 @@ class Levels(NamedTuple):
     alt: str
     origin: list
     choice: str = "Weights pruned"
+    view: notebook.View | None = None
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def shown(monkeypatch):
     for module in (pages_a, pages_ladder):
         monkeypatch.setattr(module, "show", lambda *parts: found.append(parts))
     for module in (pages_a, pages_ladder):
-        monkeypatch.setattr(module, "show_levels", lambda *parts: found.append(Levels(*parts)))
+        monkeypatch.setattr(module, "show_levels", lambda *parts, **view: found.append(Levels(*parts, **view)))
     for module in (pages_a, pages_ladder):
         monkeypatch.setattr(module, "markdown", found.append)
     for module in (pages_a, pages_ladder):
@@ -287,7 +288,8 @@ def test_an_interval_is_of_initialisations_not_of_values():
 
 def test_an_accuracy_panel_quotes_the_means(store, shown):
     pages_a.accuracy_panel(store, FASHION, "fig-x", "the paper's Figure 1b")
-    ((_, _, caption, alt, _),) = shown
+    ((_, _, caption, alt, _, view),) = shown
+    assert view.network == "LeNet on Fashion-MNIST, free"
     for level, correct in CORRECT.items():
         # Replica r has `correct` + r of 10,000 right; the mean of r is 12.
         words = f"{(correct + 12) / 100:.2f} % {'dense' if level == 'dense' else f'at {level} %'}"

@@ -250,7 +250,7 @@ def test_where_the_output_layer_keeps_nothing_outputs_have_a_distance_and_no_cka
             assert Verdict.NOT_TESTABLE not in [verdict for _, verdict, _ in s.readings], (s.claim.id, s.measured)
     shown = []
     for module in (pages_a, pages_ladder):
-        monkeypatch.setattr(module, "show_levels", lambda *parts: shown.append(parts))
+        monkeypatch.setattr(module, "show_levels", lambda *parts, **_: shown.append(parts))
     pages_a.similarity_panel(store, RESNET, "CKA", "fig-x", "Figure 9")
     pages_ladder.ladder_violins(store, "a/cifar-resnet18", "CKA", "fig-x", "9")
     assert "as no output depends on the image there: 99.9 %." in shown[0][4] and "99.9" not in shown[0][1]
@@ -300,7 +300,7 @@ def shown(monkeypatch):
     for module in (pages_a, pages_ladder):
         monkeypatch.setattr(module, "table", lambda *parts: found.append(parts))
     for module in (pages_a, pages_ladder):
-        monkeypatch.setattr(module, "show_levels", lambda *parts: found.append(parts))
+        monkeypatch.setattr(module, "show_levels", lambda *parts, **_: found.append(parts))
     return found
 
 
