@@ -1,6 +1,9 @@
 """What a chapter depends on: exactly what could change its result makes it due again."""
 
+import ast
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +99,42 @@ def test_reasons() -> None:
     assert reason(before, {**before, "data/claims.yaml": "missing"}) == "data/claims.yaml is gone"
     assert reason(before, {**before, "lib.b.*": "9", "lib.a.f": "9"}, most=1) == "lib.a.f changed and 1 more"
     assert reason(before, {**before, "lib.c.g": "1"}) == "lib.c.g is used, or no more"
+
+
+# Python's own profiler sees every call, at the price of a third of a chapter's time.
+BOTH = """
+import cProfile, inspect, json, pathlib
+import lib.inputs
+profile = cProfile.Profile(builtins=False)
+profile.enable()
+lib.inputs.watch(pathlib.Path.cwd())
+from lib import baselines, claims, evidence, experiments, pages_a, similarity, statistics
+baselines.overlap_mean(n=10, kept=5)
+baselines.overlap_interval(10, 5)
+statistics.cohen_d([1, 2, 3.0], b=[2, 3, 5.0])
+claims.load()
+experiments.find("a/fashion-lenet/free")
+list(map(similarity.null_deviation, [5, 6]))
+noted = lib.inputs.noted()
+profile.disable()
+codes = [entry.code for entry in profile.getstats() if inspect.iscode(entry.code)]
+own = [code for code in codes if pathlib.Path(code.co_filename).parent == pathlib.Path(lib.inputs.__file__).parent]
+print(json.dumps([noted.called, [f"lib.{pathlib.Path(code.co_filename).stem}.{code.co_qualname}" for code in own]]))
+"""
+
+
+def test_the_functions_that_are_called_are_noted() -> None:
+    done = subprocess.run([sys.executable, "-c", BOTH], cwd=build.ROOT, text=True, capture_output=True, check=True)
+    called, profiled = (set(names) for names in json.loads(done.stdout))
+    functions = {
+        f"lib.{path.stem}.{statement.name}"
+        for path in (build.ROOT / "lib").glob("*.py")
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.FunctionDef)
+    }
+    assert called | {"lib.inputs.watch"} == profiled & functions
+    assert {"lib.baselines.overlap_interval", "lib.similarity.null_deviation", "lib.claims.load"} < called
+    assert "lib.evidence.overlaps" not in called
 
 
 # What a chapter calls and reads is noted while it runs, in other threads too.
