@@ -12,8 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WIDTH 16 /* floats of a vector */
-#define PARTS 2  /* vectors of a block of images */
+#ifdef __AVX512F__
+#define WIDTH 16 /* floats of a vector; in wider ones than the processor has the sums no longer fit its registers */
+#else
+#define WIDTH 8
+#endif
+#define PARTS 2 /* vectors of a block of images */
 #define LANES (WIDTH * PARTS)
 #define CACHE 6144 /* bytes of the gradient's rows that are worked on at once */
 #define SKEW 5 /* vectors between channels, so that the same pixel of all channels does not share one cache set */
@@ -231,11 +235,10 @@ static void convolve_back(const Layer *y, const float *weights, vec *result) {
 }
 
 static float total(vec v) {
-    typedef float half __attribute__((vector_size(WIDTH * 2)));
-    typedef float quarter __attribute__((vector_size(WIDTH)));
-    union { vec v; half h[2]; } a = {v};
-    union { half h; quarter q[2]; } b = {a.h[0] + a.h[1]};
-    quarter q = b.q[0] + b.q[1];
+    float q[WIDTH];
+    memcpy(q, &v, sizeof v);
+    for (int half = WIDTH / 2; half >= 4; half /= 2)
+        for (int i = 0; i < half; i++) q[i] += q[i + half];
     return (q[0] + q[1]) + (q[2] + q[3]);
 }
 

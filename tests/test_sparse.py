@@ -59,9 +59,9 @@ def test_it_trains_as_single_torch_networks_do(architecture, density, optimiser,
     compare(architecture, mask, order, optimiser)
 
 
-@pytest.mark.parametrize("batch", [1, 31, 32, 33, 100])
+@pytest.mark.parametrize("batch", [1, 15, 16, 17, 31, 32, 33, 100])
 def test_batches_of_any_size(batch, double):
-    """A block holds 32 images; less than one, exactly one, more than one."""
+    """A block holds 16 or 32 images, as the processor has it; less than one, exactly one, more than one."""
     order = np.random.default_rng(batch).integers(0, 150, (3, batch))
     compare(TINY, random_masks(TINY, 1)[0], order, SGD)
 
