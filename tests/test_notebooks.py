@@ -93,3 +93,24 @@ def test_the_environment_of_jupyterlab_is_pinned() -> None:
     for line in (ROOT / "requirements" / "lab.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(("#", "-")):
             assert re.search(rf"^{re.escape(line)}==\d", pinned, re.MULTILINE), line
+
+
+def test_every_symbol_of_the_chapters_is_on_the_page_of_notation() -> None:
+    """Letters, Greek letters and words in the mathematics of chapters, of what they show, and of the book's pages."""
+    texts = [*(ROOT / "notebooks").rglob("*.py"), *(ROOT / "lib").glob("pages*.py"), *(ROOT / "book").glob("*.md")]
+    known = _symbols((ROOT / "book" / "notation.md").read_text(encoding="utf-8"))
+    used = {path: _symbols(path.read_text(encoding="utf-8")) for path in texts}
+    assert len(set().union(*used.values())) > 20
+    assert not {path.name: symbols - known for path, symbols in used.items() if symbols - known}
+
+
+def _symbols(text: str) -> set[str]:
+    found = set()
+    for display, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.DOTALL):
+        formula = re.sub(r"\\text\{[^}]*\}", "", display or inline)
+        found |= set(re.findall(r"\\(?:mathrm|operatorname|mathbb)\{([^}]*)\}", formula))
+        found |= set(re.findall(r"\\(?:alpha|beta|gamma|delta|epsilon|lambda|mu|pi|rho|sigma|tau|theta)", formula))
+        found |= set(
+            re.findall(r"[A-Za-z]", re.sub(r"\\(?:mathrm|operatorname|mathbb)\{[^}]*\}|\\[A-Za-z]+", "", formula))
+        )
+    return found
