@@ -588,6 +588,7 @@ def similarity_violins(
     across: Mapping[str, NDArray[np.float64]],
     ylabel: str,
     reach: tuple[float, float] | None = None,
+    equal: float | None = None,
 ) -> Figure:
     """Draw a similarity of pairs of tickets by level: within an initialisation on the left, across on the right.
 
@@ -598,6 +599,9 @@ def similarity_violins(
     ylabel : str
     reach : (low, high), optional
         What the axis has to hold besides, so that figures on tabs have one scale.
+
+    equal : float, optional
+        What equal outputs would have; the paper's text says that no two tickets do.
 
     Returns
     -------
@@ -618,7 +622,11 @@ def similarity_violins(
             body.set(facecolor=colour, alpha=0.75, linewidth=0)
         parts["cmedians"].set(color=INK, linewidth=1)
         axes.bar(0, 0, color=colour, alpha=0.75, label=label)
-    shown = np.concatenate([*within.values(), *across.values(), np.ravel(reach or ())])
+    if equal is not None:
+        axes.axhline(equal, color=PAPER, lw=2, label="equal outputs: none, by the paper's text")
+    shown = np.concatenate(
+        [*within.values(), *across.values(), np.ravel(reach or ()), [] if equal is None else [equal]]
+    )
     low, high = shown.min(), shown.max()
     axes.set_ylim(low - 0.05 * (high - low), high + _either(0.12, 0.25) * (high - low))
     axes.set_xticks(x, list(within))

@@ -1,6 +1,7 @@
 """Figures and tables of paper A's chapters."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ from lib.experiments import find
 from lib.notebook import View, markdown, show, show_levels, table
 from lib.pruning import kept_counts
 from lib.sources import Source
-from lib.tickets import Store
+from lib.tickets import TEST_LOGITS, Store
 
 
 def overlap_panel(
@@ -62,11 +63,13 @@ def overlap_panel(
         draw,
         name,
         what,
-        f"Overlap of tickets of {pairs}, at the level chosen above it; {what}. Each dot is one pair; shade and height "
-        f"tell the initialisation. Grey: the hypergeometric distribution.{_orange(panel.experiment, bool(ranges))}",
+        f"Overlap of the masks of two tickets of {pairs}, in % of a mask, one tab a level of pruning; {what}: "
+        f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
+        f"{_pairs(panel)} pairs, its shade and height tell the initialisation. {_CHANCE}"
+        f"{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
-        View(f"overlaps of {pairs}", _with_rung(panel.experiment)),
+        View(f"overlaps of {pairs}", tickets_of(panel.experiment)),
     )
 
 
@@ -86,8 +89,22 @@ def network_words(experiment: str, partner: str = "") -> str:
     return f"{_NETWORKS.get(network, network)} on {' with '.join(images)}"
 
 
-def _with_rung(experiment: str) -> str:
-    return f"{network_words(experiment)}, {experiment.rpartition('/')[2]}"
+_SHARED = {"free": "batch order free", "partial": "partly fixed", "fixed": "all fixed"}
+
+
+def tickets_of(experiment: str) -> str:
+    """Return which network on which images an experiment's tickets are of, and what its runs share, in words."""
+    rung = experiment.rpartition("/")[2]
+    return f"{network_words(experiment)}, {_SHARED.get(rung, rung)}"
+
+
+def _pairs(panel: paper_a.Panel) -> int:
+    """Return how many pairs of tickets a panel compares."""
+    inits, runs = find(panel.experiment).inits, find(panel.experiment).runs
+    return inits * math.comb(runs, 2) if panel.within else math.comb(inits, 2) * runs**2
+
+
+_CHANCE = "Grey: the distribution that chance gives (hypergeometric); dashed: its mean."
 
 
 def _orange(experiment: str, said: bool) -> str:
@@ -103,6 +120,11 @@ def _orange(experiment: str, said: bool) -> str:
         " Orange: what the paper's text says, thick for the first way to count, thin for the second." if said else ""
     )
     return f" The paper shows layers {numbers}: with {'; with '.join(counted)}.{orange}"
+
+
+def _title(what: str, experiment: str) -> str:
+    """Return how a figure is called where its tickets are missing."""
+    return f"{what[0].upper()}{what[1:]}, {network_words(experiment)}"
 
 
 def _levels_panel(
@@ -121,7 +143,7 @@ def _levels_panel(
     try:
         evidence.record(store, panel.experiment, level)
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        markdown(pages.missing_panel(_title(what, panel.experiment), str(missing)))
         return
     marks = pages.marks(panel.levels)
     labels = {
@@ -179,6 +201,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         return figures.overlap_strips(list(rows.values()), paper), f"Means of {pairs} pairs at {level} %: {means}."
 
     said = " Orange: what the paper's text says of the layer." if ranges else ""
+    images = find(panel.experiment).dataset
     _levels_panel(
         store,
         panel,
@@ -186,12 +209,14 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         draw,
         name,
         what,
-        f"Overlap of tickets of {find(panel.experiment).dataset} with tickets of other images, from the same initial "
-        f"weights, at the level chosen above it; {what}. Each dot is one pair; shade and height tell the "
-        f"initialisation. Grey: the hypergeometric distribution.{said}",
+        f"Overlap of a mask trained on {_IMAGES.get(images, images)} with one trained on other images from the same "
+        f"initial weights, in % of a mask, one tab a level of pruning; {what}: {tickets_of(panel.experiment)}. A row "
+        "is "
+        f"a layer and the other images; a dot is one pair of tickets, its shade and height tell the initialisation. "
+        f"{_CHANCE}{said}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment, *partners], "A" if ranges else ""),
-        View("overlaps across images", _with_rung(panel.experiment)),
+        View("overlaps across images", tickets_of(panel.experiment)),
     )
 
 
@@ -220,8 +245,10 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
             for level, gain in gains.items()
         ],
         name,
-        "Mean test accuracy with partly fixed and with free randomness, and the difference in points with its interval "
-        f"by bootstrap over the {find(experiment).inits} initialisations, too short from so few. It leaves out "
+        f"Mean test accuracy of {network_words(experiment)}, partly fixed and with a free batch order, and the "
+        "difference "
+        f"in points with its interval by bootstrap over the {find(experiment).inits} initialisations, too short from "
+        "so few. It leaves out "
         f"zero at {clear} of {len(gains)} levels.",
         pages.origin(store, [experiment, free]),
     )
@@ -288,7 +315,8 @@ def significance_table(store: Store, experiment: str, probability: float, repeti
         ["pruned", "one initialisation", "different ones", "chance, exact", "chance, simulated"],
         rows,
         name,
-        f"Share of pairs whose overlap lies outside the central {100 * probability:g} % of chance, mean of all layers: "
+        f"Share of pairs whose overlap lies outside the central {100 * probability:g} % of chance, mean of all layers, "
+        f"{tickets_of(experiment)}: "
         "tickets of one initialisation (with its interval by bootstrap over initialisations), tickets of different "
         f"ones, and random masks, exactly and in {repetitions:,} drawn pairs a layer.",
         [*pages.origin(store, [experiment]), sources.COMPUTED],
@@ -349,8 +377,10 @@ def ranking_table(store: Store, experiment: str, level: str, name: str) -> None:
             for row in zip(*found, strict=True)
         ],
         name,
-        f"Mean rank correlation of initial and final weights at {level} % pruned, with its 95 % interval by bootstrap "
-        "over initialisations: of signed weights or of magnitudes, over the survivors or over all weights of the layer "
+        f"Mean rank correlation of initial and final weights at {level} % pruned, {tickets_of(experiment)}, with its "
+        "95 % "
+        "interval by bootstrap over initialisations: of signed weights or of magnitudes, over the survivors or over "
+        "all weights of the layer "
         "(pruned ones end as zero). *Null*: the standard deviation of one ticket's correlation under no relationship.",
         pages.origin(store, [experiment]),
     )
@@ -406,7 +436,8 @@ def nnstd_table(store: Store, experiment: str, name: str) -> None:
         ["pruned", "smallest NNSTD of any two masks"],
         [[f"{level} %", f"{paper_a.smallest_nnstd(store, experiment, level):.3f}"] for level in levels],
         name,
-        "The smallest distance of any two masks with their units matched; 0 would be the same network up to a "
+        f"The smallest distance of any two masks, {tickets_of(experiment)}, with their units matched; 0 would be the "
+        "same network up to a "
         "permutation of hidden units, 1 no shared connection at all. All pairs of tickets.",
         pages.origin(store, [experiment]),
     )
@@ -461,7 +492,8 @@ def excess_table(store: Store, experiment: str, name: str) -> None:
         rows,
         name,
         f"Overlaps of the {len(layer.values)} pairs within an initialisation, in % of the mask, at every level that is "
-        "trained. Of chance the central 95 % of single pairs, of the measured mean its 95 % interval by bootstrap over "
+        f"trained, {tickets_of(experiment)}. Of chance the central 95 % of single pairs, of the measured mean its 95 "
+        "% interval by bootstrap over "
         "initialisations.",
         sources.tickets(store, experiment),
     )
@@ -527,8 +559,10 @@ def sensitivity_table(store: Store, name: str) -> None:
             ["pruned", "setting", *layers],
             rows,
             name,
-            "Mean overlap of tickets of one initialisation, in % of the mask, when one setting is changed, with its "
-            "95 % interval by bootstrap over initialisations. The other settings have two runs of each.",
+            f"Mean overlap of tickets of one initialisation, in % of the mask, {network_words(paper_a.FASHION)}, when "
+            "one "
+            "setting is changed, with its 95 % interval by bootstrap over initialisations. The other settings have "
+            "two runs of each.",
             sources.tickets(store, *SETTINGS),
         )
     if lacking:
@@ -593,7 +627,8 @@ def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
             for o in origins
         ],
         name,
-        f"Where the overlap within an initialisation comes from, at {level} % pruned. *Initial magnitudes alone*: the "
+        f"Where the overlap within an initialisation comes from, at {level} % pruned, {tickets_of(experiment)}. "
+        "*Initial magnitudes alone*: the "
         "overlap of masks that knew nothing but the rank of each initial magnitude. *Learned alike*: correlation of "
         "what two dense networks learned (final less initial weights), from the same and from other initial weights.",
         pages.origin(store, [experiment]),
@@ -614,7 +649,9 @@ def spread_table(store: Store, panel: paper_a.Panel, level: str, name: str) -> N
         ["layer", "measured", "chance", "correlation with counts per unit"],
         [[x.layer, f"{x.measured:.2f}", f"{x.chance:.2f}", f"{x.explained:.2f}"] for x in spreads],
         name,
-        f"Standard deviation of the overlaps at {level} % pruned, in % of the mask, and of chance; and the correlation "
+        f"Standard deviation of the overlaps at {level} % pruned, in % of the mask, {tickets_of(panel.experiment)}, "
+        "and of "
+        "chance; and the correlation "
         "of the overlaps with those expected from how many weights each unit keeps.",
         pages.origin(store, [panel.experiment]),
     )
@@ -628,7 +665,7 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
     try:
         accuracy = evidence.accuracies(store, experiment)
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        markdown(pages.missing_panel(_title(what, experiment), str(missing)))
         return
     means = ", ".join(
         f"{values.mean():.2f} % {'dense' if level == 'dense' else f'at {level} %'}"
@@ -637,11 +674,12 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
     show(
         lambda: figures.accuracy_lines(accuracy),
         name,
-        f"Test accuracy by level; {what}. One line a run, one shade an initialisation, black the mean of all "
-        f"{find(experiment).replicas} runs: {means}.",
+        f"Test accuracy by weights pruned; {what}: {tickets_of(experiment)}. One line a run, one shade an "
+        "initialisation, "
+        f"black the mean of all {find(experiment).replicas} runs: {means}. The paper's text states no accuracy.",
         f"Lines of test accuracy over the fraction of pruned weights, one for each run. Means: {means}.",
         pages.origin(store, [experiment]),
-        View("accuracies", _with_rung(experiment)),
+        View("accuracies", tickets_of(experiment)),
     )
 
 
@@ -679,7 +717,7 @@ def share_panel(
         chosen = chosen_layers(experiment, layers)
         shares = {level: [y for y in measure(store, experiment, level) if y.layer in chosen] for level in levels}
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        markdown(pages.missing_panel(_title(what, experiment), str(missing)))
         return
     said = {level: stated_shares(key, experiment, level) for level in levels} if key else {}
 
@@ -706,12 +744,14 @@ def share_panel(
         {"all": "all levels", **{level: f"{level} %" for level in levels}},
         level,
         name,
-        f"{ylabel[0].upper()}{ylabel[1:]}; {what}. All levels: mean and standard deviation over "
-        f"{find(experiment).inits} initialisations; one level: a dot for each of them. Grey is the central 95 % of "
-        f"chance.{_orange(experiment, any(said.values()))}",
+        f"{ylabel[0].upper()}{ylabel[1:]}, of the {find(experiment).runs} runs of an initialisation; {what}: "
+        f"{tickets_of(experiment)}. All levels: a marker a layer, mean and standard deviation over "
+        f"{find(experiment).inits} initialisations; one level: a row a layer, a dot an initialisation. Grey is the "
+        "central "
+        f"95 % of chance, black its mean.{_orange(experiment, any(said.values()))}",
         "Shares of weights by layer beside grey intervals of chance.",
         pages.origin(store, [experiment], "A" if any(said.values()) else ""),
-        view=View(ylabel, _with_rung(experiment)),
+        view=View(ylabel, tickets_of(experiment)),
     )
 
 
@@ -778,12 +818,15 @@ def correlation_panel(
         draw,
         name,
         what,
-        f"Rank correlation of initial and final weights in each ticket, at the level chosen above it; {what}. Each dot "
-        f"is one ticket, in the shade of its initialisation. Ranked: {of}, {over}. Grey: no relationship."
+        f"Rank correlation (Spearman) of a layer's initial and final weights, one tab a level of pruning; {what}: "
+        f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
+        f"{find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: {of}, "
+        f"{over}. "
+        f"Grey: the distribution if there is no relationship; dashed: its mean, zero."
         f"{_orange(panel.experiment, bool(ranges))}",
         "Dots over grey distributions around zero, one row a layer.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
-        View(f"rank correlations, {of}, {over}", _with_rung(panel.experiment)),
+        View(f"rank correlations, {of}, {over}", tickets_of(panel.experiment)),
     )
 
 
@@ -805,7 +848,7 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
         if level not in ("all", *both):
             raise evidence.Missing(f"{experiment} at {level} %")
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(f"{what[0].upper()}{what[1:]}", str(missing)))
+        markdown(pages.missing_panel(_title(what, experiment), str(missing)))
         return
     label = measure_label(measure)
     words = {level: level if level == "dense" else f"{level} %" for level in both}
@@ -822,20 +865,29 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
             )
         means = ", ".join(f"{words[v]}: {w.mean():.3f} and {a.mean():.3f}" for v, (w, a) in both.items())
         within, across = ({v: pair[side] for v, pair in both.items()} for side in (0, 1))
-        return figures.similarity_violins(within, across, label), f"Means within and across: {means}."
+        return figures.similarity_violins(
+            within, across, label, equal=equal_outputs(measure)
+        ), f"Means within and across: {means}."
 
     show_levels(
         draw,
         {"all": "all levels", **words},
         level,
         name,
-        f"How alike the outputs of two tickets are, {label}; {what}. All levels: pairs within an initialisation (left "
-        f"halves) and across (right halves). One level: every pair of tickets, white lines between initialisations."
-        f"{lost}",
+        f"How alike the outputs of two tickets are for {TEST_LOGITS:,} test images, {label}; {what}: "
+        f"{tickets_of(experiment)}. All levels: pairs within an initialisation (left halves, shaded) and across "
+        "(right, "
+        f"grey), a line at the median. One level: every pair of tickets, white lines between initialisations. Orange: "
+        f"equal outputs, which no two tickets have by the paper's text; it states an order and no other number.{lost}",
         f"The {label} of pairs of tickets, within initialisations and across.",
-        pages.origin(store, [experiment]),
-        view=View(label, _with_rung(experiment)),
+        pages.origin(store, [experiment], "A"),
+        view=View(label, tickets_of(experiment)),
     )
+
+
+def equal_outputs(measure: str) -> float:
+    """Return what a measure of similarity is between equal outputs."""
+    return 0.0 if measure == "L2" else 1.0
 
 
 def measure_label(measure: str) -> str:

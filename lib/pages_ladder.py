@@ -37,6 +37,7 @@ def ladder_strips(
         As for `overlap_panel`; the level may be 'all' for figures that show all of them, 4a, 4b and 11.
     """
     rungs = ladder.rungs(network, partner)
+    trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
     levels = [v.name for v in find(rungs[0].experiment).levels[1:]]
     ready: dict[str, dict[str, ladder.Layers]] = {}
     lacking: list[str] = []
@@ -70,15 +71,22 @@ def ladder_strips(
     reach = _reach(y.values for by_level in ready.values() for row in by_level.values() for y in row)
     orange = ", orange what the paper's text says" if ranges or any(said.values()) else ""
     at = "all levels" if level == "all" else f"{level} % pruned"
+    measured, dot = _KINDS[type(next(iter(ready.values()))[levels[0] if level == "all" else level][0])]
+    mark = (
+        "a marker is the mean of a layer, with one standard deviation over initialisations"
+        if level == "all"
+        else f"a row is a layer, a dot {dot}, in the shade of its initialisation"
+    )
     _show_rungs(
         draw,
         list(ready),
         ladder.own_rung(key),
         name,
-        f"{title} of the ladder of randomness that is trained, at {at}. Grey is chance{orange}.",
+        f"{title} of the ladder of randomness that is trained, one tab a rung, what the runs share: "
+        f"{label or measured}, {trained_on}, at {at}; {mark}. Grey is chance{orange}.",
         "Measured values by layer, over what chance gives.",
         pages.origin(store, _experiments(rungs, ready), "A" if orange else ""),
-        View(f"rungs: {_unit(key)}", f"{pages_a.network_words(rungs[0].experiment, rungs[0].partner)}, {at}"),
+        View(f"rungs: {_unit(key)}", f"{trained_on}, {at}"),
     )
 
 
@@ -102,6 +110,14 @@ def _show_rungs(
     labels = {w: f"{w} (the paper's)" if w == own else w for w in words}
     first = own if own in words else words[0]
     show_levels(draw, labels, first, name, caption, alt, origin, "What the runs share", view)
+
+
+# Of what is measured layer by layer: its words, and what a dot is.
+_KINDS: dict[type, tuple[str, str]] = {
+    evidence.LayerOverlap: ("overlap of two masks (% of the mask)", "a pair of tickets"),
+    evidence.LayerCorrelation: ("rank correlation of initial and final weights", "a ticket"),
+    evidence.LayerShare: ("share", "an initialisation"),
+}
 
 
 _SHARES = {
@@ -128,6 +144,7 @@ def ladder_figure(
     name : str
     """
     rungs = ladder.rungs(network, partner)
+    trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
     found = ladder.fits(store, key, network, _stated_levels(key, rungs[0].experiment), partner)
     there = {fit.rung.words for fit in found if not fit.missing}
     title = f"Which tickets the numbers of the paper's Figure {_figure(key)} fit"
@@ -148,8 +165,10 @@ def ladder_figure(
     show(
         lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),
         name,
-        f"{title}: the distance between what its text says and what tickets of each rung show, in {unit}, mean of the "
-        "layers; zero would be agreement in every number. Framed: the nearest rung at each level. Hatched: not trained "
+        f"{title}, {trained_on}: the distance between what its text says "
+        f"and what tickets show, one row a rung (what the runs share), one column a level, in {unit}, mean of the "
+        "layers; "
+        "zero would be agreement in every number. Framed: the nearest rung at each level. Hatched: not trained "
         f"yet. Nearest: {'; '.join(nearest.values())}.",
         f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
         pages.origin(store, _experiments(rungs, there), "A"),
@@ -164,6 +183,7 @@ def ladder_table(
     Parameters are those of `ladder_figure`; nothing is shown where it shows nothing.
     """
     rungs, figure, unit, own = ladder.rungs(network, partner), _figure(key), _unit(key), ladder.own_rung(key)
+    trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
     rows: list[list[str]] = []
     sentences: list[str] = []
     lacking: dict[str, str] = {}
@@ -207,8 +227,9 @@ def ladder_table(
             ["pruned", "what the runs share", "distance (95 %)", *layers],
             rows,
             name,
-            f"Distance of each rung from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in "
-            f"{unit}: mean of the layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
+            f"Distance of each rung of the ladder of randomness, {trained_on}, "
+            f"from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in {unit}: mean of the "
+            "layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
             "The nearest rung at each reading is bold.",
             pages.origin(store, _experiments(rungs, trained), "A"),
         )
@@ -230,6 +251,7 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
         Of the paper, such as '6'.
     """
     rungs = [rung for rung in ladder.rungs(network) if not rung.across and find(rung.experiment).inits > 1]
+    trained_on = pages_a.network_words(rungs[0].experiment)
     ready = {}
     for rung in rungs:
         with contextlib.suppress(evidence.Missing):
@@ -244,19 +266,22 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
     def draw(words: str) -> tuple[Figure, str]:
         within, across = ({v: both[side] for v, both in ready[words].items()} for side in (0, 1))
         means = ", ".join(f"{v} {within[v].mean():.3f} and {across[v].mean():.3f}" for v in within)
-        return figures.similarity_violins(within, across, label, reach), f"Means within and across, {words}: {means}."
+        drawn = figures.similarity_violins(within, across, label, reach, pages_a.equal_outputs(measure))
+        return drawn, f"Means within and across, {words}: {means}."
 
     _show_rungs(
         draw,
         list(ready),
         ladder.own_rung(f"A-F{figure}"),
         name,
-        f"{title} of the ladder of randomness that is trained: {label}, pairs within an initialisation on the left, "
-        "different initialisations, which share nothing on any rung, on the right. Two runs with everything fixed have "
-        "equal outputs.",
+        f"{title} of the ladder of randomness that is trained, one tab a rung, what the runs share: {label}, "
+        f"{trained_on}; pairs within an initialisation on the left, of different "
+        "initialisations, which share nothing on any rung, on the right. Orange: equal outputs, which no two tickets "
+        "have by "
+        "the paper's text; two runs with everything fixed have them, and are left out.",
         f"The {label} of pairs of tickets by level, within initialisations and across.",
-        pages.origin(store, _experiments(rungs, ready)),
-        View(f"rungs: {label}", pages_a.network_words(rungs[0].experiment)),
+        pages.origin(store, _experiments(rungs, ready), "A"),
+        View(f"rungs: {label}", trained_on),
     )
 
 
@@ -266,6 +291,7 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
     Parameters are those of `ladder_violins`.
     """
     rungs = [rung for rung in ladder.rungs(network) if not rung.across]
+    trained_on = pages_a.network_words(rungs[0].experiment)
     ready = {}
     for rung in rungs:
         with contextlib.suppress(evidence.Missing):
@@ -286,11 +312,12 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
         list(ready),
         ladder.own_rung(f"A-F{figure}"),
         name,
-        f"{title} of the ladder of randomness that is trained: test accuracy by level, one line a run, one shade an "
-        "initialisation, black the mean.",
+        f"{title} of the ladder of randomness that is trained, one tab a rung, what the runs share: test accuracy by "
+        f"weights pruned, {trained_on}; one line a run, one shade an initialisation, black the "
+        "mean.",
         "Lines of test accuracy over the fraction of pruned weights, one for each run.",
         pages.origin(store, _experiments(rungs, ready)),
-        View("rungs: accuracy", pages_a.network_words(rungs[0].experiment)),
+        View("rungs: accuracy", trained_on),
     )
 
 
@@ -303,6 +330,7 @@ def ladder_gains(store: Store, network: str, name: str) -> None:
     Parameters are those of `ladder_outputs`.
     """
     rungs = [rung for rung in ladder.rungs(network) if not rung.across and rung.words != "free"]
+    trained_on = pages_a.network_words(rungs[0].experiment)
     levels = [level.name for level in find(rungs[0].experiment).levels]
     rows, trained = [], []
     for rung in rungs:
@@ -328,7 +356,8 @@ def ladder_gains(store: Store, network: str, name: str) -> None:
             ],
             rows,
             name,
-            "Mean test accuracy less that of tickets with a free batch order from the same initial weights, in points, "
+            f"Mean test accuracy of {trained_on} less that of tickets with a free batch "
+            "order from the same initial weights, in points, "
             "with 95 % intervals (bootstrap over initialisations; of a single one there is none). *Clearly*: zero lies "
             "outside of the interval. The paper says that partly fixed tickets are more accurate {cite:p}`grosse2020`.",
             pages.origin(store, [f"{network}/free", *_experiments(rungs, trained)]),
@@ -344,6 +373,7 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
     Parameters are those of `ladder_figure` and `similarity_panel`.
     """
     rungs = ladder.rungs(network)
+    trained_on = pages_a.network_words(rungs[0].experiment)
     levels = [level.name for level in find(rungs[0].experiment).levels[1:]]
     found = ladder.output_gaps(store, network, levels, measure)
     words = {rung.experiment: rung.words for rung in rungs if not rung.across}
@@ -368,6 +398,7 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
             rows,
             name,
             "By how much outputs of one initialisation are closer than those of different ones, "
+            f"{trained_on}, "
             f"{pages_a.measure_label(measure)}{', distance turned round' if measure == 'L2' else ''}, with 95 % "
             "intervals (bootstrap over initialisations). The paper says *closer across* in its Figures 6 and 9 (free) "
             "and *closer within* in its Figure 15 (partial) {cite:p}`grosse2020`.",

@@ -270,6 +270,10 @@ def test_violins_have_their_medians():
     )
     expected = sorted(float(np.median(v)) for v in (*within.values(), *across.values()))
     np.testing.assert_allclose(drawn, expected)
+    for equal in (0.0, 1.5):  # outside of the values, so that the axis has to reach it
+        axes = figures.similarity_violins(within, across, "CKA", equal=equal).axes[0]
+        (line,) = [y for y in axes.lines if y.get_color() == figures.PAPER]
+        assert set(line.get_ydata()) == {equal} and axes.get_ylim()[0] <= equal <= axes.get_ylim()[1]
 
 
 def sign_groups():

@@ -71,7 +71,8 @@ def test_an_overlap_panel_quotes_what_was_measured(store, shown):
         assert said.startswith(f"Means of 50 pairs at {level} % pruned: ") and len(figure.axes) == 5
         for layer in ("conv1", "conv2", "dense1", "dense2", "output"):
             assert f"{layer} {mean_overlap(store, level, layer):.1f} % (chance {100 - int(level):.1f} %)" in said
-    assert "one initialisation, at the level chosen above it; the paper's Figure 3a. Each dot is" in panel.caption
+    assert "; the paper's Figure 3a: LeNet on Fashion-MNIST, batch order free. A row is a layer" in panel.caption
+    assert "two tickets of one initialisation" in panel.caption and "one of 50 pairs" in panel.caption
     assert "Orange: what the paper's text says" in panel.caption
     assert [source.words for source in panel.origin] == ["trained here", "quoted from the paper"]
     assert panel.origin[0].detail.startswith(f"`{FASHION}` (")
@@ -82,7 +83,8 @@ def test_an_overlap_panel_of_some_layers_across_initialisations(store, shown):
     pages_a.overlap_panel(store, panel, "50", "fig-x", "the paper's Figure 2", "output,conv1")
     figure, said = shown[0].draw("50")
     assert len(figure.axes) == 2
-    assert "different initialisations" in shown[0].caption and "Orange" not in shown[0].caption
+    assert "two tickets of different initialisations" in shown[0].caption and "one of 250 pairs" in shown[0].caption
+    assert "Orange" not in shown[0].caption
     assert "Means of 250 pairs" in said and "dense1" not in said
     assert f"conv1 {mean_overlap(store, '50', 'conv1', within=False):.1f} % (chance 50.0 %)" in said
     pages_a.overlap_panel(store, panel, "50", "fig-x", "x", "conv9")
@@ -289,7 +291,7 @@ def test_an_interval_is_of_initialisations_not_of_values():
 def test_an_accuracy_panel_quotes_the_means(store, shown):
     pages_a.accuracy_panel(store, FASHION, "fig-x", "the paper's Figure 1b")
     ((_, _, caption, alt, _, view),) = shown
-    assert view.network == "LeNet on Fashion-MNIST, free"
+    assert view.network == "LeNet on Fashion-MNIST, batch order free"
     for level, correct in CORRECT.items():
         # Replica r has `correct` + r of 10,000 right; the mean of r is 12.
         words = f"{(correct + 12) / 100:.2f} % {'dense' if level == 'dense' else f'at {level} %'}"
@@ -306,7 +308,11 @@ def test_panels_of_missing_tickets_name_the_experiment_and_the_command(tmp_path,
     assert len(shown) == 3 and all(isinstance(block, str) for block in shown)
     for block, title, needs in zip(
         shown,
-        ("The paper's Figure 3b", "The paper's Figure 1b", "The paper's Figure 3a"),
+        (
+            "The paper's Figure 3b, LeNet on CIFAR-10",
+            "The paper's Figure 1b, LeNet on Fashion-MNIST",
+            "The paper's Figure 3a, LeNet on Fashion-MNIST",
+        ),
         (CIFAR, FASHION, f"{FASHION} at 80 %"),
         strict=True,
     ):

@@ -391,7 +391,7 @@ def test_accuracies_and_outputs_on_every_rung(planted, shown):
     BLOCKS["accuracies on rungs"](planted)
     BLOCKS["outputs on rungs"](planted)
     pages_ladder.ladder_gains(planted, "a/fashion-lenet", "tab-x")
-    (draw, labels, selected, _, _, _, origin, _), (violins, rungs, own, *_), (header, rows, *_) = shown
+    (draw, labels, selected, _, _, _, origin, *_), (violins, rungs, own, *_), (header, rows, *_) = shown
     assert list(labels) == ["free", "partial", "fixed"] and selected == "partial" and FIXED in origin[0].detail
     assert list(rungs) == ["free", "partial"] and own == "free"  # two runs of one initialisation have no pairs across
     for words, name in (("free", FASHION), ("partial", FASHION_PARTIAL)):
@@ -406,7 +406,7 @@ def test_accuracies_and_outputs_on_every_rung(planted, shown):
 def test_the_ladder_of_tickets_of_different_images(planted, shown):
     BLOCKS["tasks on rungs"](planted)
     pages_ladder.ladder_table(planted, "A-F13b", "a/fashion-lenet", {"read": "90"}, "tab-x", "a/cifar-lenet")
-    (draw, labels, selected, _, _, _, origin, _), sentence, (_, rows, *_), left_out = shown
+    (draw, labels, selected, _, _, _, origin, *_), sentence, (_, rows, *_), left_out = shown
     assert list(labels) == [ladder.NEW, "free", "partial"] and selected == "partial"
     assert CIFAR in origin[0].detail and MNIST_PARTIAL not in origin[0].detail
     found = evidence.task_overlaps(planted, FASHION_PARTIAL, CIFAR_PARTIAL, "90")

@@ -125,13 +125,13 @@ table(
 # best in the first two pruning steps, and worse with every step after that.
 
 # %%
-pages_a.accuracy_panel(store, experiment, "fig-a-1b-fashion", "the paper's Figure 1b (top), Fashion-MNIST")
+pages_a.accuracy_panel(store, experiment, "fig-a-1b-fashion", "the paper's Figure 1b (top)")
 
 # %%
-pages_a.accuracy_panel(store, paper_a.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle), CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.CIFAR, "fig-a-1b-cifar", "the paper's Figure 1b (middle)")
 
 # %%
-pages_a.accuracy_panel(store, paper_a.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom), ResNet18 on CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.RESNET, "fig-a-1b-resnet", "the paper's Figure 1b (bottom)")
 
 # %%
 markdown(pages.beside(scored, "A-F1b"))
@@ -168,9 +168,7 @@ pages_a.counted_table(paper_a.RESNET, "tab-a-2-resnet")
 
 # %%
 panel = panels["A-F2-1"]
-pages_a.overlap_panel(
-    store, panel, *panel.levels.values(), "fig-a-2-fashion", "the paper's Figure 2 (left), Fashion-MNIST", layers
-)
+pages_a.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-fashion", "the paper's Figure 2 (left)", layers)
 
 # %%
 markdown(pages.beside(scored, "A-F2"))
@@ -200,13 +198,11 @@ pages_ladder.ladder_table(store, "A-F2-1", network, panel.levels, "tab-a-2-ladde
 
 # %%
 panel = panels["A-F2-2"]
-pages_a.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-cifar", "the paper's Figure 2 (middle), CIFAR-10")
+pages_a.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-cifar", "the paper's Figure 2 (middle)")
 
 # %%
 panel = panels["A-F2-3"]
-pages_a.overlap_panel(
-    store, panel, *panel.levels.values(), "fig-a-2-resnet", "the paper's Figure 2 (right), ResNet18 on CIFAR-10"
-)
+pages_a.overlap_panel(store, panel, *panel.levels.values(), "fig-a-2-resnet", "the paper's Figure 2 (right)")
 
 # %% [markdown]
 # ## Claims of this section

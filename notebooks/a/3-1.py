@@ -89,7 +89,7 @@ table(
 # %%
 panel = panels["A-F3a"]
 captioned, implied = panel.levels.values()
-pages_a.overlap_panel(store, panel, captioned, "fig-a-3a", "the paper's Figure 3a, Fashion-MNIST", layers, "A-F3a")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-3a", "the paper's Figure 3a", layers, "A-F3a")
 
 # %%
 markdown(pages.beside(scored, "A-F3a"))
@@ -157,7 +157,7 @@ pages_a.sensitivity_table(store, "tab-a-3-1-settings")
 # %%
 panel = panels["A-F3b"]
 captioned, implied = panel.levels.values()
-pages_a.overlap_panel(store, panel, captioned, "fig-a-3b", "the paper's Figure 3b, CIFAR-10", key="A-F3b")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-3b", "the paper's Figure 3b", key="A-F3b")
 
 # %%
 markdown(pages.beside(scored, "A-F3b"))
@@ -177,7 +177,7 @@ pages_ladder.ladder_table(store, "A-F3b", "a/cifar-lenet", panel.levels, "tab-a-
 # %%
 panel = panels["A-F3c"]
 captioned, implied = panel.levels.values()
-pages_a.overlap_panel(store, panel, captioned, "fig-a-3c", "the paper's Figure 3c, ResNet18 on CIFAR-10", key="A-F3c")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-3c", "the paper's Figure 3c", key="A-F3c")
 
 # %%
 markdown(pages.beside(scored, "A-F3c"))

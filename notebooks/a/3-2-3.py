@@ -49,9 +49,7 @@ scored = scoring.score("A", "3.2.3", store, panels)
 # %%
 panel = panels["A-F5a"]
 captioned, _ = panel.levels.values()
-pages_a.correlation_panel(
-    store, "A-F5a", captioned, "fig-a-5a", "the paper's Figure 5a, Fashion-MNIST", layers, of, over, panels
-)
+pages_a.correlation_panel(store, "A-F5a", captioned, "fig-a-5a", "the paper's Figure 5a", layers, of, over, panels)
 
 # %%
 markdown(pages.beside(scored, "A-F5a"))
@@ -94,7 +92,7 @@ pages_ladder.ladder_table(store, "A-F5a", network, panel.levels, "tab-a-5a-ladde
 # %%
 panel = panels["A-F5b"]
 captioned, _ = panel.levels.values()
-pages_a.correlation_panel(store, "A-F5b", captioned, "fig-a-5b", "the paper's Figure 5b, CIFAR-10", of=of, over=over)
+pages_a.correlation_panel(store, "A-F5b", captioned, "fig-a-5b", "the paper's Figure 5b", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F5b"))
@@ -114,7 +112,7 @@ pages_ladder.ladder_table(store, "A-F5b", "a/cifar-lenet", panel.levels, "tab-a-
 # %%
 panel = panels["A-F5c"]
 captioned, _ = panel.levels.values()
-pages_a.correlation_panel(store, "A-F5c", captioned, "fig-a-5c", "the paper's Figure 5c, ResNet18", of=of, over=over)
+pages_a.correlation_panel(store, "A-F5c", captioned, "fig-a-5c", "the paper's Figure 5c", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F5c"))

@@ -68,19 +68,19 @@ except evidence.Missing as missing:
 # ## Accuracies
 
 # %%
-pages_a.accuracy_panel(store, paper_a.FASHION_PARTIAL, "fig-a-7a", "the paper's Figure 7a, Fashion-MNIST")
+pages_a.accuracy_panel(store, paper_a.FASHION_PARTIAL, "fig-a-7a", "the paper's Figure 7a")
 
 # %%
 pages_a.gain_table(store, paper_a.FASHION_PARTIAL, "tab-a-3-4-gain")
 
 # %%
-pages_a.accuracy_panel(store, paper_a.CIFAR_PARTIAL, "fig-a-7a-cifar", "the paper's Figure 7a, CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.CIFAR_PARTIAL, "fig-a-7a-cifar", "the paper's Figure 7a")
 
 # %%
 pages_a.gain_table(store, paper_a.CIFAR_PARTIAL, "tab-a-3-4-gain-cifar")
 
 # %%
-pages_a.accuracy_panel(store, paper_a.RESNET_PARTIAL, "fig-a-7a-resnet", "the paper's Figure 7a, ResNet18 on CIFAR-10")
+pages_a.accuracy_panel(store, paper_a.RESNET_PARTIAL, "fig-a-7a-resnet", "the paper's Figure 7a")
 
 # %%
 pages_a.gain_table(store, paper_a.RESNET_PARTIAL, "tab-a-3-4-gain-resnet")
@@ -114,14 +114,10 @@ pages_ladder.ladder_gains(store, "a/cifar-lenet", "tab-a-7a-cifar-ladder")
 
 # %%
 captioned, _ = panels["A-F7b"].levels.values()
-pages_a.overlap_panel(
-    store, panels["A-F7b"], captioned, "fig-a-7b", "the paper's Figure 7b, CIFAR-10", layers, "A-F10b"
-)
+pages_a.overlap_panel(store, panels["A-F7b"], captioned, "fig-a-7b", "the paper's Figure 7b", layers, "A-F10b")
 
 # %%
-pages_a.overlap_panel(
-    store, panels["A-F7c"], "90", "fig-a-7c", "the paper's Figure 7c, ResNet18 on CIFAR-10", key="A-F10c"
-)
+pages_a.overlap_panel(store, panels["A-F7c"], "90", "fig-a-7c", "the paper's Figure 7c", key="A-F10c")
 
 # %%
 markdown(pages.beside(scored, "A-F7b", "A-F7c", "A-F7bc"))

@@ -49,7 +49,7 @@ pages_a.overlap_brief(store, panels["A-F8a"])
 # %%
 panel = panels["A-F8a"]
 (name,) = panel.levels.values()
-pages_a.overlap_panel(store, panel, name, "fig-a-8a", "the paper's Figure 8a, Fashion-MNIST", layers, "A-F8a")
+pages_a.overlap_panel(store, panel, name, "fig-a-8a", "the paper's Figure 8a", layers, "A-F8a")
 
 # %%
 markdown(pages.beside(scored, "A-F8a"))
@@ -87,7 +87,7 @@ pages_ladder.ladder_table(store, "A-F8a", network, panel.levels, "tab-a-8a-ladde
 # ## CIFAR-10
 
 # %%
-pages_a.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figure 8b, CIFAR-10", key="A-F8b")
+pages_a.overlap_panel(store, panels["A-F8b"], "50", "fig-a-8b", "the paper's Figure 8b", key="A-F8b")
 
 # %%
 markdown(pages.beside(scored, "A-F8b"))
@@ -105,7 +105,7 @@ pages_ladder.ladder_table(store, "A-F8b", "a/cifar-lenet", panels["A-F8b"].level
 # ## ResNet18 on CIFAR-10
 
 # %%
-pages_a.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c, ResNet18", key="A-F8c")
+pages_a.overlap_panel(store, panels["A-F8c"], "50", "fig-a-8c", "the paper's Figure 8c", key="A-F8c")
 
 # %%
 markdown(pages.beside(scored, "A-F8c"))

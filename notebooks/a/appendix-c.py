@@ -40,25 +40,25 @@ scored = scoring.score("A", "Appendix C", store)
 # so far. The $L_2$ distance compares the probabilities of the classes image by image; zero means that they are equal.
 
 # %%
-pages_a.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left), Fashion-MNIST", level)
+pages_a.similarity_panel(store, experiment, "CKA", "fig-a-9-cka", "the paper's Figure 9 (left)", level)
 
 # %%
-pages_a.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right), Fashion-MNIST", level)
+pages_a.similarity_panel(store, experiment, "L2", "fig-a-9-l2", "the paper's Figure 9 (right)", level)
 
 # %%
 pages_a.similarity_panel(store, experiment, "CKA of softmax", "fig-a-9-softmax", "the same of softmax outputs", level)
 
 # %%
-pages_a.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9 (left), CIFAR-10")
+pages_a.similarity_panel(store, paper_a.CIFAR, "CKA", "fig-a-9-cifar", "the paper's Figure 9 (left)")
 
 # %%
-pages_a.similarity_panel(store, paper_a.CIFAR, "L2", "fig-a-9-cifar-l2", "the paper's Figure 9 (right), CIFAR-10")
+pages_a.similarity_panel(store, paper_a.CIFAR, "L2", "fig-a-9-cifar-l2", "the paper's Figure 9 (right)")
 
 # %%
-pages_a.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9 (left), ResNet18")
+pages_a.similarity_panel(store, paper_a.RESNET, "CKA", "fig-a-9-resnet", "the paper's Figure 9 (left)")
 
 # %%
-pages_a.similarity_panel(store, paper_a.RESNET, "L2", "fig-a-9-resnet-l2", "the paper's Figure 9 (right), ResNet18")
+pages_a.similarity_panel(store, paper_a.RESNET, "L2", "fig-a-9-resnet-l2", "the paper's Figure 9 (right)")
 
 # %%
 markdown(pages.beside(scored, "A-F9"))

@@ -47,7 +47,7 @@ pages_a.overlap_brief(store, panels["A-F10a"])
 # %%
 panel = panels["A-F10a"]
 captioned, implied = panel.levels.values()
-pages_a.overlap_panel(store, panel, captioned, "fig-a-10a", "the paper's Figure 10a, Fashion-MNIST", layers, "A-F10a")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-10a", "the paper's Figure 10a", layers, "A-F10a")
 
 # %%
 markdown(pages.beside(scored, "A-F10a"))
@@ -80,7 +80,7 @@ pages_ladder.ladder_table(store, "A-F10a", network, panel.levels, "tab-a-d-1-lad
 # %%
 panel = panels["A-F10b"]
 captioned, implied = panel.levels.values()
-pages_a.overlap_panel(store, panel, captioned, "fig-a-10b", "the paper's Figure 10b, CIFAR-10", key="A-F10b")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-10b", "the paper's Figure 10b", key="A-F10b")
 
 # %%
 markdown(pages.beside(scored, "A-F10b"))
@@ -102,7 +102,7 @@ pages_ladder.ladder_table(store, "A-F10b", "a/cifar-lenet", panel.levels, "tab-a
 # %%
 panel = panels["A-F10c"]
 captioned, implied = panel.levels.values()
-pages_a.overlap_panel(store, panel, captioned, "fig-a-10c", "the paper's Figure 10c, ResNet18", key="A-F10c")
+pages_a.overlap_panel(store, panel, captioned, "fig-a-10c", "the paper's Figure 10c", key="A-F10c")
 
 # %%
 markdown(pages.beside(scored, "A-F10c"))

@@ -65,24 +65,16 @@ pages_a.significance_table(store, experiment, 0.99, repetitions, "tab-a-d-2-rate
 # ## The other networks
 
 # %%
-pages_a.significance_panel(
-    store, paper_a.CIFAR_PARTIAL, 0.95, "fig-a-11-cifar-95", "the paper's Figure 11, CIFAR-10, at 95 %"
-)
+pages_a.significance_panel(store, paper_a.CIFAR_PARTIAL, 0.95, "fig-a-11-cifar-95", "the paper's Figure 11 at 95 %")
 
 # %%
-pages_a.significance_panel(
-    store, paper_a.CIFAR_PARTIAL, 0.99, "fig-a-11-cifar-99", "the paper's Figure 11, CIFAR-10, at 99 %"
-)
+pages_a.significance_panel(store, paper_a.CIFAR_PARTIAL, 0.99, "fig-a-11-cifar-99", "the paper's Figure 11 at 99 %")
 
 # %%
-pages_a.significance_panel(
-    store, paper_a.RESNET_PARTIAL, 0.95, "fig-a-11-resnet-95", "the paper's Figure 11, ResNet18, at 95 %"
-)
+pages_a.significance_panel(store, paper_a.RESNET_PARTIAL, 0.95, "fig-a-11-resnet-95", "the paper's Figure 11 at 95 %")
 
 # %%
-pages_a.significance_panel(
-    store, paper_a.RESNET_PARTIAL, 0.99, "fig-a-11-resnet-99", "the paper's Figure 11, ResNet18, at 99 %"
-)
+pages_a.significance_panel(store, paper_a.RESNET_PARTIAL, 0.99, "fig-a-11-resnet-99", "the paper's Figure 11 at 99 %")
 
 # %% [markdown]
 # What the paper's text says of the figure:

@@ -47,9 +47,7 @@ scored = scoring.score("A", "Appendix D.3", store, panels)
 # %%
 panel = panels["A-F12a"]
 captioned, _ = panel.levels.values()
-pages_a.correlation_panel(
-    store, "A-F12a", captioned, "fig-a-12a", "the paper's Figure 12a, Fashion-MNIST", layers, of, over, panels
-)
+pages_a.correlation_panel(store, "A-F12a", captioned, "fig-a-12a", "the paper's Figure 12a", layers, of, over, panels)
 
 # %%
 markdown(pages.beside(scored, "A-F12a"))
@@ -84,7 +82,7 @@ pages_ladder.ladder_table(store, "A-F12a", network, panel.levels, "tab-a-d-3-lad
 # %%
 panel = panels["A-F12b"]
 captioned, _ = panel.levels.values()
-pages_a.correlation_panel(store, "A-F12b", captioned, "fig-a-12b", "the paper's Figure 12b, CIFAR-10", of=of, over=over)
+pages_a.correlation_panel(store, "A-F12b", captioned, "fig-a-12b", "the paper's Figure 12b", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F12b"))
@@ -104,7 +102,7 @@ pages_ladder.ladder_table(store, "A-F12b", "a/cifar-lenet", panel.levels, "tab-a
 # %%
 panel = panels["A-F12c"]
 captioned, _ = panel.levels.values()
-pages_a.correlation_panel(store, "A-F12c", captioned, "fig-a-12c", "the paper's Figure 12c, ResNet18", of=of, over=over)
+pages_a.correlation_panel(store, "A-F12c", captioned, "fig-a-12c", "the paper's Figure 12c", of=of, over=over)
 
 # %%
 markdown(pages.beside(scored, "A-F12c"))

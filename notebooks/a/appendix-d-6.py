@@ -37,17 +37,13 @@ network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix D.6", store)
 
 # %%
-pages_a.similarity_panel(store, experiment, measure, "fig-a-15", "the paper's Figure 15, top: Fashion-MNIST", level)
+pages_a.similarity_panel(store, experiment, measure, "fig-a-15", "the paper's Figure 15 (top)", level)
 
 # %%
-pages_a.similarity_panel(
-    store, paper_a.CIFAR_PARTIAL, measure, "fig-a-15-cifar", "the paper's Figure 15, middle: CIFAR-10"
-)
+pages_a.similarity_panel(store, paper_a.CIFAR_PARTIAL, measure, "fig-a-15-cifar", "the paper's Figure 15 (middle)")
 
 # %%
-pages_a.similarity_panel(
-    store, paper_a.RESNET_PARTIAL, measure, "fig-a-15-resnet", "the paper's Figure 15, bottom: ResNet18"
-)
+pages_a.similarity_panel(store, paper_a.RESNET_PARTIAL, measure, "fig-a-15-resnet", "the paper's Figure 15 (bottom)")
 
 # %%
 markdown(pages.beside(scored, "A-F15"))
