@@ -338,21 +338,26 @@ class Comparison:
 
     def values(self, drawn: bool = True) -> NDArray[np.float64]:
         """Return the distances of the pairs, shape (pairs, layers)."""
-        return self._pairs(self.a, self.b, drawn)
+        return self._pairs(self.a, self.b, drawn)[1]
+
+    def pairs(self, drawn: bool = True) -> NDArray[np.int64]:
+        """Return the numbers of the two tickets of each pair, within their groups, from 0, shape (pairs, 2)."""
+        return self._pairs(self.a, self.b, drawn)[0]
 
     def control_values(self, drawn: bool = True) -> NDArray[np.float64]:
         """Return the distances of the pairs of the control group, shape (pairs, layers)."""
-        return self._pairs(self.control, self.control, drawn)
+        return self._pairs(self.control, self.control, drawn)[1]
 
-    def _pairs(self, a: Group, b: Group, drawn: bool) -> NDArray[np.float64]:
+    def _pairs(self, a: Group, b: Group, drawn: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         labels = np.array(self.labels)
         block = self.matrix[np.ix_(labels == a.label, labels == b.label)]
+        counts = ~np.isnan(block[..., 0])
         if a.label == b.label:
-            block = np.where(np.triu(np.ones(block.shape[:2], bool), 1)[..., None], block, np.nan)
-        found = block[~np.isnan(block[..., 0])]
-        if drawn and self.sample and len(found) > self.sample:
-            found = found[streams.permutation(f"comparisons/{a.label}/{b.label}", len(found))[: self.sample]]
-        return found
+            counts = np.triu(counts, 1)
+        pairs = np.argwhere(counts)
+        if drawn and self.sample and len(pairs) > self.sample:
+            pairs = pairs[streams.permutation(f"comparisons/{a.label}/{b.label}", len(pairs))[: self.sample]]
+        return pairs, block[pairs[:, 0], pairs[:, 1]]
 
     def difference(self, layer: int | None = None, drawn: bool = True) -> Difference:
         """Compare the pairs with those of the control, in the mean over the layers or in one layer."""

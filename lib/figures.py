@@ -16,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
@@ -26,6 +25,7 @@ from lib import baselines
 from lib.claims import Scored
 from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare
 from lib.experiments import Experiment
+from lib.patterns import Statistic
 from lib.topology import Match
 
 T = TypeVar("T")
@@ -642,7 +642,11 @@ _CATEGORIES = {"WTs": "#0e7490", "between_DS": "#7c3aed", "mixed": "#b7791f", "c
 
 
 def distance_strips(
-    panels: Mapping[str, Mapping[str, NDArray[np.float64]]], categories: Mapping[str, str], shared: bool = False
+    panels: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    categories: Mapping[str, str],
+    shared: bool = False,
+    pairs: Mapping[str, Sequence[str]] | None = None,
+    paper: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Draw distances of pairs of tickets: one panel a metric or layer, one row a condition, one dot a pair.
 
@@ -651,16 +655,21 @@ def distance_strips(
     panels : mapping of str to mapping of str to float array, shape (pairs,)
         By the panel's title, then by condition, the same ones in every panel.
     categories : mapping of str to str
-        The category of every condition: 'WTs', 'between_DS', 'mixed', 'controls' or 'random'.
+        The category of every condition, in the order of the rows: 'WTs', 'between_DS', 'mixed', 'controls' or 'random'.
+        There may be conditions without pairs.
     shared : bool
         Whether all panels have one scale.
+    pairs : mapping of str to sequence of str, optional
+        By condition, which tickets each pair is of, in words.
+    paper : mapping of str to mapping of str to float, optional
+        By the panel's title and condition, the mean that the paper's difference gives.
 
     Returns
     -------
     Figure
     """
     _style()
-    names = list(next(iter(panels.values())))
+    names, pairs, paper = list(categories), pairs or {}, paper or {}
     columns = min(_either(2, 1), len(panels))
     rows = -(-len(panels) // columns)
     height = 0.27 * len(names) + 0.75
@@ -671,11 +680,15 @@ def distance_strips(
         axes.set_title(title, loc="left", fontsize=9, fontweight="bold")
         if "random" in values:
             axes.axvline(values["random"].mean(), color=INK, lw=0.8, ls=(0, (2, 2)), zorder=1)
-        for row, (name, dots) in enumerate(values.items()):
-            colour = _CATEGORIES[categories[name]]
+        for name, dots in values.items():
+            row, colour = names.index(name), _CATEGORIES[categories[name]]
             jitter = 0.28 * np.cos(2.4 * np.arange(len(dots)))  # the same at every build
-            axes.scatter(dots, row + jitter, s=7, color=colour, alpha=0.55, lw=0, zorder=2)
+            points = axes.scatter(dots, row + jitter, s=7, color=colour, alpha=0.55, lw=0, zorder=2)
+            if name in pairs:
+                _NAMED[points] = (f"{title}, {name}", pairs[name], dots, "")
             axes.plot([dots.mean()] * 2, [row - 0.38, row + 0.38], color=INK, lw=1.6, zorder=3)
+        for name, said in paper.get(title, {}).items():
+            axes.plot(said, names.index(name), color=PAPER, marker="D", ms=5, mec="white", mew=0.6, zorder=4)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -692,6 +705,8 @@ def distance_strips(
     handles.append(plt.Line2D([], [], color=INK, lw=1.6, label="mean"))
     if "random" in names:
         handles.append(plt.Line2D([], [], color=INK, lw=0.8, ls=(0, (2, 2)), label="mean of random"))
+    if any(paper.values()):
+        handles.append(plt.Line2D([], [], color=PAPER, marker="D", ls="", ms=5, label="paper's mean"))
     sns.despine(figure)
     _legend_above(figure, handles, len(handles))
     return figure
@@ -891,6 +906,72 @@ def filter_bars(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64
     return figure
 
 
+def statistic_strips(
+    panels: Mapping[str, Mapping[str, Statistic]],
+    paper: Mapping[str, Mapping[str, float]],
+    groups: Sequence[str],
+    controlled: str = "",
+) -> Figure:
+    """Draw statistics of groups of tickets, and what the paper prints of them, over what random tickets give.
+
+    Parameters
+    ----------
+    panels : mapping of str to mapping of str to Statistic
+        By the panel's title, then by group; every panel has some.
+    paper : mapping of str to mapping of str to float
+        What the paper prints, in the same way.
+    groups : sequence of str
+        In the order of the rows; of some there may be only what the paper prints.
+    controlled : str
+        The title of a panel in which the intervals of the groups' controls are drawn too.
+
+    Returns
+    -------
+    Figure
+    """
+    _style()
+    columns = _either(2, 1)
+    lines = -(-len(panels) // columns)
+    figure, grid = plt.subplots(
+        lines, columns, figsize=_size(lines * (0.24 * len(groups) + 0.75) + 0.5), sharey=True, squeeze=False
+    )
+    for axes, (title, values) in zip(grid.flat, panels.items(), strict=False):
+        axes.set_title(title, loc="left", fontsize=9)
+        chance = next(iter(values.values()))  # the same for all
+        axes.axvspan(chance.low, chance.high, color=CHANCE, alpha=0.3, lw=0)
+        axes.axvline(chance.expected, color=INK, lw=0.8, ls=(0, (2, 2)), zorder=1)
+        for row, group in enumerate(groups):
+            if group in values:
+                own = values[group]
+                if title == controlled:
+                    ends = (own.control_low, own.control_high)
+                    axes.plot(ends, (row, row), color=INK, lw=0.9, marker="|", ms=8, zorder=2)
+                axes.plot(own.value, row, color=_CATEGORIES["WTs"], marker="o", ms=6, mec="white", mew=0.6, zorder=3)
+            if group in paper.get(title, {}):
+                said = paper[title][group]
+                axes.plot(said, row, color=PAPER, marker="D", ms=5, mec="white", mew=0.6, zorder=4)
+        axes.set_yticks(range(len(groups)), groups)
+        axes.set_ylim(len(groups) - 0.4, -0.6)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.grid(axis="y", lw=0.4, alpha=0.5)
+        axes.set_axisbelow(True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    handles = [
+        plt.Line2D([], [], color=_CATEGORIES["WTs"], marker="o", ls="", ms=5, label="here"),
+        plt.Line2D([], [], color=PAPER, marker="D", ls="", ms=5, label="the paper"),
+        plt.Rectangle((0, 0), 1, 1, color=CHANCE, alpha=0.3, label="random tickets (95 %)"),
+        plt.Line2D([], [], color=INK, lw=0.8, ls=(0, (2, 2)), label="chance"),
+    ]
+    if controlled:
+        handles.append(plt.Line2D([], [], color=INK, lw=0.9, marker="|", ms=8, label="control (95 %)"))
+    sns.despine(figure, left=True)
+    for axes in grid.flat:
+        axes.tick_params(left=False)
+    _legend_above(figure, handles, len(handles))
+    return figure
+
+
 def position_maps(groups: Mapping[str, tuple[NDArray[np.int64], float]], channels: Sequence[str]) -> Figure:
     """Draw how often each position of a filter keeps its weight: one row a group, one map a channel.
 
@@ -909,21 +990,22 @@ def position_maps(groups: Mapping[str, tuple[NDArray[np.int64], float]], channel
     _style()
     figure, grid = plt.subplots(
         len(groups),
-        len(channels),
-        figsize=_size(_either(1.3, 0.95) * len(groups) + _either(0.6, 1.1)),
+        figsize=_size(_either(1.2, 1.3) * len(groups) + _either(0.6, 1.1)),
         squeeze=False,
         layout="constrained",
     )
-    most = max(float(np.abs(100 * counts / expected - 100).max()) for counts, expected in groups.values())
-    for row, (name, (counts, expected)) in zip(grid, groups.items(), strict=True):
-        for axes, channel, values in zip(row, channels, counts, strict=True):
-            image = _small_map(axes, 100 * values / expected - 100, most)
-            for (r, c), count in np.ndenumerate(values):
-                strong = abs(100 * count / expected - 100) > 0.7 * most
-                axes.text(c, r, str(count), ha="center", va="center", fontsize=8, color="white" if strong else INK)
-            if axes.get_subplotspec().is_first_row():
-                axes.set_title(channel, fontsize=9)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+    excess = {name: 100 * counts / expected - 100 for name, (counts, expected) in groups.items()}
+    most = max(float(np.abs(values).max()) for values in excess.values())
+    for axes, (name, (counts, _)) in zip(grid.flat, groups.items(), strict=True):
+        image, x, y = _mosaic(axes, excess[name], len(channels), 0.5, cmap="PuOr_r", vmin=-most, vmax=most)
+        for (channel, r, c), count in np.ndenumerate(counts):
+            strong = abs(excess[name][channel, r, c]) > 0.7 * most
+            place = (x[channel] + c + 0.5, y[channel] + r + 0.5)
+            axes.text(*place, str(count), ha="center", va="center", fontsize=8, color="white" if strong else INK)
+        _name_group(axes, name)
+    grid[0, 0].xaxis.tick_top()
+    grid[0, 0].set_xticks(x + 1.5, channels)
+    grid[0, 0].tick_params(length=0)
     figure.colorbar(
         image,
         ax=grid,
@@ -1052,22 +1134,6 @@ def _name_group(axes: Axes, name: str) -> None:
         axes.set_title(" ".join(name.split()), loc="left", fontsize=9)
     else:
         axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
-
-
-def _small_map(axes: Axes, values: NDArray[np.float64], most: float) -> AxesImage:
-    """Draw a 3 x 3 map of differences from chance."""
-    image = axes.imshow(values, cmap="PuOr_r", vmin=-most, vmax=most)
-    _grid_lines(axes)
-    return image
-
-
-def _grid_lines(axes: Axes) -> None:
-    """Separate the places of a 3 x 3 map by white lines, and show nothing else of the axes."""
-    axes.set_xticks([0.5, 1.5], ["", ""])
-    axes.set_yticks([0.5, 1.5], ["", ""])
-    axes.grid(color="white", lw=1)
-    axes.tick_params(length=0)
-    sns.despine(ax=axes, left=True, bottom=True)
 
 
 def verdict_bars(scored: Sequence[Scored]) -> Figure:

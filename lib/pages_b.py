@@ -1,10 +1,8 @@
 """Figures and tables of paper B's chapters."""
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lib import (
     claims,
@@ -50,9 +48,11 @@ def filter_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, 
     what : str
         Which figure of the paper this is.
     """
-    deviations = _by_group(
-        groups,
-        lambda g: f"{kernels.filter_deviation(g.signs):.2f} (chance {kernels.expected_filter_deviation(g.signs):.2f})",
+    printed = paper_b.printed_kernels("sdfilter")
+    deviations = ", ".join(
+        f"{_plain(label)} {kernels.filter_deviation(g.signs):.2f} "
+        f"(chance {kernels.expected_filter_deviation(g.signs):.2f}{_said(printed.get(label))})"
+        for label, g in groups.items()
     )
     counts = {
         label: (kernels.filter_histogram(g.signs), kernels.expected_filter_histogram(g.signs))
@@ -61,20 +61,21 @@ def filter_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, 
     show(
         lambda: figures.filter_bars(counts),
         name,
-        f"Weights left in each filter of the first layer; {what}. {_tickets(groups)} Standard deviations: "
-        f"{deviations}.",
+        f"Filters of the first layer that keep 0, 1, 2, … of their weights, in % of all filters of a group; {what}. "
+        f"Grey: tickets whose weights lie anywhere in the layer. {_tickets(groups)} Standard deviations, with the "
+        f"paper's {{cite:p}}`signs2022`: {deviations}.",
         f"Bars over grey distributions of chance, one row a group. Standard deviations: {deviations}.",
-        _group_origin(store, groups),
+        [*_group_origin(store, groups), sources.PAPER_B],
     )
 
 
 def position_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, what: str) -> None:
     """Show how often each position of a filter keeps its weight; parameters are those of `filter_panel`."""
-    deviations = _by_group(
-        groups,
-        lambda g: (
-            f"{kernels.position_deviation(g.signs):.1f} (chance {kernels.expected_position_deviation(g.signs):.1f})"
-        ),
+    printed = paper_b.printed_kernels("sdpos") if _as_many_as_the_paper(groups) else {}
+    deviations = ", ".join(
+        f"{_plain(label)} {kernels.position_deviation(g.signs):.1f} "
+        f"(chance {kernels.expected_position_deviation(g.signs):.1f}{_said(printed.get(label))})"
+        for label, g in groups.items()
     )
     first = next(iter(groups.values())).signs
     channels = ["red", "green", "blue"] if first.shape[2] == 3 else [f"channel {c + 1}" for c in range(first.shape[2])]
@@ -87,9 +88,9 @@ def position_panel(store: Store, groups: Mapping[str, patterns.Group], name: str
         name,
         f"Filters of the first layer that keep a weight at each of their {first[0, 0].size} positions; {what}. One map "
         f"a colour channel; purple, fewer than by chance, orange, more. {_tickets(groups)} Standard deviations over "
-        f"the positions: {deviations}.",
+        f"the positions, with the paper's {{cite:p}}`signs2022`: {deviations}.",
         f"Maps of 3 by 3 numbers, one row a group. Standard deviations over the positions: {deviations}.",
-        _group_origin(store, groups),
+        [*_group_origin(store, groups), sources.PAPER_B],
     )
 
 
@@ -173,7 +174,7 @@ def pattern_panel(store: Store, groups: Mapping[str, patterns.Group], weights: i
 
 def kernel_table(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
     """Show the statistics of filters, positions and signs of each group beside those of random tickets."""
-    keys = ("filters", "sparse", "dense", "positions", "ratio", "empty")
+    keys = ("filters", "sparse", "dense", "positions", "ratio", "positive", "empty")
     measured = {
         label: patterns.statistics(group, settings.diagonal, settings.pooled) for label, group in groups.items()
     }
@@ -185,31 +186,36 @@ def kernel_table(store: Store, groups: Mapping[str, patterns.Group], settings: p
             *(f"{_plain_number(random[k].low, k)} to {_plain_number(random[k].high, k)}" for k in keys),
         ],
     ]
-    for label, own in measured.items():
-        cells = [
-            _marked(_plain_number(own[key].value, key), not random[key].low <= own[key].value <= random[key].high)
-            if key in own
-            else "–"
-            for key in keys
-        ]
-        rows.append([label, *cells])
+
+    def row(label: str, values: Mapping[str, float]) -> list[str]:
+        marks = {key: not random[key].low <= value <= random[key].high for key, value in values.items()}
+        return [label, *(_marked(_plain_number(values[k], k), marks[k]) if k in values else "–" for k in keys)]
+
+    said = {key: printed for key, printed, comparable in _printed(groups) if comparable}
+    rows += [
+        row(f"{_plain(label)}, the paper", {key: printed[label] for key, printed in said.items()})
+        for label in paper_b.printed_kernels("adj")
+    ]
+    rows += [row(label, {key: own[key].value for key in keys if key in own}) for label, own in measured.items()]
     table(
         [
             "group",
             "per filter",
-            "sparse filters",
-            "dense filters",
+            "sparse filters (%)",
+            "dense filters (%)",
             "per position",
             "positive to negative",
-            "empty kernels",
+            "neighbours (%)",
+            "empty kernels (%)",
         ],
         rows,
         name,
         "Weights left per filter and per position (standard deviations), filters that keep far fewer or far more "
-        "weights than the mean (by two standard deviations of chance), the ratio of signs, and kernels without a "
-        f"weight. **Bold**: outside of the central 95 % of {patterns.RANDOM_DRAWS} groups of random tickets. "
+        "weights than the mean (by two standard deviations of chance), the ratio of signs, pairs of positive weights "
+        "in a kernel that are neighbours, and kernels without a weight; as the paper prints them {cite:p}`signs2022`, "
+        f"and here. **Bold**: outside of the central 95 % of {patterns.RANDOM_DRAWS} groups of random tickets. "
         f"{_tickets(groups)}",
-        _group_origin(store, groups),
+        [*_group_origin(store, groups), sources.PAPER_B],
     )
 
 
@@ -217,7 +223,8 @@ def neighbour_table(store: Store, groups: Mapping[str, patterns.Group], name: st
     """Show, under every reading of the word, how many pairs of weights in a kernel are neighbours."""
     readings = [(diagonal, pooled) for diagonal in (False, True) for pooled in (True, False)]
     kinds = {"positive": "positive pairs", "negative": "negative pairs", "opposite": "opposite signs"}
-    rows = [["*chance*", "any", *(f"{100 * kernels.expected_neighbour_share(d):.1f} %" for d, _ in readings), ""]]
+    printed = paper_b.printed_kernels("adj")
+    rows = [["*chance*", "any", *(f"{100 * kernels.expected_neighbour_share(d):.1f} %" for d, _ in readings), "", ""]]
     for label, group in groups.items():
         own = [patterns.measure(group.signs, d, p) for d, p in readings]
         control = patterns.statistics(group)
@@ -229,15 +236,17 @@ def neighbour_table(store: Store, groups: Mapping[str, patterns.Group], name: st
                 for values, (_, pooled) in zip(own, readings, strict=True)
             ]
             interval = control[key]
-            rows.append([label, kind, *cells, f"{interval.control_low:.1f} to {interval.control_high:.1f} %"])
+            said = f"{printed[label]:g} %" if key == "positive" and label in printed else "–"
+            rows.append([label, kind, *cells, f"{interval.control_low:.1f} to {interval.control_high:.1f} %", said])
     table(
-        ["group", "pairs", "4, all pairs", "4, by kernel", "8, all pairs", "8, by kernel", "control"],
+        ["group", "pairs", "4, all pairs", "4, by kernel", "8, all pairs", "8, by kernel", "control", "the paper"],
         rows,
         name,
         "Pairs of weights in one kernel that are neighbours: with four or eight neighbours to a place; all pairs of "
         "the group together, or kernel by kernel and then averaged. *Control*: 95 % of tickets with the group's own "
-        f"numbers of either sign and survivors per filter, in the first of the four readings. {_tickets(groups)}",
-        _group_origin(store, groups),
+        "numbers of either sign and survivors per filter, in the first of the four readings. The paper gives a number "
+        f"for positive pairs {{cite:p}}`signs2022`; those of negative ones are similar, it says. {_tickets(groups)}",
+        [*_group_origin(store, groups), sources.PAPER_B],
     )
 
 
@@ -301,44 +310,49 @@ def kernel_brief(groups: Mapping[str, patterns.Group], settings: paper_b.Setting
     markdown(f"**Measured here.** {' '.join(sentences)}")
 
 
-def printed_table(settings: paper_b.Settings, name: str) -> None:
-    """Show the numbers that the paper prints about kernels beside those of random tickets, which need no training."""
-    group = paper_b.kernel_group(Store(), "random", dataclasses.replace(settings, trained=False))
-    short = {
-        "filters": "per filter",
-        "positions": "per position",
-        "ratio": "positive to negative",
-        "positive": "neighbours (%)",
+def _printed(groups: Mapping[str, patterns.Group]) -> list[tuple[str, dict[str, float], bool]]:
+    """Return for each statistic that the paper prints its key, its values by group, and whether ours compare."""
+    return [
+        (key, paper_b.printed_kernels(part), key != "positions" or _as_many_as_the_paper(groups))
+        for part, key in paper_b.KERNEL_VALUES.items()
+    ]
+
+
+def _as_many_as_the_paper(groups: Mapping[str, patterns.Group]) -> bool:
+    """Return whether a group has as many tickets as the paper's, on which counts at a position hang."""
+    return len(groups["random"].signs) == paper_b.KERNEL_TICKETS
+
+
+def statistic_panel(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str) -> None:
+    """Show the statistics of kernels that the paper prints, its numbers and ours, over what random tickets give."""
+    own = {label: patterns.statistics(g, settings.diagonal, settings.pooled) for label, g in groups.items()}
+    titles = {
+        "filters": "weights left per filter (standard deviation)",
+        "positions": "weights left per position (standard deviation)",
+        "ratio": "positive weights to a negative one",
+        "positive": "positive pairs that are neighbours (%)",
     }
-    rows = []
-    for part, key in paper_b.KERNEL_VALUES.items():
-        own = patterns.statistics(group, settings.diagonal, settings.pooled)[key]
-        printed = [x for label in paper_b.KERNEL_GROUPS for x in paper_b.printed(f"B-6-{part}-{label}")]
-        rows.append(
-            [
-                short[key],
-                _plain_number(own.expected, key),
-                f"{_plain_number(own.low, key)} to {_plain_number(own.high, key)}",
-                _plain_number(own.value, key),
-                *(_marked(f"{value:g}", not own.low <= value <= own.high) for value in printed),
-            ]
+    panels, paper, said = {}, {}, []
+    for key, printed, comparable in _printed(groups):
+        panels[titles[key]] = {_plain(label): found[key] for label, found in own.items() if key in found}
+        paper[titles[key]] = {_plain(label): value for label, value in printed.items() if comparable}
+        both = (
+            f"{label} {_plain_number(found.value, key)}{_said(paper[titles[key]].get(label))}"
+            for label, found in panels[titles[key]].items()
         )
-    table(
-        [
-            "statistic",
-            "chance",
-            "95 % of random",
-            "ours",
-            *(label.replace("-WTs", "") for label in paper_b.KERNEL_GROUPS),
-        ],
-        rows,
+        said.append(f"{titles[key]}: {', '.join(both)}")
+    printed = paper_b.printed_kernels("adj")
+    shown = [_plain(label) for label in ("random", *paper_b.KERNEL_LABELS) if label in groups or label in printed]
+    show(
+        lambda: figures.statistic_strips(panels, paper, shown, titles["positive"]),
         name,
-        "Standard deviations of the weights left per filter and per position, positive weights to a negative one, and "
-        "pairs of positive weights that are neighbours. Last four columns: what the paper prints of its random tickets "
-        "and of the winning ones of its three data sets {cite:p}`signs2022`, beside what "
-        f"{patterns.RANDOM_DRAWS} groups of {settings.kernel_tickets} random tickets give, which need no training. "
-        "**Bold**: outside of the central 95 %.",
-        [sources.COMPUTED, sources.PAPER_B],
+        "Four numbers about the weights that the first layer keeps, by group of tickets. Teal: ours; orange: what the "
+        "paper prints {cite:p}`signs2022`. Grey: the central 95 % of "
+        f"{patterns.RANDOM_DRAWS} groups of as many random tickets, which need no training; dashed, what chance gives. "
+        "In the last panel a bracket: 95 % of tickets with the group's own numbers of either sign and survivors per "
+        f"filter. {_tickets(groups)}",
+        f"Dots and diamonds over a grey band, one row a group, four panels. {'; '.join(said)}.",
+        [*_group_origin(store, groups), sources.PAPER_B],
     )
 
 
@@ -372,7 +386,17 @@ def kernel_count_table(
 
 
 def _by_group(groups: Mapping[str, patterns.Group], make: Callable[[patterns.Group], str]) -> str:
-    return ", ".join(f"{' '.join(label.split())} {make(group)}" for label, group in groups.items())
+    return ", ".join(f"{_plain(label)} {make(group)}" for label, group in groups.items())
+
+
+def _plain(label: str) -> str:
+    """Return the label of a group in one line."""
+    return " ".join(label.split())
+
+
+def _said(printed: float | None) -> str:
+    """Return what the paper prints, for the end of a bracket; nothing if it prints nothing."""
+    return "" if printed is None else f", the paper {printed:g}"
 
 
 def _tickets(groups: Mapping[str, patterns.Group]) -> str:
@@ -429,10 +453,10 @@ def distance_panel(
     stand_ins : bool
         Whether the conditions of the stand-ins are shown too.
     """
-    panels = {}
-    for signed, metric in METRICS.items():
-        found = paper_b.measured(store, _conditions(stand_ins), signed, settings, sample)
-        panels[metric] = {condition: compared.values().mean(axis=1) for condition, compared in found.items()}
+    panels = {
+        metric: (signed, None, paper_b.measured(store, _conditions(stand_ins), signed, settings, sample))
+        for signed, metric in METRICS.items()
+    }
     _show_distances(store, panels, name, f"Distances of pairs of tickets, the mean over the layers; {what}.", stand_ins)
 
 
@@ -445,43 +469,77 @@ def layer_distance_panel(
     """
     found = paper_b.measured(store, _conditions(stand_ins), signed, settings)
     layers = [layer.name for layer in find(paper_b.CIFAR).architecture.layers]
-    panels = {
-        layer: {condition: compared.values()[:, number] for condition, compared in found.items()}
-        for number, layer in enumerate(layers)
-    }
+    panels = {layer: (signed, number, found) for number, layer in enumerate(layers)}
     _show_distances(
         store, panels, name, f"{METRICS[signed]} of pairs of tickets, layer by layer; {what}.", stand_ins, shared
     )
 
 
+_CATEGORY_WORDS = {
+    "WTs": "two winning tickets of one data set",
+    "between_DS": "winning tickets of two data sets",
+    "mixed": "a winning ticket and a random one",
+    "random": "two random tickets",
+}
+
+
 def _show_distances(
     store: Store,
-    panels: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    panels: Mapping[str, tuple[bool, int | None, Mapping[str, comparisons.Comparison]]],
     name: str,
     what: str,
     stand_ins: bool,
     shared: bool = False,
 ) -> None:
-    first = next(iter(panels.values()))
+    """Show panels of distances, each with or without signs, of one layer or the mean over them, by condition."""
+    first = next(iter(panels.values()))[2]
     if not first:
         return  # signs after training, and nothing is trained: the note above says so
-    conditions = {c.name: c for c in _conditions(stand_ins) if c.name in first}
+    values, paper = {}, {}
+    for title, (signed, number, found) in panels.items():
+        every = {condition: compared.values() for condition, compared in found.items()}
+        values[title] = {c: x.mean(axis=1) if number is None else x[:, number] for c, x in every.items()}
+        # The paper prints differences from random pairs, and no distance: ours stand in for its random ones.
+        printed = paper_b.printed_differences(signed, "" if number is None else title) if "random" in found else {}
+        paper[title] = {c: values[title]["random"].mean() + said.diff_mean for c, said in printed.items()}
+    marked = any(paper.values())
+    rows = [c for c in _conditions(stand_ins) if c.name in first or any(c.name in marks for marks in paper.values())]
+    categories = {c.name: c.category for c in rows}
+    pairs = {condition: _pair_words(compared) for condition, compared in first.items()}
+    counts = sorted({len(words) for words in pairs.values()})
+    kinds = [f"*{kind}*, {words}" for kind, words in _CATEGORY_WORDS.items() if kind in categories.values()]
     means = "; ".join(
-        f"{title}: " + ", ".join(f"{condition} {values.mean():.4f}" for condition, values in panel.items())
-        for title, panel in panels.items()
+        f"{title}: "
+        + ", ".join(
+            f"{c} {own.mean():.4f}" + (_said(round(paper[title][c], 4)) if c in paper[title] else "")
+            for c, own in panel.items()
+        )
+        for title, panel in values.items()
     )
     show(
-        lambda: figures.distance_strips(panels, {c.name: c.category for c in conditions.values()}, shared),
+        lambda: figures.distance_strips(values, categories, shared, pairs, paper),
         name,
-        f"{what} One dot a pair, up to {max(map(len, first.values()))} of each condition; the line is its mean. "
-        + (
-            "*super10* and *photo* are stand-ins."
-            if any(key in name for key in paper_b.STAND_INS for name in first)
-            else ""
-        ),
+        f"{what} At 0 two tickets have the same connections, at 1 none in common. One dot a pair, "
+        f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} pairs a condition; black, their mean; "
+        f"dashed, that of *random*. {'; '.join(kinds)}. "
+        + "Orange: the paper's difference from *random* {cite:p}`signs2022`, added to our mean of *random*. " * marked
+        + "*super10* and *photo* are stand-ins." * any(key in c for key in paper_b.STAND_INS for c in first),
         f"Dots by condition, one panel each for {', '.join(panels)}. Means: {means}.",
-        _condition_origin(store, conditions.values()),
+        [*_condition_origin(store, (c for c in rows if c.name in first)), *([sources.PAPER_B] * marked)],
     )
+
+
+def _pair_words(compared: comparisons.Comparison) -> list[str]:
+    """Return in words which two tickets each pair is of, counted from 1."""
+    a, b = compared.a.label, compared.b.label
+
+    def of(label: str, number: int) -> str:
+        return f"random ticket {number + 1}" if label == "random" else f"ticket {number + 1} of {label}"
+
+    if a == b:
+        kind = "random tickets" if a == "random" else "tickets"
+        return [f"{kind} {i + 1} and {j + 1}" for i, j in compared.pairs()]
+    return [f"{of(a, i)} and {of(b, j)}" for i, j in compared.pairs()]
 
 
 def _condition_origin(store: Store, conditions: Iterable[paper_b.Condition]) -> list[Source]:
@@ -512,15 +570,7 @@ def comparison_table(
     """
     layers = [y.name for y in find(paper_b.CIFAR).architecture.layers]
     number = layers.index(layer) if layer else None
-    printed = {
-        c.setting["dataset"]: c.claimed
-        for c in claims.load().values()
-        if c.paper == "B"
-        and c.check == "table-row"
-        and c.claimed.cohen_d is not None
-        and ("+-" in c.quantity) == signed
-        and c.layer == (layer or "mean of five layers")
-    }
+    printed = paper_b.printed_differences(signed, layer)
     chosen = [c for c in _conditions(stand_ins) if c.category != "random"]
     found = paper_b.measured(store, chosen, signed, settings, sample)
     rows = []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lib import claims, comparisons, evidence, kernels, patterns, statistics, streams, topology
-from lib.claims import Claim, Measurement
+from lib.claims import Claim, Claimed, Measurement
 from lib.comparisons import Comparison, Difference, Group
 from lib.errors import UserError
 from lib.evidence import Missing
@@ -148,6 +148,27 @@ READINGS = {
 def experiment_of(key: str) -> str:
     """Return the experiment on a data set of the paper or on a stand-in."""
     return {**DATASETS, **STAND_INS}[key]
+
+
+def printed_differences(signed: bool, layer: str = "") -> dict[str, Claimed]:
+    """Return what the paper prints of each condition against *random*, by the condition's name.
+
+    Parameters
+    ----------
+    signed : bool
+        NNSTD with signs, not NNSTD.
+    layer : str
+        Its name, for Tables A.1 and A.2; '' for the mean over the layers, Table 1.
+    """
+    return {
+        c.setting["dataset"]: c.claimed
+        for c in claims.load().values()
+        if c.paper == "B"
+        and c.check == "table-row"
+        and c.claimed.cohen_d is not None
+        and ("+-" in c.quantity) == signed
+        and c.layer == (layer or "mean of five layers")
+    }
 
 
 @functools.lru_cache(maxsize=512)
@@ -944,6 +965,19 @@ def printed(name: str) -> tuple[float, ...]:
     if value is None:
         raise UserError(f"claim {name}: it should have a value")
     return value if isinstance(value, tuple) else (value,)
+
+
+def printed_kernels(part: str) -> dict[str, float]:
+    """Return a number that the paper prints of every group of kernels, by the label under which ours is shown.
+
+    Parameters
+    ----------
+    part : str
+        Of the ids of its claims: a key of `KERNEL_VALUES`.
+    """
+    keys = {name: key for key, name in DATASETS.items()}
+    labels = {"random": "random"} | {k: f"{keys[n]}-WTs" for k, n in KERNEL_LABELS.items() if n in keys}
+    return {label: printed(f"B-6-{part}-{group}")[0] for label, group in labels.items()}
 
 
 def kernel_group(store: Store, dataset: str, settings: Settings) -> patterns.Group:

@@ -60,7 +60,8 @@ def tickets(store: Store, *experiments: str) -> list[Source]:
 def how_trained(store: Store, name: str) -> str:
     """Return when, in which time and on what the tickets of an experiment were trained, in Markdown."""
     experiment = find(name)
-    entries = [store.manifest(experiment)["levels"][level.name] for level in store.finished(experiment)]
+    levels = store.manifest(experiment)["levels"]
+    entries = [levels[level.name] for level in store.finished(experiment)]
     days = sorted({entry["finished"][:10] for entry in entries})
     return f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, {cost(entries)}"
 

@@ -141,6 +141,10 @@ def test_pairs_of_the_same_start_are_left_out_or_not_and_a_sample_is_drawn(tmp_p
     expected = own[~np.eye(8, dtype=bool)]
     np.testing.assert_array_equal(compared.values(drawn=False), expected)
     assert {row.tobytes() for row in compared.values()} < {row.tobytes() for row in expected}
+    for pairs, values in ((compared.pairs(), compared.values()), (compared.pairs(False), compared.values(False))):
+        np.testing.assert_array_equal(own[pairs[:, 0], pairs[:, 1]], values)
+    within = comparisons.compare(made, a, a, control, True).pairs(False)
+    assert len(within) == 28 and (within[:, 0] < within[:, 1]).all()
     np.testing.assert_array_equal(compared.values(), comparisons.compare(made, a, b, control, True, sample=20).values())
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from lib import claims, evidence, figures, kernels, notebook, paper_a
 from lib.evidence import LayerOverlap
 from lib.experiments import EXPERIMENTS, find
+from lib.patterns import Statistic
 from lib.topology import Match
 
 DESIGNS = [(5, 5), (2, 3), (1, 2)]
@@ -295,15 +296,17 @@ def test_bars_of_filters_are_percentages_over_what_chance_gives():
 
 def test_maps_of_positions_hold_their_counts():
     given = {k: (kernels.position_counts(v), (v != 0).sum() / 27) for k, v in sign_groups().items()}
-    axes = [a for a in figures.position_maps(given, ["red", "green", "blue"]).axes if a.images]
-    assert [a.get_title() for a in axes] == ["red", "green", "blue", "", "", ""]
-    assert [a.get_ylabel() for a in axes[::3]] == ["random", "other"]
-    flat = [(values, expected) for counts, expected in given.values() for values in counts]
-    most = max(abs(100 * v / e - 100).max() for v, e in flat)
-    for own, (values, expected) in zip(axes, flat, strict=True):
-        assert [text.get_text() for text in own.texts] == [str(v) for v in values.ravel()]
-        np.testing.assert_allclose(own.images[0].get_array(), 100 * values / expected - 100)
-        assert own.images[0].get_clim() == pytest.approx((-most, most))
+    axes = [a for a in figures.position_maps(given, ["red", "green", "blue"]).axes if tiles(a)]
+    assert [label.get_text() for label in axes[0].get_xticklabels()] == ["red", "green", "blue"]
+    assert [a.get_ylabel() for a in axes] == ["random", "other"]
+    most = max(abs(100 * counts / expected - 100).max() for counts, expected in given.values())
+    for own, (counts, expected) in zip(axes, given.values(), strict=True):
+        texts = {text.get_position(): text.get_text() for text in own.texts}
+        for (shown, x, y), values in zip(tiles(own), counts, strict=True):
+            np.testing.assert_allclose(shown, 100 * values / expected - 100)
+            for row, column in np.ndindex(3, 3):
+                assert texts[x + column + 0.5, y + row + 0.5] == str(values[row, column])
+        assert own.collections[0].get_clim() == pytest.approx((-most, most))
 
 
 @pytest.mark.filterwarnings("error")
@@ -376,6 +379,47 @@ def test_distances_are_drawn_by_condition_in_every_panel():
         assert axes.lines[0].get_xdata()[0] == values["random"].mean()
     for axes in shown[::2]:  # the first column names the rows of both
         assert [label.get_text() for label in axes.get_yticklabels()] == list(categories)
+    assert not figures.dots(figure, figures.frame(figure))
+
+
+def test_distances_have_the_names_of_their_pairs_and_the_paper_s_marks():
+    categories = {"WTs_CIFAR": "WTs", "WTs_SVHN": "WTs", "random": "random"}
+    panels = {metric: {"WTs_CIFAR": np.array([0.8, 0.9]), "random": np.array([0.91, 0.93])} for metric in ("a", "b")}
+    pairs = {"WTs_CIFAR": ["tickets 1 and 2", "tickets 1 and 3"], "random": ["random tickets 1 and 2", "x"]}
+    paper = {"a": {"WTs_CIFAR": 0.87, "WTs_SVHN": 0.85}}
+    figure = figures.distance_strips(panels, categories, True, pairs, paper)
+    found = figures.dots(figure, figures.frame(figure))
+    assert [dots.row for dots in found] == ["a, WTs_CIFAR", "a, random", "b, WTs_CIFAR", "b, random"]
+    for dots, (name, values) in zip(found, [*panels["a"].items(), *panels["b"].items()], strict=True):
+        assert dots.names == pairs[name]
+        np.testing.assert_array_equal(dots.values, values)
+    marks = {
+        axes.get_title(loc="left"): [(m.get_xdata()[0], m.get_ydata()[0]) for m in lines(axes, figures.PAPER)]
+        for axes in figure.axes
+    }
+    assert marks == {"a": [(0.87, 0), (0.85, 1)], "b": []}  # of SVHN there is what the paper says, and nothing else
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_statistics_stand_over_what_random_tickets_give(narrow):
+    def statistic(value):
+        return Statistic(value, 2.4, 2.2, 2.6, 2.5, 2.9)
+
+    panels = {"filters": {"random": statistic(2.5), "CIFAR": statistic(3.0)}, "signs": {"random": statistic(1.0)}}
+    paper = {"filters": {"random": 2.35, "SVHN": 3.45}}
+    with figures.narrow() if narrow else contextlib.nullcontext():
+        figure = figures.statistic_strips(panels, paper, ["random", "CIFAR", "SVHN"], "signs")
+    filters, signs = figure.axes
+    assert filters.get_title(loc="left") == "filters" and signs.get_title(loc="left") == "signs"
+    assert [label.get_text() for label in filters.get_yticklabels()] == ["random", "CIFAR", "SVHN"]
+    assert [(m.get_xdata()[0], m.get_ydata()[0]) for m in lines(filters, figures.PAPER)] == [(2.35, 0), (3.45, 2)]
+    own = [(m.get_xdata()[0], m.get_ydata()[0]) for m in filters.lines if m.get_marker() == "o"]
+    assert own == [(2.5, 0), (3.0, 1)]
+    assert not [m for m in filters.lines if m.get_marker() == "|"]
+    (control,) = [m for m in signs.lines if m.get_marker() == "|"]
+    np.testing.assert_array_equal(control.get_data(), [(2.5, 2.9), (0, 0)])
+    (band,) = filters.patches
+    assert (band.get_x(), band.get_width()) == pytest.approx((2.2, 0.4))
 
 
 def test_a_match_is_framed_where_its_units_meet():

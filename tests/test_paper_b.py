@@ -7,11 +7,11 @@ import pytest
 from made import change, made_store
 from scipy import stats
 
-from lib import claims, comparisons, evidence, pages_b, paper_b, scoring, statistics
+from lib import claims, comparisons, evidence, figures, kernels, pages_b, paper_b, patterns, scoring, statistics
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
-from lib.models import Architecture, Layer
+from lib.models import Architecture, Layer, conv2
 from lib.paper_b import CIFAR, CINIC, CONDITIONS, DATASETS, STAND_INS, SVHN, Settings
 from lib.tickets import TEST_LOGITS, Store
 
@@ -213,6 +213,88 @@ def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
         cells = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
         assert cells["`WTs_CIFAR`"]["as the ledger is scored"].startswith("yes" if planted else "**no**")
         assert cells["`WTs_CIFAR`"]["pairs of one start count"] == "–" != cells["`photo_CIFAR`"]["14 tickets"]
+
+
+def test_distances_stand_beside_the_means_that_the_paper_s_differences_give(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(pages_b, "show", lambda *parts: shown.append(parts))
+    store = make(tmp_path, CIFAR, STAND_INS["photo"])
+    pages_b.distance_panel(store, Settings(), "fig-x", "the paper's Figure 1")
+    pages_b.layer_distance_panel(store, Settings(), True, "fig-y", "the paper's Figure A.2", False)
+    for (draw, _, caption, alt, origin), table in zip(shown, ("Table 1", "Table A.1"), strict=True):
+        figure = draw()
+        panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
+        signed = {title: "±" in title or table == "Table A.1" for title in panels}
+        rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        # What is not trained has what the paper says, stand-ins have what is measured.
+        assert {"WTs_CIFAR", "WTs_CINIC", "WTs_photo", "photo_CIFAR", "random"} <= set(rows)
+        assert "WTs_super10" not in rows
+        for title, axes in panels.items():
+            random = paper_b.compared(store, CONDITIONS["random"], signed[title]).values()
+            mean = random.mean() if "NNSTD" in title else random[:, list(SMALL.weight_slices()).index(title)].mean()
+            marks = {rows[int(m.get_ydata()[0])]: m.get_xdata()[0] for m in axes.lines if m.get_marker() == "D"}
+            said = {
+                c.setting["dataset"]: c.claimed.diff_mean
+                for c in claims.load().values()
+                if c.artefact.split("(")[0].strip() == table and c.layer == (title if table == "Table A.1" else c.layer)
+                if c.claimed.cohen_d is not None and ("+-" in c.quantity) == signed[title]
+            }
+            assert len(said) == 9
+            assert marks == pytest.approx({condition: mean + difference for condition, difference in said.items()})
+        assert "50 pairs a condition" in caption and "*photo* are stand-ins" in caption and "Orange: " in caption
+        assert f"random {mean:.4f}" in alt and [source.words for source in origin][-1] == "quoted from the paper"
+        dots = figures.dots(figure, figures.frame(figure))
+        assert len(dots) == 6 * len(signed)  # by panel: WTs and mixed of two data sets, between them, random
+        for row in dots[:6]:
+            condition = row.row.split(", ")[1]
+            compared = paper_b.compared(store, {c.name: c for c in pages_b._conditions(True)}[condition], False)
+            i, j = compared.pairs()[0] + 1
+            assert row.names[0] == {
+                "WTs_CIFAR": f"tickets {i} and {j}",
+                "WTs_photo": f"tickets {i} and {j}",
+                "mixed_CIFAR": f"ticket {i} of CIFAR and random ticket {j}",
+                "mixed_photo": f"ticket {i} of photo and random ticket {j}",
+                "photo_CIFAR": f"ticket {i} of photo and ticket {j} of CIFAR",
+                "random": f"random tickets {i} and {j}",
+            }.get(condition)
+
+
+def test_statistics_of_kernels_stand_beside_the_paper_s(monkeypatch):
+    """The paper's numbers are copied from its text: footnotes 4 and 5, and section 6."""
+    shown = {}
+    monkeypatch.setattr(pages_b, "show", lambda draw, name, *parts: shown.update({name: (draw, *parts)}))
+    monkeypatch.setattr(pages_b, "table", lambda header, rows, name, *_: shown.update({name: list(rows)}))
+    monkeypatch.setattr(patterns, "RANDOM_DRAWS", 9)
+    monkeypatch.setattr(patterns, "CONTROL_DRAWS", 9)
+    caches = (patterns._random_draws, patterns._random_intervals, patterns._control_intervals)
+    for cache in caches:
+        cache.cache_clear()
+    real = dataclasses.replace(find(CIFAR), architecture=conv2())
+    monkeypatch.setitem(EXPERIMENTS, CIFAR, real)
+    for tickets in (14, 3):
+        settings = paper_b.kernel_settings(tickets, False)
+        groups = {"random": paper_b.kernel_group(Store(), "random", settings)}
+        pages_b.statistic_panel(Store(), groups, settings, "fig-x")
+        draw, _, alt, _ = shown["fig-x"]
+        marks = [[m.get_xdata()[0] for m in axes.lines if m.get_marker() == "D"] for axes in draw().axes]
+        by_position = [14.89, 20.12, 24.84, 54.11] if tickets == 14 else []  # hangs on how many tickets there are
+        assert marks == [[2.35, 3.05, 3.03, 3.45], by_position, [1.01, 1.83, 1.57, 2.02], [34.5, 45.9, 46.8, 50.5]]
+        assert f"random {kernels.filter_deviation(groups['random'].signs):.2f}, the paper 2.35" in alt
+        pages_b.kernel_table(Store(), groups, settings, "tab-x")
+        rows = {row[0]: [cell.strip("*") for cell in row[1:]] for row in shown["tab-x"]}
+        assert rows["CIFAR-10, the paper"] == [
+            "3.05",
+            "–",
+            "–",
+            *(["20.1"] if by_position else ["–"]),
+            "1.83",
+            "45.9",
+            "–",
+        ]
+        assert rows["random"][5] == f"{100 * kernels.neighbour_share(groups['random'].signs):.1f}"
+        assert list(rows)[-1] == "random" and len(rows) == 2 + 4 + 1
+    for cache in caches:
+        cache.cache_clear()
 
 
 def test_winning_is_measured(tmp_path):

@@ -67,7 +67,7 @@ pages_b.kernel_brief(groups, settings)
 # strays by chance can be seen at once, and the paper's numbers can be held against it before any ticket is trained.
 
 # %%
-pages_b.printed_table(settings, "tab-b-6-printed")
+pages_b.statistic_panel(store, groups, settings, "fig-b-6-statistics")
 
 # %% [markdown]
 # Random tickets are a weak yardstick where signs are concerned. If a group has twice as many positive weights as negative ones, or

@@ -11,8 +11,8 @@
 # # B Appendix A.3: Frequent patterns in winning tickets
 #
 # **In brief.** How many weights the kernels of the first layer keep, and which patterns of signs are most frequent among
-# kernels with two to seven weights; those with three and four are in {ref}`section 6 <b-6>`. Beside each count stands the
-# one that chance gives.
+# kernels with two to seven weights; those with three and four are in {ref}`section 6 <b-6>`. The paper's Table A.3 and its
+# Figures A.5 to A.8 show both {cite:p}`signs2022`. Beside each count stands the one that chance gives.
 
 # %% tags=["parameters"]
 tickets: int = 14  # tickets in a group: the paper's numbers are those of 14 of its 20
