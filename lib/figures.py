@@ -685,7 +685,7 @@ def distance_strips(
             jitter = 0.28 * np.cos(2.4 * np.arange(len(dots)))  # the same at every build
             points = axes.scatter(dots, row + jitter, s=7, color=colour, alpha=0.55, lw=0, zorder=2)
             if name in pairs:
-                _NAMED[points] = (f"{title}, {name}", pairs[name], dots, "")
+                _NAMED[points] = Dots(f"{title}, {name}", pairs[name], dots, "")
             axes.plot([dots.mean()] * 2, [row - 0.38, row + 0.38], color=INK, lw=1.6, zorder=3)
         for name, said in paper.get(title, {}).items():
             axes.plot(said, names.index(name), color=PAPER, marker="D", ms=5, mec="white", mew=0.6, zorder=4)
