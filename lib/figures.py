@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
@@ -94,6 +95,11 @@ def shades(count: int) -> list[tuple[float, float, float]]:
     return [tuple(c) for c in sns.color_palette("crest", count)]
 
 
+def _lay_out(figure: Figure, **layout: Any) -> None:
+    """Lay a figure out tightly, as `Figure.tight_layout` does; that leaves a mark for which it is drawn twice."""
+    TightLayoutEngine(**layout).execute(figure)
+
+
 def _legend_above(figure: Figure, handles: Sequence[Any], columns: int, **layout: float) -> None:
     """Put a legend above all axes, in half as many columns on a narrow screen, and lay the figure out below it."""
     columns = min(len(handles), _either(columns, 2))
@@ -108,7 +114,7 @@ def _legend_above(figure: Figure, handles: Sequence[Any], columns: int, **layout
         handlelength=1.4,
     )
     top = 1 - (0.12 + 0.18 * lines) / figure.get_figheight()
-    figure.tight_layout(rect=(0, 0, 1, top), **layout)
+    _lay_out(figure, rect=(0, 0, 1, top), **layout)
 
 
 def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]], reach: tuple[float, float] | None = None) -> Figure:
@@ -159,7 +165,7 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]], reach: tuple[f
         title_fontsize=8,
     )
     sns.despine(figure)
-    figure.tight_layout()
+    _lay_out(figure)
     return figure
 
 
@@ -349,7 +355,8 @@ _NAMED: weakref.WeakKeyDictionary[PathCollection, Dots] = weakref.WeakKeyDiction
 
 def frame(figure: Figure) -> Bbox:
     """Return what a picture of a figure shows: all that is drawn, and a margin; in inches."""
-    figure.draw_without_rendering()
+    if figure.get_layout_engine() is not None:  # which lays out when it is drawn
+        figure.draw_without_rendering()
     return figure.get_tightbbox().padded(0.1)
 
 
@@ -579,7 +586,7 @@ def similarity_matrix(matrix: NDArray[np.float64], runs: int, label: str) -> Fig
     axes.set(xlabel="ticket, by initialisation", ylabel="ticket, by initialisation")
     figure.colorbar(image, label=label, shrink=0.85)
     sns.despine(figure, left=True, bottom=True)
-    figure.tight_layout()
+    _lay_out(figure)
     return figure
 
 
@@ -633,7 +640,7 @@ def similarity_violins(
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=8, ncols=_either(2, 1), loc="best")
     sns.despine(figure)
-    figure.tight_layout()
+    _lay_out(figure)
     return figure
 
 
@@ -742,7 +749,7 @@ def match_maps(matches: Mapping[str, Sequence[Match]]) -> Figure:
             axes.set_title(f"{name}, {match.layer}: {match.distance:.3f}", fontsize=9)
             axes.tick_params(length=0)
             sns.despine(ax=axes, left=True, bottom=True)
-    figure.tight_layout()
+    _lay_out(figure)
     return figure
 
 
@@ -775,7 +782,7 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
     axes.set(xlabel="round of pruning", ylabel="test accuracy (%)")
     axes.legend(frameon=False, fontsize=8)
     sns.despine(figure)
-    figure.tight_layout()
+    _lay_out(figure)
     return figure
 
 
@@ -822,7 +829,7 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     else:  # every field holds its number, so that the scale can give its room to them
         axes.set_title(label, fontsize=9)
     sns.despine(figure, left=True, bottom=True)
-    figure.tight_layout()
+    _lay_out(figure)
     return figure
 
 
@@ -869,7 +876,7 @@ def baseline_comparison(
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=8)
     sns.despine(figure)
-    figure.tight_layout()
+    _lay_out(figure)
     return figure
 
 
@@ -1193,7 +1200,7 @@ def setup_diagram(experiment: Experiment) -> Figure:
     figure, axes = plt.subplots(figsize=_size(_either(3.9, 4.6)))
     axes.axis("off")
     _either(_setup_across, _setup_down)(axes, experiment)
-    figure.tight_layout(pad=0.2)
+    _lay_out(figure, pad=0.2)
     return figure
 
 

@@ -79,8 +79,10 @@ class _Namespace(UserDict[str, Any]):
         self.data[name] = value
 
 
-# Stands in the place of a function's own code until it is called. The text is replaced by what is done then.
-_UNTIL_CALLED = (lambda *values, **named: "first".__call__(*values, **named)).__code__  # type: ignore[operator]
+def _until_called(*values: Any, **named: Any) -> Any:
+    """Stand in the place of a function until it is called: in its code, "first" is replaced by what is done then."""
+    __tracebackhide__ = True
+    return "first".__call__(*values, **named)  # type: ignore[operator]
 
 
 def _note_first_call(function: FunctionType) -> None:
@@ -88,12 +90,16 @@ def _note_first_call(function: FunctionType) -> None:
     code = function.__code__
 
     def first(*values: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
         function.__code__ = code
         _calls.add(f"{function.__module__}.{function.__qualname__.split('.')[0]}")
         return function(*values, **named)
 
-    consts = tuple(first if value == "first" else value for value in _UNTIL_CALLED.co_consts)
-    function.__code__ = _UNTIL_CALLED.replace(co_consts=consts)
+    consts = tuple(first if value == "first" else value for value in _STAND_IN.co_consts)
+    function.__code__ = _STAND_IN.replace(co_consts=consts)
+
+
+_STAND_IN = _until_called.__code__
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from IPython.display import Markdown, display
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
@@ -80,7 +81,7 @@ def show(
         narrow = _drawn(draw())
     wide = _drawn(draw())
     content = _view(_picture(wide, narrow, alt), view) if view else _picture(wide, narrow, alt)
-    display({"text/html": content, "image/png": wide.content, "text/plain": alt}, raw=True)
+    display({"text/html": content, "image/png": _png(wide.image), "text/plain": alt}, raw=True)
     _caption(name, caption, alt, origin)
 
 
@@ -133,7 +134,7 @@ def show_levels(
         figure, said = draw(level)
         wide, said = _drawn(figure), " ".join(said.split())
         if level == selected:
-            first = wide.content
+            first = _png(wide.image)
         picture = _picture(wide, narrow, " ".join(f"{alt} {label}. {said}".split()))
         tabs.append(
             f'<input type="radio" name="{name}-level" id="{name}-level-{number}"{" checked" * (level == selected)}>'
@@ -189,28 +190,26 @@ _NARROW = "screen and (max-width: 640px)"
 
 @dataclasses.dataclass(frozen=True)
 class _Drawn:
-    """A figure as a PNG, and where its dots are."""
+    """The picture of a figure, and where its dots are."""
 
-    content: bytes
+    image: Image.Image
     dots: list[figures.Dots]
 
 
 def _drawn(figure: Figure) -> _Drawn:
     frame = figures.frame(figure)
     dots = figures.dots(figure, frame)
-    return _Drawn(png(figure, frame), dots)
+    return _Drawn(_image(figure, frame), dots)
 
 
 def _picture(wide: _Drawn, narrow: _Drawn, alt: str) -> str:
     """Return two pictures of one figure as HTML that shows the one that fits the screen, and says what its dots are."""
     stored = []
     for drawn in (narrow, wide):
-        with Image.open(io.BytesIO(drawn.content)) as image:
-            buffer = io.BytesIO()
-            # As WebP of 64 colours, which look the same, it has a sixth of the size: a page has many.
-            few = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
-            few.convert("RGB").save(buffer, format="webp", lossless=True)
-            width, height = (n // _SCALE for n in image.size)
+        buffer = io.BytesIO()
+        # In few colours it has a sixth of the size: a page has many. More effort than this makes no smaller file.
+        _in_few_colours(drawn.image).save(buffer, format="webp", lossless=True, quality=30, method=3)
+        width, height = (n // _SCALE for n in drawn.image.size)
         data = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
         stored.append((data, f'width="{width}" height="{height}"'))
     (small, small_size), (large, large_size) = stored
@@ -254,23 +253,46 @@ def _short(values: Iterable[float]) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 
-def png(figure: Figure, frame: Bbox | None = None) -> bytes:
-    """Return a figure as a PNG of twice its size, on white; close it.  It shows `frame`, by default `figures.frame`.
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG of twice its size, on white; close it.
 
     White is what makes a figure readable on a dark page. The file names no software version, so that the same figure
     has the same bytes.
     """
+    return _png(_image(figure, figures.frame(figure)))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", dpi=image.info["dpi"])
+    return buffer.getvalue()
+
+
+def _image(figure: Figure, frame: Bbox) -> Image.Image:
+    """Return the picture of a figure, as `png` has it; close it."""
     buffer = io.BytesIO()
     figure.savefig(
         buffer,
         format="png",
         dpi=_SCALE * figure.dpi,
         facecolor="white",
-        bbox_inches=frame or figures.frame(figure),
+        bbox_inches=frame,
         metadata={"Software": None},
+        pil_kwargs={"compress_level": 0},  # it is unpacked at once
     )
     pyplot.close(figure)
-    return buffer.getvalue()
+    return Image.open(buffer)
+
+
+def _in_few_colours(image: Image.Image) -> Image.Image:
+    """Return a picture in 64 colours, which look the same: white, as most of it is, and 63 for the rest."""
+    pixels = np.asarray(image)
+    inked = pixels.view(np.uint32)[..., 0] != 0xFFFFFFFF
+    inked[0, 0] = True  # that there is something
+    others = Image.fromarray(pixels[inked][None, :, :3]).quantize(63, dither=Image.Dither.NONE)
+    few = np.full((*inked.shape, 3), 255, np.uint8)
+    few[inked] = np.asarray(others.convert("RGB"))[0]
+    return Image.fromarray(few)
 
 
 def _caption(name: str, caption: str, alt: str, origin: Sequence[Source]) -> None:

@@ -132,7 +132,7 @@ def test_the_functions_that_are_called_are_noted() -> None:
         for statement in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(statement, ast.FunctionDef)
     }
-    assert called | {"lib.inputs.watch"} == profiled & functions
+    assert called | {"lib.inputs.watch", "lib.inputs._until_called"} == profiled & functions
     assert {"lib.baselines.overlap_interval", "lib.similarity.null_deviation", "lib.claims.load"} < called
     assert "lib.evidence.overlaps" not in called
 
