@@ -405,10 +405,11 @@ def _parse(content: bytes, path: Path) -> list[Any]:
                 raise UserError(f"{path}: {_line(event)} is nested more than {MAX_DEPTH} deep: it must be flatter")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise UserError(f"{path}: {_line(event)} has a YAML anchor or alias: it must be written out")
-        root = yaml.compose(text, Loader=loader)
+        reading = loader(text)
+        root = reading.get_single_node()
         if root is not None:
             _refuse_repeated_keys(root, path)
-        entries = yaml.load(text, Loader=loader)
+        entries = None if root is None else reading.construct_document(root)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         if isinstance(error, UserError):
             raise

@@ -472,17 +472,21 @@ def output_gaps(store: Store, network: str, levels: Sequence[str], measure: str 
             except Missing as missing:
                 result.append(Gap(rung.experiment, level, np.nan, np.nan, np.nan, str(missing)))
                 continue
-            gap = functools.partial(_gap, matrix, experiment.inits, experiment.runs)
+            gap = functools.cache(functools.partial(_gap, matrix, experiment.runs))  # as in `_fit`
+
+            def drawn(numbers: NDArray, gap: Callable = gap, inits: int = experiment.inits) -> float:
+                return gap(*np.bincount(numbers, minlength=inits).tolist())
+
             numbers = np.arange(experiment.inits)
-            low, high = bootstrap_over_inits([[number] for number in numbers], gap)
-            result.append(Gap(rung.experiment, level, gap(numbers), low, high))
+            low, high = bootstrap_over_inits([[number] for number in numbers], drawn)
+            result.append(Gap(rung.experiment, level, drawn(numbers), low, high))
     return result
 
 
-def _gap(matrix: NDArray[np.float64], inits: int, runs: int, drawn: NDArray) -> float:
-    """Return mean within less mean across of the initialisations drawn; pairs without a value are left out."""
-    counts = np.bincount(drawn, minlength=inits).astype(float)
-    of = np.arange(inits * runs) // runs
+def _gap(matrix: NDArray[np.float64], runs: int, *often: int) -> float:
+    """Return mean within less mean across of initialisations drawn so often; pairs without a value are left out."""
+    counts = np.array(often, float)
+    of = np.arange(len(often) * runs) // runs
     same = of[:, None] == of
     weights = np.where(same, counts[of], counts[of][:, None] * counts[of]) * ~np.isnan(matrix)
     np.fill_diagonal(weights, 0)
