@@ -1,12 +1,14 @@
 """The command line: ``python -m lib ...``.
 
 Exit status: 0 if all is well, 1 if something checked is not, 2 for input that cannot be used, 3 for an error that
-was not foreseen.
+was not foreseen, 141 if what reads the output, such as ``head``, has enough of it.
 """
 
 import argparse
 import json
+import os
 import re
+import select
 import sys
 import time
 from collections.abc import Sequence
@@ -23,8 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            return 141
         if options.debug:
             raise
         print(f"{Path(sys.argv[0]).parent.name or 'lib'}: {_sentence(error)}", file=sys.stderr)
@@ -32,6 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; what was finished is stored", file=sys.stderr)
         return 130
+
+
+def _reader_is_gone() -> bool:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return False  # another pipe broke, such as one to a process that trains
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still writes when it ends
+    return True
 
 
 def _sentence(error: Exception) -> str:

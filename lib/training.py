@@ -833,6 +833,7 @@ def seconds(experiment: Experiment, device: str | None = None, workers: int | No
     about = (
         device_name(device),
         [engine(experiment, device, n) for n in (0, -1)],
+        getattr(sparse.compiled_library(), "_name", None),  # has the hash of sparse.c
         torch.__version__,
         together,
         experiment.batch,

@@ -318,3 +318,15 @@ def test_a_budget_that_is_up_is_said(tiny, tmp_path, capsys, monkeypatch):
     assert cli.main(["train", tiny.name, "--tickets", str(tmp_path), "--out", str(out), "--budget", "1s"]) == 0
     assert "the time is up, 3 of 3 levels are missing" in capsys.readouterr().out
     assert not list(out.rglob("*.npz"))
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    """As `python -m lib claims | head`: the pipe is closed after its first line."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "lib", "claims"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        assert command.stdout is not None and command.stderr is not None
+        command.stdout.readline()
+        command.stdout.close()
+        said = command.stderr.read()
+    assert (command.returncode, said) == (141, b"")
