@@ -804,11 +804,16 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
     x, colour = np.arange(len(values)), _CATEGORIES["WTs"]
     axes.plot(x, values, color=colour, lw=0.6, alpha=0.35)
     axes.plot(x, values.mean(axis=1), color=colour, lw=1.8, marker="o", ms=4, label="winning tickets, mean")
+    trials = [f"trial {number + 1}" for number in range(values.shape[1])]
+    for place, own in zip(x, values, strict=True):
+        points = axes.scatter(np.full(own.size, place), own, s=0)  # unseen: what is pointed at on the lines
+        _NAMED[points] = Dots("dense network" if place == 0 else f"round {place}", trials, own, " %")
     axes.axhline(values[0].mean(), color=INK, lw=1, ls=(0, (2, 2)), label="dense network, mean")
     if random is not None:
-        axes.scatter(
+        points = axes.scatter(
             np.full(len(random), x[-1] + 0.3), random, s=14, color=_CATEGORIES["mixed"], label="random tickets"
         )
+        _NAMED[points] = Dots("random ticket", trials, random, " %")
     axes.set_xticks(x, ["0", *(name.removeprefix("round-") for name in list(accuracies)[1:])])
     axes.set(xlabel="round of pruning", ylabel="test accuracy (%)")
     axes.legend(frameon=False, fontsize=8)
@@ -931,8 +936,10 @@ def filter_bars(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64
     for axes, (name, (counts, expected)) in zip(grid[:, 0], groups.items(), strict=True):
         x = np.arange(len(counts))
         axes.fill_between(x, 100 * expected / expected.sum(), color=CHANCE, alpha=0.45, lw=0, step="mid")
-        axes.bar(x, 100 * counts / counts.sum(), width=0.5, color=shades(5)[2])
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=26)
+        axes.bar(x, 100 * counts / counts.sum(), width=0.6, color=shades(5)[2], lw=0)
+        _name_group(axes, name, 26)
+    most = max(np.flatnonzero((counts > 0) | (expected > 0.5)).max() for counts, expected in groups.values())
+    axes.set_xlim(-0.8, most + 0.8)
     label = f"weights that a filter keeps, of {len(x) - 1} (bars: % of the filters)"
     grid[-1, 0].set_xlabel(textwrap.fill(label, _either(90, 36)))
     handles = [
@@ -971,10 +978,10 @@ def statistic_strips(
     columns = _either(2, 1)
     lines = -(-len(panels) // columns)
     figure, grid = plt.subplots(
-        lines, columns, figsize=_size(lines * (0.24 * len(groups) + 0.75) + 0.5), sharey=True, squeeze=False
+        lines, columns, figsize=_size(lines * (0.24 * len(groups) + 0.85) + 0.5), sharey=True, squeeze=False
     )
     for axes, (title, values) in zip(grid.flat, panels.items(), strict=False):
-        axes.set_title(title, loc="left", fontsize=9)
+        axes.set_title(textwrap.fill(title, _either(40, 24)), loc="left", fontsize=9)
         chance = next(iter(values.values()))  # the same for all
         axes.axvspan(chance.low, chance.high, color=CHANCE, alpha=0.3, lw=0)
         axes.axvline(chance.expected, color=INK, lw=0.8, ls=(0, (2, 2)), zorder=1)
@@ -1028,7 +1035,7 @@ def position_maps(groups: Mapping[str, tuple[NDArray[np.int64], float]], channel
     _style()
     figure, grid = plt.subplots(
         len(groups),
-        figsize=_size(_either(1.2, 1.3) * len(groups) + _either(0.6, 1.1)),
+        figsize=_size(_either(1.2, 1.22) * len(groups) + _either(0.6, 0.9)),
         squeeze=False,
         layout="constrained",
     )
@@ -1073,7 +1080,7 @@ def pair_maps(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]
     _style()
     columns = _either(9, 3)
     figure, grid = plt.subplots(
-        len(groups), figsize=_size(_either(0.68, 3.3) * len(groups) + 0.95), squeeze=False, layout="constrained"
+        len(groups), figsize=_size(_either(0.68, 3.2) * len(groups) + 0.95), squeeze=False, layout="constrained"
     )
     # Where chance gives nothing there is nothing: a place has not both signs.
     excess = {
@@ -1131,11 +1138,14 @@ def pattern_grid(groups: Mapping[str, tuple[NDArray[np.int8], NDArray[np.int64],
                 x[tile] + column + 0.5, y[tile] + row + 0.5, marker=f"${glyph}$", s=26, color="white", lw=0, zorder=3
             )
         for left, top, count, chance in zip(x, y, counts, expected, strict=True):
-            text = f"{count} ({chance:.1f})" if chance < 9.95 else f"{count} ({chance:.0f})"
+            expectation = "<0.1" if chance < 0.05 else f"{chance:.{1 if chance < 9.95 else 0}f}"
+            text = f"{count} ({expectation})"
             axes.text(left + 1.5, top - 0.25, text, ha="center", va="bottom", fontsize=8)
         axes.set_xlim(0, columns * 4.2 - 1.2)  # rows of fewer patterns keep the size of the others
-        axes.set_ylim(y.max() + 3, -1.4)
+        axes.set_ylim(y.max() + 3, _either(-1.4, -1.1))
         _name_group(axes, name)
+    if _narrow.get():  # a group's name stands above it, nearer to it than to the group before
+        figure.set_layout_engine("constrained", h_pad=0.12)
     return figure
 
 
@@ -1167,11 +1177,11 @@ def _mosaic(
     return mesh, number % columns * (3 + right), number // columns * (3 + down)
 
 
-def _name_group(axes: Axes, name: str) -> None:
+def _name_group(axes: Axes, name: str, pad: float = 6) -> None:
     if _narrow.get():
         axes.set_title(" ".join(name.split()), loc="left", fontsize=9)
     else:
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=pad)
 
 
 def verdict_bars(scored: Sequence[Scored]) -> Figure:

@@ -327,10 +327,10 @@ def statistic_panel(store: Store, groups: Mapping[str, patterns.Group], settings
     """Show the statistics of kernels that the paper prints, its numbers and ours, over what random tickets give."""
     own = {label: patterns.statistics(g, settings.diagonal, settings.pooled) for label, g in groups.items()}
     titles = {
-        "filters": "weights left per filter (standard deviation)",
-        "positions": "weights left per position (standard deviation)",
+        "filters": "weights per filter (deviation)",
+        "positions": "weights per position (deviation)",
         "ratio": "positive weights to a negative one",
-        "positive": "positive pairs that are neighbours (%)",
+        "positive": "neighbouring positive pairs (%)",
     }
     panels, paper, said = {}, {}, []
     for key, printed, comparable in _printed(groups):
@@ -346,8 +346,9 @@ def statistic_panel(store: Store, groups: Mapping[str, patterns.Group], settings
     show(
         lambda: figures.statistic_strips(panels, paper, shown, titles["positive"]),
         name,
-        "Four numbers about the weights that the first layer keeps, by group of tickets. Teal: ours; orange: what the "
-        "paper prints {cite:p}`signs2022`. Grey: the central 95 % of "
+        "Four numbers about the weights that the first layer keeps, by group of tickets: standard deviations of how "
+        "many a filter and a position keep; the ratio of signs; and how many pairs of positive weights in one kernel "
+        "are neighbours. Teal: ours; orange: what the paper prints {cite:p}`signs2022`. Grey: the central 95 % of "
         f"{patterns.RANDOM_DRAWS} groups of as many random tickets, which need no training; dashed, what chance gives. "
         "In the last panel a bracket: 95 % of tickets with the group's own numbers of either sign and survivors per "
         f"filter. {_tickets(groups)}",

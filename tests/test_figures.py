@@ -359,7 +359,7 @@ def test_patterns_stand_under_their_counts():
     for (axes, (shown, x, y)), (pattern, count, chance) in zip(maps, rows, strict=True):
         np.testing.assert_array_equal(shown, pattern)
         (text,) = [t for t in axes.texts if t.get_position()[0] == x + 1.5 and y - 1 < t.get_position()[1] < y]
-        assert text.get_text() == f"{count} ({chance:.1f})"
+        assert text.get_text() == f"{count} ({'<0.1' if chance < 0.05 else format(chance, '.1f')})"
         signs = np.concatenate([points.get_offsets() for points in dots(axes)])
         inside = ((signs > (x, y)) & (signs < (x + 3, y + 3))).all(axis=1)
         assert inside.sum() == np.count_nonzero(pattern) == 2
@@ -437,8 +437,23 @@ def test_accuracies_by_round_show_the_dense_network_and_random_tickets():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2"]
     np.testing.assert_array_equal(axes.lines[2].get_ydata(), [71.0, 72.0, 69.5])
     assert axes.lines[3].get_ydata()[0] == 71.0
-    np.testing.assert_array_equal(axes.collections[0].get_offsets()[:, 1], [60.0, 61.0])
-    assert not figures.accuracy_by_round(accuracy, None).axes[0].collections
+    figure = axes.figure
+    found = figures.dots(figure, figures.frame(figure))
+    assert [(d.row, d.values.tolist()) for d in found] == [
+        ("dense network", [70.0, 72.0]),
+        ("round 1", [71.0, 73.0]),
+        ("round 2", [69.0, 70.0]),
+        ("random ticket", [60.0, 61.0]),
+    ]
+    assert all(d.names == ["trial 1", "trial 2"] and d.unit == " %" for d in found)
+    alone = figures.accuracy_by_round(accuracy, None)
+    assert len(figures.dots(alone, figures.frame(alone))) == 3
+
+
+def test_a_pattern_that_chance_hardly_gives_says_so():
+    given = {"a": (np.ones((3, 3, 3), np.int8), np.array([3, 2, 1]), [0.004, 0.05, 12.3])}
+    texts = [text.get_text() for text in figures.pattern_grid(given).axes[0].texts]
+    assert texts == ["3 (<0.1)", "2 (0.1)", "1 (12)"]
 
 
 @pytest.mark.parametrize("narrow", [False, True])
