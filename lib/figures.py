@@ -675,8 +675,8 @@ def similarity_violins(
     return figure
 
 
-# Of paper B's conditions; random pairs are what chance gives.
-_CATEGORIES = {"WTs": "#0e7490", "between_DS": "#7c3aed", "mixed": "#b7791f", "controls": "#4d7c0f", "random": CHANCE}
+# Of paper B's conditions, all far from the orange of the paper's numbers; random pairs are what chance gives.
+_CATEGORIES = {"WTs": "#0e7490", "between_DS": "#7c3aed", "mixed": "#4d7c0f", "controls": "#be185d", "random": CHANCE}
 
 
 def distance_strips(
@@ -811,7 +811,7 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
     axes.axhline(values[0].mean(), color=INK, lw=1, ls=(0, (2, 2)), label="dense network, mean")
     if random is not None:
         points = axes.scatter(
-            np.full(len(random), x[-1] + 0.3), random, s=14, color=_CATEGORIES["mixed"], label="random tickets"
+            np.full(len(random), x[-1] + 0.3), random, s=14, color=_CATEGORIES["random"], label="random tickets"
         )
         _NAMED[points] = Dots("random ticket", trials, random, " %")
     axes.set_xticks(x, ["0", *(name.removeprefix("round-") for name in list(accuracies)[1:])])

@@ -587,7 +587,7 @@ def comparison_table(
             continue
         for drawn in (True, False):
             d = compared.difference(number, drawn)
-            row.append(f"{d.diff_mean:.4f}; {d.p_value:.2g}; {d.cohen_d:.2f} ({statistics.effect_word(d.cohen_d)})")
+            row.append(f"{d.diff_mean:.4f}; {_tiny(d.p_value)}; {d.cohen_d:.2f} ({statistics.effect_word(d.cohen_d)})")
         rows.append([*row, f"{compared.permutation_p(number):.2g}"])
     table(
         ["condition", "the paper", f"here, {sample or 'all'} pairs", "here, all pairs", "p, tickets permuted"],
@@ -598,6 +598,11 @@ def comparison_table(
         "because pairs that share a ticket are not independent. The paper's numbers: {cite:p}`signs2022`.",
         [*(_condition_origin(store, (c for c in chosen if c.name in found)) if found else []), sources.PAPER_B],
     )
+
+
+def _tiny(p: float) -> str:
+    """Return a p-value, also one that is too small for a float."""
+    return f"{p:.2g}" if p else "<1e-300"
 
 
 def random_spread_table(store: Store, settings: paper_b.Settings, signed: bool, name: str) -> None:
