@@ -102,7 +102,8 @@ if paper_a.FASHION in measured:
         ["setting", *(y.layer for y in layers), "experiment"],
         rows,
         "tab-deviations",
-        f"Mean overlap of tickets of one initialisation at {level} % pruned, in % of the mask, when one setting is changed.",
+        f"Mean overlap of two tickets of one initialisation at {level} % pruned, in % of the mask, by layer, "
+        f"{pages_a.network_words(paper_a.FASHION)}, when one setting is changed.",
         sources.tickets(store, *measured),
     )
 else:

@@ -65,7 +65,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # ## Two tickets of this book
 
 # %%
-from lib import evidence, own, pages, paper_a, sources
+from lib import evidence, own, pages, pages_a, paper_a, sources
 from lib.errors import UserError
 from lib.experiments import find
 from lib.notebook import markdown, table
@@ -106,7 +106,10 @@ else:
             for y in found
         ],
         "tab-own",
-        f"Tickets 0 and {second} at {level} % pruned, compared by the ten lines above.",
+        f"Tickets 0 and {second} of {pages_a.tickets_of(paper_a.FASHION)}, at {level} % pruned, compared layer by layer: the "
+        "weights that a mask keeps; overlap in % of the smaller mask, beside chance and its central 95 %; rank correlation of the weights "
+        "that both keep, and its standard deviation by chance; NNSTD without and with signs, from 0, equal, to 1, nothing in "
+        "common.",
         sources.tickets(store, paper_a.FASHION),
     )
 

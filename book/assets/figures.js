@@ -168,7 +168,7 @@
 
   // The values of one layer, one column a level, as SVG of the given width.
   function drawing(found, axis, choiceOf, width) {
-    const [left, right, top, plot] = [46, 10, 34, 260];
+    const [left, right, top, plot] = [46, 12, 40, 260];
     const step = (width - left - right) / found.length;
     const ticks = found.map(({ label }) => wrapped(label, Math.max(4, Math.floor(step / 6.5))));
     const below = 18 + 14 * Math.max(...ticks.map((lines) => lines.length));
@@ -190,7 +190,7 @@
     Object.entries({ width, height, viewBox: `0 0 ${width} ${height}`, role: "img" }).forEach(([name, value]) =>
       svg.setAttribute(name, value),
     );
-    draw("text", { x: 2, y: 16, class: "title" }, axis);
+    draw("text", { x: 10, y: 20, class: "title" }, axis);
     for (const value of marks(low, high)) {
       line(left, y(value), width - right, y(value), RULE);
       draw("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, value);
@@ -288,7 +288,7 @@
       const figure = other.closest("figure");
       const number = figure?.querySelector(".caption-number")?.textContent.trim() ?? "another figure";
       const link = made("a", { href: `#${figure?.id ?? ""}`, textContent: number.replace(/\.$/, "") });
-      note.replaceChildren("Shown in its place: ", link, `, ${network}; its caption holds.`);
+      note.replaceChildren("In place of this figure: ", link, `, ${network}. Its caption is there.`);
       const shown = bare.get(other).cloneNode(true);
       count += 1;
       shown.querySelectorAll(".levels > input, .levels > label").forEach((node) => {
