@@ -320,9 +320,6 @@ def test_the_network_control_shows_the_figure_of_another(book: Path, browser: Br
     first, second = (_only_picture(figure).get_attribute("src") for figure in (own, other))
     row.get_by_role("radio").first.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(
-        "src => [...document.querySelectorAll('#fig-a-3a img')].some(e => e.src === src)", arg=second
-    )
     own.locator(".stage .layers:visible").wait_for()
     assert _only_picture(own).get_attribute("src") == second != first
     link = own.locator(".shown-instead a")
@@ -411,6 +408,13 @@ def test_the_claims_can_be_searched_and_filtered_by_keyboard(book: Path, browser
     assert shown() == {n for n, _, verdict in rows if n.startswith("claim-B") and verdict == "not a claim"} != set()
     empty = "[...document.querySelectorAll('article h3')].filter(e => e.checkVisibility()).length"
     assert page.evaluate(empty) < len({name for name, *_ in rows})
+    sections = page.get_by_label("Section").locator("option:not([disabled])").all_inner_texts()
+    assert sections[0] == "all" and {name[0] for name in sections[1:]} == {"B"}
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Show all"
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#claims-filter button').disabled")
+    assert shown() == {name for name, *_ in rows}
     assert not complaints
     page.close()
 

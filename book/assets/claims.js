@@ -53,8 +53,10 @@ document.addEventListener("DOMContentLoaded", () => {
     section: choice("Section", rows.map((r) => r.section)),
     verdict: choice("Verdict", rows.map((r) => r.verdict)),
   };
+  const all = Object.assign(document.createElement("button"), { type: "reset", textContent: "Show all" });
+  form.addEventListener("reset", () => setTimeout(update));
   const count = document.createElement("output");
-  form.append(count);
+  form.append(all, count);
   place.append(form);
 
   const asked = new URLSearchParams(location.search);
@@ -71,14 +73,21 @@ document.addEventListener("DOMContentLoaded", () => {
   function goToTarget() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target || !place.closest("article").contains(target)) return;
-    if (!target.checkVisibility()) {
+    if (target.checkVisibility()) target.scrollIntoView();
+    else {
       form.reset();
-      update();
+      setTimeout(() => target.scrollIntoView());
     }
-    target.scrollIntoView();
   }
 
   function update() {
+    // Only sections of the chosen paper can be chosen.
+    const { paper, section } = chosen;
+    for (const option of section.options) {
+      option.hidden = option.disabled = Boolean(paper.value && option.value) && option.value[0] !== paper.value;
+    }
+    if (section.selectedOptions[0].disabled) section.value = "";
+    all.disabled = !search.value && Object.values(chosen).every((select) => !select.value);
     const words = search.value.toLowerCase().split(/\s+/);
     let shown = 0;
     for (const entry of rows) {

@@ -170,7 +170,12 @@
   function drawing(found, axis, choiceOf, width) {
     const [left, right, top, plot] = [46, 12, 40, 260];
     const step = (width - left - right) / found.length;
-    const ticks = found.map(({ label }) => wrapped(label, Math.max(4, Math.floor(step / 6.5))));
+    const letters = Math.max(4, Math.floor(step / 6.5));
+    const ticks = found.map(({ label }) => wrapped(label, letters));
+    // Words that are too long for their column stand on lines of their own, by turns.
+    if (ticks.flat().some((text) => text.length > letters)) {
+      ticks.forEach((lines, n) => n % 2 && lines.length > 1 && lines.splice(1, 0, ""));
+    }
     const below = 18 + 14 * Math.max(...ticks.map((lines) => lines.length));
     const height = top + plot + below + 20;
     const all = found.flatMap(({ values, against }) => [...values, ...against]);
