@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
-from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
@@ -69,61 +70,29 @@ VERDICTS = {
 }
 
 
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.labelsize": 9,
-    "axes.titlesize": 10,
-    "legend.fontsize": 11,
-    "legend.title_fontsize": 12,
-    "axes.axisbelow": True,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 1.25,
-    "text.color": INK,
-    "patch.edgecolor": "white",
-    "patch.force_edgecolor": True,
-    "lines.solid_capstyle": "round",
-    "figure.facecolor": "white",
-    **{f"{axis}tick.labelsize": 8 for axis in "xy"},
-    **{f"{axis}tick.color": INK for axis in "xy"},
-    **{f"{axis}tick.major.{what}": size for axis in "xy" for what, size in (("size", 6), ("width", 1.25))},
-    **{f"{axis}tick.minor.{what}": size for axis in "xy" for what, size in (("size", 4), ("width", 1))},
-}
-
-
 def _style() -> None:
-    plt.style.use(_STYLE)
-
-
-def _map(name: str, colours: str) -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list(name, [f"#{colour}" for colour in colours.split()])
-
-
-# As seaborn has them (crest, rocket_r): perceived lightness falls evenly. Importing seaborn, and pandas with it, would
-# take half a second of every chapter.
-_CREST = _map(
-    "crest",
-    "a5cd90 94c591 84bd91 73b590 64ad90 57a490 4c9b90 42928f 388a8e "
-    "2f818d 25788c 1e6f8a 1c6589 1e5b86 225182 27477d 2a3c77 2c3172",
-)
-_ROCKET = _map(
-    "rocket_r",
-    "faebdd f8d4bc f6be9b f6a67e f58d64 f3734e ef5640 e53940 d5224a "
-    "bf1654 a6195a 8c1d5b 731f58 5b1e51 431c46 2d1738 170f28 03051a",
-)
-
-
-def _without_frame(*drawn: Axes, but: Sequence[str] = ("left", "bottom")) -> None:
-    """Hide the frame of axes, save some of its sides."""
-    for axes in drawn:
-        for side in ("left", "bottom", "right", "top"):
-            axes.spines[side].set_visible(side in but)
+    sns.set_theme(
+        style="ticks",
+        rc={
+            "font.family": "DejaVu Sans",
+            "font.size": 9,
+            "axes.labelsize": 9,
+            "axes.titlesize": 10,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "figure.facecolor": "white",
+        },
+    )
 
 
 def shades(count: int) -> list[tuple[float, float, float]]:
     """Return `count` shades of one hue, one for each initialisation."""
-    return [tuple(c) for c in _CREST(np.linspace(0, 1, count + 2)[1:-1])[:, :3].tolist()]
+    return [tuple(c) for c in sns.color_palette("crest", count)]
 
 
 def _lay_out(figure: Figure, **layout: Any) -> None:
@@ -195,7 +164,7 @@ def accuracy_lines(accuracies: Mapping[str, NDArray[np.float64]], reach: tuple[f
         fontsize=8,
         title_fontsize=8,
     )
-    _without_frame(*figure.axes)
+    sns.despine(figure)
     _lay_out(figure)
     return figure
 
@@ -442,7 +411,7 @@ def _strips(
         handles.append(plt.Line2D([], [], color=PAPER, lw=3, label="paper's text"))
     if any(row.other is not None for row in rows):
         handles.append(plt.Line2D([], [], color=PAPER, lw=1, label="the same, counted from 0"))
-    _without_frame(*figure.axes, but=["bottom"])
+    sns.despine(figure, left=True)
     for axes in grid[:-1, 0]:
         axes.spines["bottom"].set(linewidth=0.5, alpha=0.4)
         axes.tick_params(bottom=False)
@@ -539,7 +508,7 @@ def share_by_level(
         axes.plot([], [], color=PAPER, lw=2, label="paper's text")
     axes.set_xticks(range(len(shares)), list(shares))
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
-    _without_frame(*figure.axes)
+    sns.despine(figure)
     _legend_above(figure, axes.get_legend_handles_labels()[0], len(layers) + 2)
     return figure
 
@@ -616,7 +585,7 @@ def similarity_matrix(matrix: NDArray[np.float64], runs: int, label: str) -> Fig
     axes.tick_params(length=0)
     axes.set(xlabel="ticket, by initialisation", ylabel="ticket, by initialisation")
     figure.colorbar(image, label=label, shrink=0.85)
-    _without_frame(*figure.axes, but=[])
+    sns.despine(figure, left=True, bottom=True)
     _lay_out(figure)
     return figure
 
@@ -670,7 +639,7 @@ def similarity_violins(
     axes.set_xticks(x, list(within))
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=8, ncols=_either(2, 1), loc="best")
-    _without_frame(*figure.axes)
+    sns.despine(figure)
     _lay_out(figure)
     return figure
 
@@ -745,7 +714,7 @@ def distance_strips(
         handles.append(plt.Line2D([], [], color=INK, lw=0.8, ls=(0, (2, 2)), label="mean of random"))
     if any(paper.values()):
         handles.append(plt.Line2D([], [], color=PAPER, marker="D", ls="", ms=5, label="paper's mean"))
-    _without_frame(*figure.axes)
+    sns.despine(figure)
     _legend_above(figure, handles, len(handles))
     return figure
 
@@ -779,7 +748,7 @@ def match_maps(matches: Mapping[str, Sequence[Match]]) -> Figure:
             axes.set(xlabel="unit of network 2", ylabel="unit of network 1")
             axes.set_title(f"{name}, {match.layer}: {match.distance:.3f}", fontsize=9)
             axes.tick_params(length=0)
-            _without_frame(axes, but=[])
+            sns.despine(ax=axes, left=True, bottom=True)
     _lay_out(figure)
     return figure
 
@@ -817,7 +786,7 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
     axes.set_xticks(x, ["0", *(name.removeprefix("round-") for name in list(accuracies)[1:])])
     axes.set(xlabel="round of pruning", ylabel="test accuracy (%)")
     axes.legend(frameon=False, fontsize=8)
-    _without_frame(*figure.axes)
+    sns.despine(figure)
     _lay_out(figure)
     return figure
 
@@ -842,7 +811,7 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     figure, axes = plt.subplots(figsize=_size(_either(0.42, 0.55) * len(rungs) + _either(1.3, 2.0)))
     axes.set_facecolor("#f3f4f6")
     axes.patch.set(hatch="////", edgecolor="#c4c9d1")
-    image = axes.imshow(distances, cmap=_ROCKET, aspect="auto", vmin=0)
+    image = axes.imshow(distances, cmap=sns.color_palette("rocket_r", as_cmap=True), aspect="auto", vmin=0)
     most = np.nanmax(distances) if not np.isnan(distances).all() else 1.0
     for row, column in np.argwhere(~np.isnan(distances)):
         value = distances[row, column]
@@ -864,7 +833,7 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
         figure.colorbar(image, label=label)
     else:  # every field holds its number, so that the scale can give its room to them
         axes.set_title(label, fontsize=9)
-    _without_frame(*figure.axes, but=[])
+    sns.despine(figure, left=True, bottom=True)
     _lay_out(figure)
     return figure
 
@@ -911,7 +880,7 @@ def baseline_comparison(
     axes.set_xticks(x, names)
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
     axes.legend(frameon=False, fontsize=8)
-    _without_frame(*figure.axes)
+    sns.despine(figure)
     _lay_out(figure)
     return figure
 
@@ -946,7 +915,7 @@ def filter_bars(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64
         plt.Rectangle((0, 0), 1, 1, color=shades(5)[2], label="counted"),
         plt.Rectangle((0, 0), 1, 1, color=CHANCE, alpha=0.45, label="chance (hypergeometric)"),
     ]
-    _without_frame(*figure.axes)
+    sns.despine(figure)
     _legend_above(figure, handles, 2, h_pad=0.5)
     return figure
 
@@ -1010,7 +979,7 @@ def statistic_strips(
     ]
     if controlled:
         handles.append(plt.Line2D([], [], color=INK, lw=0.9, marker="|", ms=8, label="control (95 %)"))
-    _without_frame(*figure.axes, but=["bottom"])
+    sns.despine(figure, left=True)
     for axes in grid.flat:
         axes.tick_params(left=False)
     _legend_above(figure, handles, len(handles))
@@ -1173,7 +1142,7 @@ def _mosaic(
     )
     mesh = axes.pcolormesh(across, along, np.ma.masked_invalid(values), edgecolors="white", linewidth=1, **colours)
     axes.set(xlim=(0, across[-1] - right), ylim=(along[-1] - down, 0), aspect="equal", xticks=[], yticks=[])
-    _without_frame(axes, but=[])
+    sns.despine(ax=axes, left=True, bottom=True)
     return mesh, number % columns * (3 + right), number // columns * (3 + down)
 
 
@@ -1220,7 +1189,7 @@ def verdict_bars(scored: Sequence[Scored]) -> Figure:
     axes.set(xlabel="claims that can be decided", ylabel=_either("paper and section", ""))
     axes.set_ylim(len(sections) - 0.4, -0.6)
     axes.margins(x=0.01)
-    _without_frame(*figure.axes, but=["bottom"])
+    sns.despine(figure, left=True)
     axes.tick_params(left=False)
     _legend_above(figure, axes.get_legend_handles_labels()[0], 5)
     return figure
