@@ -546,10 +546,16 @@ def execute_all(
         start = time.monotonic()
         return _execute(job.chapter, job.values, job.out, True, root), time.monotonic() - start
 
+    def length(job: Job) -> tuple[float, int]:
+        before = state.get(_key(job.out, root))
+        seconds = before["seconds"] if isinstance(before, dict) else math.inf
+        return seconds, chapter_path(job.chapter, root).stat().st_size
+
     progress = tqdm(total=len(jobs), desc="executing chapters", unit="chapter", disable=quiet or not jobs)
     # Threads, because the work is done in the kernels, which are processes.
     with progress, concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        running = {pool.submit(one, job): job for job in jobs}
+        # The longest first, as it was or by its text, so that none is left alone at the end.
+        running = {pool.submit(one, job): job for job in sorted(jobs, key=length, reverse=True)}
         failures: list[Exception] = []
         try:
             for done in concurrent.futures.as_completed(running):
