@@ -799,7 +799,7 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     rungs, columns : sequence of str
         Names of the rows and of the columns.
     distances : float array, shape (rungs, columns)
-        NaN where a rung is not trained, which is hatched. The smallest of each column is framed.
+        NaN where a rung is not trained, which is hatched. The smallest of each column is framed, all that are equal to it too.
     label : str
         Of the scale.
 
@@ -819,10 +819,9 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
             column, row, f"{value:.2f}" if most < 10 else f"{value:.1f}",
             ha="center", va="center", fontsize=8, color="white" if value > 0.42 * most else INK,
         )  # fmt: skip
-    for column in range(len(columns)):
-        if not np.isnan(distances[:, column]).all():
-            row = int(np.nanargmin(distances[:, column]))
-            axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2))
+    least = np.where(np.isnan(distances), np.inf, distances).min(axis=0)
+    for row, column in np.argwhere(distances == least):
+        axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2))
     room = _either(66 // max(len(columns), 1), 70)  # letters that fit a column
     names = ["\n".join(textwrap.fill(line, room) for line in name.splitlines()) for name in columns]
     axes.set_xticks(range(len(columns)), names, rotation=_either(0, 90))

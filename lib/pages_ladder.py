@@ -160,7 +160,8 @@ def ladder_figure(
         own = [fit for fit in found if fit.level == level]
         if not all(fit.missing for fit in own):
             first, _ = ladder.best(own)
-            nearest[level] = f"{first.rung.words} at {level} % pruned ({first.distance:.3g})"
+            equal = [fit.rung.words for fit in own if fit.distance == first.distance]
+            nearest[level] = f"{' and '.join(equal)} at {level} % pruned ({first.distance:.3g})"
     columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
     show(
         lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),

@@ -504,3 +504,11 @@ def test_accuracies_can_be_pointed_at():
         assert dots_.names == [f"initialisation {i}, run {r}" for i in (1, 2) for r in (1, 2, 3)]
         # Higher is further up.
         assert (np.argsort(-dots_.places[:, 1]) == np.argsort(dots_.values)).all()
+
+
+def test_all_rungs_that_are_nearest_are_framed():
+    distances = np.array([[0.0, 3.0, np.nan], [1.0, 2.0, np.nan], [0.0, np.nan, np.nan]])
+    figure = figures.ladder_grid(["a", "b", "c"], ["50 %", "60 %", "80 %"], distances, "distance")
+    frames = [patch.get_xy() for patch in figure.axes[0].patches]
+    plt.close(figure)
+    assert sorted((round(x), round(y)) for x, y in frames) == [(0, 0), (0, 2), (1, 1)]
