@@ -799,7 +799,7 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     rungs, columns : sequence of str
         Names of the rows and of the columns.
     distances : float array, shape (rungs, columns)
-        NaN where a rung is not trained, which is hatched. The smallest of each column is framed, all that are equal to it too.
+        NaN where a rung is not trained, which is hatched. The smallest of each column, and all equal to it, are framed.
     label : str
         Of the scale.
 
