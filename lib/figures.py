@@ -708,7 +708,8 @@ def distance_strips(
         lowest.set_xlabel("distance")
         lowest.tick_params(labelbottom=True)  # a scale that panels share is labelled at the last one of the grid
     present = [c for c in _CATEGORIES if c in categories.values()]
-    handles = [plt.Line2D([], [], color=_CATEGORIES[c], marker="o", ls="", ms=4, label=c) for c in present]
+    # As pale as the dots: a picture keeps 64 colours, and one that is nowhere else would become another.
+    handles = [plt.Line2D([], [], color=_CATEGORIES[c], alpha=0.55, marker="o", ls="", ms=4, label=c) for c in present]
     handles.append(plt.Line2D([], [], color=INK, lw=1.6, label="mean"))
     if "random" in names:
         handles.append(plt.Line2D([], [], color=INK, lw=0.8, ls=(0, (2, 2)), label="mean of random"))

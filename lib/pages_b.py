@@ -500,8 +500,10 @@ def _show_distances(
     for title, (signed, number, found) in panels.items():
         every = {condition: compared.values() for condition, compared in found.items()}
         values[title] = {c: x.mean(axis=1) if number is None else x[:, number] for c, x in every.items()}
-        # The paper prints differences from random pairs, and no distance: ours stand in for its random ones.
-        printed = paper_b.printed_differences(signed, "" if number is None else title) if "random" in found else {}
+        # The paper prints differences from random pairs, and no distance: ours stand in for its random ones. On one
+        # scale for all layers they could not be told from zero.
+        marks = "random" in found and not shared
+        printed = paper_b.printed_differences(signed, "" if number is None else title) if marks else {}
         paper[title] = {c: values[title]["random"].mean() + said.diff_mean for c, said in printed.items()}
     marked = any(paper.values())
     rows = [c for c in _conditions(stand_ins) if c.name in first or any(c.name in marks for marks in paper.values())]
@@ -580,14 +582,17 @@ def comparison_table(
             continue
         said = printed.get(condition.name)
         row = [f"`{condition.name}`"]
-        row.append(f"{said.diff_mean:g}; {said.p_value:.2g}; {said.cohen_d:g} ({said.label})" if said else "–")
+        row.append(
+            _lines(f"{said.diff_mean:g}", f"p {said.p_value:.2g}", f"d {said.cohen_d:g}", said.label) if said else "–"
+        )
         compared = found.get(condition.name)
         if compared is None:
             rows.append([*row, "not trained", "", ""])
             continue
         for drawn in (True, False):
             d = compared.difference(number, drawn)
-            row.append(f"{d.diff_mean:.4f}; {_tiny(d.p_value)}; {d.cohen_d:.2f} ({statistics.effect_word(d.cohen_d)})")
+            word = statistics.effect_word(d.cohen_d)
+            row.append(_lines(f"{d.diff_mean:.4f}", f"p {_tiny(d.p_value)}", f"d {d.cohen_d:.2f}", word))
         rows.append([*row, f"{compared.permutation_p(number):.2g}"])
     table(
         ["condition", "the paper", f"here, {sample or 'all'} pairs", "here, all pairs", "p, tickets permuted"],
@@ -598,6 +603,11 @@ def comparison_table(
         "because pairs that share a ticket are not independent. The paper's numbers: {cite:p}`signs2022`.",
         [*(_condition_origin(store, (c for c in chosen if c.name in found)) if found else []), sources.PAPER_B],
     )
+
+
+def _lines(*parts: str) -> str:
+    """Return numbers and words as lines of a cell; unlike a hyphen, a minus sign does not end a line."""
+    return "<br>".join(parts).replace("-", "−")
 
 
 def _tiny(p: float) -> str:
@@ -656,14 +666,14 @@ def switch_table(store: Store, name: str) -> None:
         if switch == "pairs of one start count" and condition.startswith("WTs"):
             return "–"
         d, p, closer = found[switch][condition]
-        return f"{'yes' if closer else '**no**'}: {d.cohen_d:.2f}; {p:.2g}"
+        return _lines("yes" if closer else "**no**", f"d {d.cohen_d:.2f}", f"p {p:.2g}")
 
     table(
         ["pairs", *switches],
         [[f"`{c}`", *(cell(switch, c) for switch in switches)] for c in found[switches[0]]],
         name,
         "Whether pairs of tickets are closer than *random* ones by NNSTD±, with one switch turned at a time: Welch's "
-        "test of the drawn pairs and the permutation of tickets must both say so, at 0.01. Behind it Cohen's d; p of "
+        "test of the drawn pairs and the permutation of tickets must both say so, at 0.01. Below it Cohen's d; p of "
         "the permutation. Within a data set no pair has one start. *Controls*: random tickets with the counts of "
         "either sign of the winning ones in every layer, and their survivors in every unit; if they are as close as "
         "the winning ones, it is these numbers that make them so, not where the signs lie.",
