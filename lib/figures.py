@@ -6,7 +6,7 @@ import dataclasses
 import re
 import textwrap
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import matplotlib.pyplot as plt
@@ -34,6 +34,10 @@ T = TypeVar("T")
 # Inches: the columns of a page and of a phone. An inch is 100 CSS pixels, so that 8 points, the least, are 11.
 _WIDE, _NARROW = 7.2, 3.5
 _narrow = contextvars.ContextVar("narrow", default=False)
+# Where the axes of figures of a shape lie, while figures are drawn that should look alike.
+_alike: contextvars.ContextVar[dict[tuple[object, ...], dict[str, float]] | None] = contextvars.ContextVar(
+    "alike", default=None
+)
 
 
 @contextlib.contextmanager
@@ -44,6 +48,16 @@ def narrow() -> Iterator[None]:
         yield
     finally:
         _narrow.reset(token)
+
+
+@contextlib.contextmanager
+def alike() -> Iterator[None]:
+    """Lay out figures of one shape as the first of them, so that nothing moves from tab to tab; it saves time too."""
+    token = _alike.set({})
+    try:
+        yield
+    finally:
+        _alike.reset(token)
 
 
 def _either(wide: T, narrow: T) -> T:
@@ -97,7 +111,23 @@ def shades(count: int) -> list[tuple[float, float, float]]:
 
 def _lay_out(figure: Figure, **layout: Any) -> None:
     """Lay a figure out tightly, as `Figure.tight_layout` does; that leaves a mark for which it is drawn twice."""
+    known, shape = _alike.get(), (*figure.get_size_inches(), len(figure.axes), str(layout))
+    if known is not None and shape in known:
+        figure.subplots_adjust(**known[shape])
+        return
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of Agg, which all are drawn with
+    for axes in figure.axes:  # Matplotlib measures all twice, for what it draws inside a part of the figure
+        axes.get_tightbbox = _always(axes.get_tightbbox(renderer, for_layout_only=True))  # type: ignore[method-assign]
     TightLayoutEngine(**layout).execute(figure)
+    for axes in figure.axes:
+        del axes.get_tightbbox
+    if known is not None:
+        places = ("left", "right", "bottom", "top", "wspace", "hspace")
+        known[shape] = {place: getattr(figure.subplotpars, place) for place in places}
+
+
+def _always(value: T) -> Callable[..., T]:
+    return lambda *_, **__: value
 
 
 def _legend_above(figure: Figure, handles: Sequence[Any], columns: int, **layout: float) -> None:

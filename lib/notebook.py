@@ -128,19 +128,20 @@ def show_levels(
     if selected not in labels:
         raise UserError(f"{name!r}: selected is {selected!r}; it should be one of {', '.join(labels) or 'no levels'}")
     tabs, first = [], b""
-    for number, (level, label) in enumerate(labels.items()):
-        with figures.narrow():
-            narrow = _drawn(draw(level)[0])
-        figure, said = draw(level)
-        wide, said = _drawn(figure), " ".join(said.split())
-        if level == selected:
-            first = _png(wide.image)
-        picture = _picture(wide, narrow, " ".join(f"{alt} {label}. {said}".split()))
-        tabs.append(
-            f'<input type="radio" name="{name}-level" id="{name}-level-{number}"{" checked" * (level == selected)}>'
-            f'<label for="{name}-level-{number}">{html.escape(label)}</label>'
-            f"<div>{picture}<p>{html.escape(said)}</p></div>"
-        )
+    with figures.alike():
+        for number, (level, label) in enumerate(labels.items()):
+            with figures.narrow():
+                narrow = _drawn(draw(level)[0])
+            figure, said = draw(level)
+            wide, said = _drawn(figure), " ".join(said.split())
+            if level == selected:
+                first = _png(wide.image)
+            picture = _picture(wide, narrow, " ".join(f"{alt} {label}. {said}".split()))
+            tabs.append(
+                f'<input type="radio" name="{name}-level" id="{name}-level-{number}"{" checked" * (level == selected)}>'
+                f'<label for="{name}-level-{number}">{html.escape(label)}</label>'
+                f"<div>{picture}<p>{html.escape(said)}</p></div>"
+            )
     legend = f"<legend>{html.escape(choice)}</legend>"
     group = f'<style>{_TABS}</style><fieldset class="levels">{legend}{"".join(tabs)}</fieldset>'
     display({"text/html": _view(group, view), "image/png": first, "text/plain": alt}, raw=True)
