@@ -153,26 +153,7 @@ class Experiment:
 
     def specification(self) -> dict[str, Any]:
         """Return all that decides the bits of the tickets, as plain JSON values."""
-        spec = dataclasses.asdict(self)
-        del spec["keeps"]
-        # What a layer leaves at its default is left out, so that a new kind of layer changes no old fingerprint.
-        spec["architecture"]["layers"] = [
-            {f.name: getattr(y, f.name) for f in dataclasses.fields(y) if getattr(y, f.name) != f.default}
-            for y in self.architecture.layers
-        ]
-        spec["levels"] = {
-            level.name: {"kept": str(level.kept), **{layer: str(kept) for layer, kept in level.exceptions}}
-            if level.exceptions
-            else str(level.kept)
-            for level in self.levels
-            if not level.random
-        }
-        drawn = [level.name for level in self.levels if level.random]
-        if drawn:
-            spec["random tickets"] = f"as many weights of every layer as the last level, trained as {', '.join(drawn)}"
-        spec["criterion"] = "large final per layer, survivors reset, biases kept"
-        spec["initial weights"] = "Glorot normal"
-        return json.loads(json.dumps(spec))
+        return json.loads(_specification(self))
 
     @functools.cache  # noqa: B019 - experiments are few and live as long as the process
     def fingerprint(self) -> str:
@@ -204,6 +185,30 @@ class Experiment:
             head = order[:shared]
             order = np.concatenate([head, own[~np.isin(own, head)]])
         return order[: steps * self.batch].reshape(steps, self.batch)
+
+
+@functools.cache  # asked for with every look at a manifest
+def _specification(experiment: Experiment) -> str:
+    spec = dataclasses.asdict(experiment)
+    del spec["keeps"]
+    # What a layer leaves at its default is left out, so that a new kind of layer changes no old fingerprint.
+    spec["architecture"]["layers"] = [
+        {f.name: getattr(y, f.name) for f in dataclasses.fields(y) if getattr(y, f.name) != f.default}
+        for y in experiment.architecture.layers
+    ]
+    spec["levels"] = {
+        level.name: {"kept": str(level.kept), **{layer: str(kept) for layer, kept in level.exceptions}}
+        if level.exceptions
+        else str(level.kept)
+        for level in experiment.levels
+        if not level.random
+    }
+    drawn = [level.name for level in experiment.levels if level.random]
+    if drawn:
+        spec["random tickets"] = f"as many weights of every layer as the last level, trained as {', '.join(drawn)}"
+    spec["criterion"] = "large final per layer, survivors reset, biases kept"
+    spec["initial weights"] = "Glorot normal"
+    return json.dumps(spec)
 
 
 _SMALL_LEVELS = percent_levels("50", "60", "80", "90", "95", "98")
