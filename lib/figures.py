@@ -1108,6 +1108,11 @@ def pair_maps(groups: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]
     return figure
 
 
+def expected_count(count: float) -> str:
+    """Return what stands for a count that chance gives, of which a tenth is said at most."""
+    return "<0.1" if count < 0.05 else f"{count:.{1 if count < 9.95 else 0}f}"
+
+
 def pattern_grid(groups: Mapping[str, tuple[NDArray[np.int8], NDArray[np.int64], Sequence[float]]]) -> Figure:
     """Draw the most frequent patterns of signs in a kernel, one row a group, the most frequent first.
 
@@ -1137,7 +1142,7 @@ def pattern_grid(groups: Mapping[str, tuple[NDArray[np.int8], NDArray[np.int64],
                 x[tile] + column + 0.5, y[tile] + row + 0.5, marker=f"${glyph}$", s=26, color="white", lw=0, zorder=3
             )
         for left, top, count, chance in zip(x, y, counts, expected, strict=True):
-            expectation = "<0.1" if chance < 0.05 else f"{chance:.{1 if chance < 9.95 else 0}f}"
+            expectation = expected_count(chance)
             text = f"{count} ({expectation})"
             axes.text(left + 1.5, top - 0.25, text, ha="center", va="bottom", fontsize=8)
         axes.set_xlim(0, columns * 4.2 - 1.2)  # rows of fewer patterns keep the size of the others

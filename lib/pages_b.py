@@ -157,7 +157,7 @@ def pattern_panel(store: Store, groups: Mapping[str, patterns.Group], weights: i
         markdown(f"No kernel keeps {weights} weights.")
         return
     most = ", ".join(
-        f"{label} {counts[0]} (chance {expected[0]:.1f})"
+        f"{label} {counts[0]} (chance {figures.expected_count(expected[0])})"
         for label, (_, counts, expected) in found.items()
         if len(counts)
     )
@@ -606,8 +606,8 @@ def comparison_table(
 
 
 def _lines(*parts: str) -> str:
-    """Return numbers and words as lines of a cell; unlike a hyphen, a minus sign does not end a line."""
-    return "<br>".join(parts).replace("-", "−")
+    """Return numbers and words as lines of a cell, which neither a minus sign nor a space ends before."""
+    return "<br>".join(parts).replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _tiny(p: float) -> str:
@@ -723,7 +723,7 @@ def _held(cases: Sequence[tuple[object, float, bool]], unit: str) -> str:
     values = sorted(dict.fromkeys(values), key=float)
     span = f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
     count = f"{sum(x[2] for x in cases)} of {len(cases)}"
-    return f"{count}; d {span}" if unit == "d" else f"{count}; {span} %"
+    return _lines(count, f"d {span}" if unit == "d" else f"{span} %")
 
 
 def implied_table(name: str) -> None:

@@ -204,7 +204,7 @@ def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
         header, rows = shown["tab-x"]
         cells = {row[0]: row[1:] for row in rows}
         assert list(cells) == [*paper_b.SWITCHES, paper_b.CONTROLS] and {len(row) for row in rows} == {len(header)}
-        count = "2 of 2" if planted else "0 of 2"
+        count = "2\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}2" if planted else "0\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}2"
         assert cells["as the ledger is scored"][0].startswith(count) and cells["match not carried"][2] == "–"
         assert cells["pairs of one start count"][0] == "–" and cells["eight neighbours"][:2] == ["–", "–"]
         assert cells[paper_b.CONTROLS][2] == "–"
