@@ -219,6 +219,20 @@ def test_every_page_is_light(book: Path, pages: dict[Path, BeautifulSoup]) -> No
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("width", [600, 800, 1000, 1150, 1200, 1500])
+def test_nothing_scrolls_sideways_between_phone_and_wide_screen(book: Path, browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    for name in ("index.html", "notebooks/a/3-1.html", "notebooks/claims.html"):
+        page.goto((book / name).as_uri(), wait_until="load")
+        page.evaluate("scrollTo(500, 0)")
+        assert page.evaluate("scrollX") == 0, name
+        for picture in page.locator("picture img:visible").all():
+            shown = picture.bounding_box()
+            assert shown is not None and shown["x"] + shown["width"] <= width, name
+    page.close()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("script", [True, False])
 def test_the_level_control_changes_the_figure(
     book: Path, pages: dict[Path, BeautifulSoup], browser: Browser, subtests: pytest.Subtests, script: bool
