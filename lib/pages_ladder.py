@@ -90,6 +90,36 @@ def ladder_strips(
     )
 
 
+def order_brief(store: Store, network: str, level: str) -> None:
+    """Say how alike tickets of one initialisation are, rung by rung; nothing if fewer than two rungs are trained.
+
+    Parameters
+    ----------
+    store : Store
+    network, level : str
+        Such as 'a/fashion-lenet' and '90'.
+    """
+    shares = {}
+    for rung in ladder.rungs(network):
+        if rung.across or find(rung.experiment).inits == 1:  # new initial weights; all fixed, which are equal
+            continue
+        with contextlib.suppress(evidence.Missing):
+            shares[rung.words] = float(
+                np.mean([y.values.mean() for y in evidence.overlaps(store, rung.experiment, level)])
+            )
+    free = shares.pop("free", None)
+    if free is None or not shares:
+        return
+    ways = "; ".join(
+        f"*{words}* {share:.1f} %, {100 * (share - free) / (100 - free):.0f} % of the way from there to equal tickets"
+        for words, share in shares.items()
+    )
+    markdown(
+        f"**Measured here.** At {level} % pruned, on average over the layers, two tickets of one initialisation share "
+        f"{free:.1f} % of a mask where the batch order is *free*; {ways}."
+    )
+
+
 def _reach(values: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
     """Return the least and the largest of all values of all rungs, so that these have one scale."""
     joined = np.concatenate([part.ravel() for part in values])

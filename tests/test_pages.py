@@ -221,6 +221,23 @@ def test_the_overlaps_of_every_level(store, shown):
     assert rows[0][3].startswith(f"{mean_overlap(store, '50', 'conv1'):.1f} (")
 
 
+def test_how_alike_tickets_are_by_what_their_runs_share(tmp_path, shown):
+    for number, (name, planted) in enumerate({"free": 0.0, "shared-10": 0.9}.items()):
+        store = made_store(tmp_path, find(f"a/fashion-lenet/{name}"), number, planted, levels=2)
+        pages_ladder.order_brief(store, "a/fashion-lenet", "50")
+    (said,) = shown  # of one rung alone nothing
+    _, free, _, share, way = map(float, re.findall(r"([\d.]+) %", said))  # the level; the order shared for 10 %
+    for name, value in (("free", free), ("shared-10", share)):
+        masks = evidence.part(store, f"a/fashion-lenet/{name}", "50", "masks")
+        means = []
+        for where in find(FASHION).architecture.weight_slices().values():
+            one = masks[:, where].astype(float)
+            pairs = [one[i] @ one[j] / one[i].sum() for i in range(25) for j in range(i) if i // 5 == j // 5]
+            means.append(100 * np.mean(pairs))
+        assert value == pytest.approx(np.mean(means), abs=0.05)
+    assert way == pytest.approx(100 * (share - free) / (100 - free), abs=1) and way > 20
+
+
 def test_the_ladder_of_outputs(store, shown):
     pages_ladder.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-x")
     (header, rows, _, caption, _), missing = shown

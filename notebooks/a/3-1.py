@@ -126,6 +126,14 @@ pages_a.origin_table(store, experiment, captioned, "tab-a-3-1-origin")
 pages_ladder.ladder_strips(store, "A-F3a", network, implied, "fig-a-3a-rungs", layers=layers)
 
 # %% [markdown]
+# When do two runs part? Those that share their order for a part of the steps are equal to the last bit until it ends, and go
+# ways of their own then. Those that share all of it (*partial*) see the same batches throughout, but rounding noise parts
+# them from the first step on.
+
+# %%
+pages_ladder.order_brief(store, network, implied)
+
+# %% [markdown]
 # Which rung fits is measured. The paper states ranges and values; the distance of a rung is how far its measured values
 # would have to be moved, on average, for the statements to hold (the Wasserstein distance to the nearest distribution for
 # which they do). Values that scatter less than a range allows are within it, so a wide range holds of many rungs. This is no
