@@ -295,18 +295,13 @@ def kernel_brief(groups: Mapping[str, patterns.Group], settings: paper_b.Setting
         f"its winning tickets, {sum(outside[False])} lie outside of what 95 % of random tickets give; of the "
         f"{len(outside[True])} for its random tickets, {sum(outside[True])}."
     ]
+    counts = []
     for label, group in groups.items():
         own = patterns.statistics(group, settings.diagonal, settings.pooled)
-        parts = [
-            f"{own[key].value:.{digits}f}{unit} {words} (chance {own[key].expected:.{digits}f}{unit})"
-            for key, digits, unit, words in (
-                ("filters", 2, "", "standard deviation of the weights per filter"),
-                ("ratio", 2, "", "positive weights to a negative one"),
-                ("positive", 1, " %", "of the pairs of positive weights neighbours"),
-            )
-            if key in own
-        ]
-        sentences.append(f"{' '.join(label.split())}, {len(group.signs)} tickets: {', '.join(parts)}.")
+        keys = [key for key in paper_b.KERNEL_VALUES.values() if key in own]
+        beyond = sum(not chance[key].low <= own[key].value <= chance[key].high for key in keys)
+        counts.append(f"{beyond} of {len(keys)} for *{' '.join(label.split())}*")
+    sentences.append(f"Of the same statistics of the tickets here: {', '.join(counts)}.")
     markdown(f"**Measured here.** {' '.join(sentences)}")
 
 
