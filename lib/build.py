@@ -542,9 +542,10 @@ def execute_all(
     state, project = _executions(root), inputs.Project(root, "lib.build._execute")
     took: dict[str, float] = {}
 
-    def one(job: Job) -> tuple[inputs.Noted, float]:
-        start = time.monotonic()
-        return _execute(job.chapter, job.values, job.out, True, root), time.monotonic() - start
+    def one(job: Job) -> tuple[inputs.Noted, float, bool]:
+        start, source = time.monotonic(), inputs.file_hash(chapter_path(job.chapter, root))
+        noted = _execute(job.chapter, job.values, job.out, True, root)
+        return noted, time.monotonic() - start, inputs.file_hash(chapter_path(job.chapter, root)) == source
 
     def length(job: Job) -> tuple[float, int]:
         before = state.get(_key(job.out, root))
@@ -563,7 +564,9 @@ def execute_all(
                 progress.update()
                 progress.set_postfix_str(job.name)
                 try:
-                    noted, took[job.name] = done.result()
+                    noted, took[job.name], unchanged = done.result()
+                    if not unchanged:  # edited in the meantime: it stays due
+                        continue
                     made_from = _inputs(project, job, noted, root)
                     entry = {"inputs": made_from, "noted": dataclasses.asdict(noted), "seconds": took[job.name]}
                     state.set(_key(job.out, root), {**entry, "output": inputs.file_hash(job.out)})

@@ -206,6 +206,17 @@ def test_what_was_executed_is_kept_until_it_is_changed_or_its_chapter_is_gone(pr
     assert not out.exists()
 
 
+def test_a_chapter_that_is_edited_while_it_is_executed_stays_due(project: Path) -> None:
+    edit = "# %%\nfrom pathlib import Path\n\npath = Path('notebooks/a/3-1.py')\n"
+    edit += "path.write_text(path.read_text().replace('before', 'after'))\n"
+    write(project, CELLS + "# %% [markdown]\n# before\n" + edit)
+    execute_due(project)
+    assert [job.name for job in build.due_for_the_book(project)] == ["a/3.1"]
+    execute_due(project)
+    assert not build.due_for_the_book(project)
+    assert "after" in build.executed_path("a/3.1", project).read_text(encoding="utf-8")
+
+
 def test_one_chapter_that_fails_does_not_lose_the_others(project: Path) -> None:
     write(project, "# %%\nfrom lib.errors import UserError\nraise UserError('no tickets')\n", "a/1.py")
     write(project, "# %%\n1\n", "a/2.py")
