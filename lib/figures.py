@@ -71,6 +71,7 @@ def _size(height: float) -> tuple[float, float]:
 
 
 CHANCE, PAPER, INK = "#8a8a8a", "#c2410c", "#22262b"
+_PAPER_MARK: dict[str, Any] = {"color": PAPER, "marker": "D", "ms": 5, "mec": "white", "mew": 0.6, "zorder": 4}
 # Of weights, as paper B colours them.
 SIGNS = {1: "#c0392b", -1: "#2b6cb0"}
 _GLYPHS = {1: "+", -1: "\N{MINUS SIGN}"}
@@ -725,7 +726,7 @@ def distance_strips(
                 _NAMED[points] = Dots(f"{title}, {name}", pairs[name], dots, "")
             axes.plot([dots.mean()] * 2, [row - 0.38, row + 0.38], color=INK, lw=1.6, zorder=3)
         for name, said in paper.get(title, {}).items():
-            axes.plot(said, names.index(name), color=PAPER, marker="D", ms=5, mec="white", mew=0.6, zorder=4)
+            axes.plot(said, names.index(name), **_PAPER_MARK)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -992,8 +993,7 @@ def statistic_strips(
                     axes.plot(ends, (row, row), color=INK, lw=0.9, marker="|", ms=8, zorder=2)
                 axes.plot(own.value, row, color=_CATEGORIES["WTs"], marker="o", ms=6, mec="white", mew=0.6, zorder=3)
             if group in paper.get(title, {}):
-                said = paper[title][group]
-                axes.plot(said, row, color=PAPER, marker="D", ms=5, mec="white", mew=0.6, zorder=4)
+                axes.plot(paper[title][group], row, **_PAPER_MARK)
         axes.set_yticks(range(len(groups)), groups)
         axes.set_ylim(len(groups) - 0.4, -0.6)
         axes.xaxis.set_major_locator(MaxNLocator(5))

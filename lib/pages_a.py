@@ -200,7 +200,6 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         pairs = len(next(iter(rows.values())).values)
         return figures.overlap_strips(list(rows.values()), paper), f"Means of {pairs} pairs at {level} %: {means}."
 
-    said = " Orange: what the paper's text says of the layer." if ranges else ""
     images = find(panel.experiment).dataset
     _levels_panel(
         store,
@@ -211,9 +210,8 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         what,
         f"Overlap of a mask trained on {_IMAGES.get(images, images)} with one trained on other images from the same "
         f"initial weights, in % of a mask, one tab a level of pruning; {what}: {tickets_of(panel.experiment)}. A row "
-        "is "
-        f"a layer and the other images; a dot is one pair of tickets, its shade and height tell the initialisation. "
-        f"{_CHANCE}{said}",
+        "is a layer and the other images; a dot is one pair of tickets, its shade and height tell the "
+        f"initialisation. {_CHANCE}{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment, *partners], "A" if ranges else ""),
         View("overlaps across images", tickets_of(panel.experiment)),
@@ -246,10 +244,8 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
         ],
         name,
         f"Mean test accuracy of {network_words(experiment)}, partly fixed and with a free batch order, and the "
-        "difference "
-        f"in points with its interval by bootstrap over the {find(experiment).inits} initialisations, too short from "
-        "so few. It leaves out "
-        f"zero at {clear} of {len(gains)} levels.",
+        f"difference in points with its interval by bootstrap over the {find(experiment).inits} initialisations, too "
+        f"short from so few. It leaves out zero at {clear} of {len(gains)} levels.",
         pages.origin(store, [experiment, free]),
     )
 
@@ -378,10 +374,9 @@ def ranking_table(store: Store, experiment: str, level: str, name: str) -> None:
         ],
         name,
         f"Mean rank correlation of initial and final weights at {level} % pruned, {tickets_of(experiment)}, with its "
-        "95 % "
-        "interval by bootstrap over initialisations: of signed weights or of magnitudes, over the survivors or over "
-        "all weights of the layer "
-        "(pruned ones end as zero). *Null*: the standard deviation of one ticket's correlation under no relationship.",
+        "95 % interval by bootstrap over initialisations: of signed weights or of magnitudes, over the survivors or "
+        "over all weights of the layer (pruned ones end as zero). *Null*: the standard deviation of one ticket's "
+        "correlation under no relationship.",
         pages.origin(store, [experiment]),
     )
 
@@ -560,9 +555,8 @@ def sensitivity_table(store: Store, name: str) -> None:
             rows,
             name,
             f"Mean overlap of tickets of one initialisation, in % of the mask, {network_words(paper_a.FASHION)}, when "
-            "one "
-            "setting is changed, with its 95 % interval by bootstrap over initialisations. The other settings have "
-            "two runs of each.",
+            "one setting is changed, with its 95 % interval by bootstrap over initialisations. The other settings "
+            "have two runs of each.",
             sources.tickets(store, *SETTINGS),
         )
     if lacking:
@@ -650,9 +644,8 @@ def spread_table(store: Store, panel: paper_a.Panel, level: str, name: str) -> N
         [[x.layer, f"{x.measured:.2f}", f"{x.chance:.2f}", f"{x.explained:.2f}"] for x in spreads],
         name,
         f"Standard deviation of the overlaps at {level} % pruned, in % of the mask, {tickets_of(panel.experiment)}, "
-        "and of "
-        "chance; and the correlation "
-        "of the overlaps with those expected from how many weights each unit keeps.",
+        "and of chance; and the correlation of the overlaps with those expected from how many weights each unit "
+        "keeps.",
         pages.origin(store, [panel.experiment]),
     )
 
@@ -747,8 +740,7 @@ def share_panel(
         f"{ylabel[0].upper()}{ylabel[1:]}, of the {find(experiment).runs} runs of an initialisation; {what}: "
         f"{tickets_of(experiment)}. All levels: a marker a layer, mean and standard deviation over "
         f"{find(experiment).inits} initialisations; one level: a row a layer, a dot an initialisation. Grey is the "
-        "central "
-        f"95 % of chance, black its mean.{_orange(experiment, any(said.values()))}",
+        f"central 95 % of chance, black its mean.{_orange(experiment, any(said.values()))}",
         "Shares of weights by layer beside grey intervals of chance.",
         pages.origin(store, [experiment], "A" if any(said.values()) else ""),
         view=View(ylabel, tickets_of(experiment)),
@@ -821,9 +813,8 @@ def correlation_panel(
         f"Rank correlation (Spearman) of a layer's initial and final weights, one tab a level of pruning; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
         f"{find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: {of}, "
-        f"{over}. "
-        f"Grey: the distribution if there is no relationship; dashed: its mean, zero."
-        f"{_orange(panel.experiment, bool(ranges))}",
+        f"{over}. Grey: the distribution if there is no relationship; dashed: its mean, "
+        f"zero.{_orange(panel.experiment, bool(ranges))}",
         "Dots over grey distributions around zero, one row a layer.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
         View(f"rank correlations, {of}, {over}", tickets_of(panel.experiment)),
@@ -876,9 +867,9 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
         name,
         f"How alike the outputs of two tickets are for {TEST_LOGITS:,} test images, {label}; {what}: "
         f"{tickets_of(experiment)}. All levels: pairs within an initialisation (left halves, shaded) and across "
-        "(right, "
-        f"grey), a line at the median. One level: every pair of tickets, white lines between initialisations. Orange: "
-        f"equal outputs, which no two tickets have by the paper's text; it states an order and no other number.{lost}",
+        "(right, grey), a line at the median. One level: every pair of tickets, white lines between initialisations. "
+        "Orange: equal outputs, which no two tickets have by the paper's text; it states an order and no other "
+        f"number.{lost}",
         f"The {label} of pairs of tickets, within initialisations and across.",
         pages.origin(store, [experiment], "A"),
         view=View(label, tickets_of(experiment)),

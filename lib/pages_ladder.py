@@ -196,11 +196,10 @@ def ladder_figure(
     show(
         lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),
         name,
-        f"{title}, {trained_on}: the distance between what its text says "
-        f"and what tickets show, one row a rung (what the runs share), one column a level, in {unit}, mean of the "
-        "layers; "
-        "zero would be agreement in every number. Framed: the nearest rung at each level. Hatched: not trained "
-        f"yet. Nearest: {'; '.join(nearest.values())}.",
+        f"{title}, {trained_on}: the distance between what its text says and what tickets show, one row a rung (what "
+        f"the runs share), one column a level, in {unit}, mean of the layers; zero would be agreement in every "
+        "number. Framed: the nearest rung at each level. Hatched: not trained yet. Nearest: "
+        f"{'; '.join(nearest.values())}.",
         f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
         pages.origin(store, _experiments(rungs, there), "A"),
     )
@@ -306,10 +305,9 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
         ladder.own_rung(f"A-F{figure}"),
         name,
         f"{title} of the ladder of randomness that is trained, one tab a rung, what the runs share: {label}, "
-        f"{trained_on}; pairs within an initialisation on the left, of different "
-        "initialisations, which share nothing on any rung, on the right. Orange: equal outputs, which no two tickets "
-        "have by "
-        "the paper's text; two runs with everything fixed have them, and are left out.",
+        f"{trained_on}; pairs within an initialisation on the left, of different initialisations, which share nothing "
+        "on any rung, on the right. Orange: equal outputs, which no two tickets have by the paper's text; two runs "
+        "with everything fixed have them, and are left out.",
         f"The {label} of pairs of tickets by level, within initialisations and across.",
         pages.origin(store, _experiments(rungs, ready), "A"),
         View(f"rungs: {label}", trained_on),
