@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lib import (
     claims,
+    deviations,
     evidence,
     figures,
     paper_a,
@@ -23,7 +24,7 @@ from lib import (
 from lib.claims import Scored
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
-from lib.notebook import png, show_html
+from lib.notebook import markdown, png, show_html, table
 from lib.sources import Source
 from lib.tickets import Store
 
@@ -238,6 +239,36 @@ def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:
         for section, scored in parts.items()
     )
     return head + "\n".join(rows) + "\n"
+
+
+def effect_table(store: Store, name: str) -> None:
+    """Show how many claims have another verdict when what a paper leaves open is decided otherwise, and which."""
+    rows, changed = [], []
+    for effect in deviations.effects(store):
+        none = f"`{effect.lacking}` is not trained yet" if effect.lacking else "none yet"
+        rows.append(
+            [
+                effect.paper,
+                effect.departure,
+                effect.otherwise,
+                len(effect.verdicts),
+                len(effect.measured) or none,
+                len(effect.changed) if effect.measured else "–",
+            ]
+        )
+        if effect.changed:
+            words = (f"{claims.escaped(c)} {' → '.join(map(str, effect.verdicts[c]))}" for c in effect.changed)
+            changed.append(f"- *{effect.departure}; otherwise: {effect.otherwise}.* {'; '.join(words)}")
+    table(
+        ["paper", "decided here", "otherwise", "claims touched", "testable both ways", "other verdict"],
+        rows,
+        name,
+        "Claims whose verdict is another when what a paper leaves open is decided otherwise. Claims about whole "
+        "figures, which follow from the others, are left out.",
+        sources.tickets(store, *(experiment.name for experiment in store.experiments())),
+    )
+    if changed:
+        markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))
 
 
 def missing_panel(title: str, experiments: str) -> str:

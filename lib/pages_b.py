@@ -7,7 +7,6 @@ import numpy as np
 from lib import (
     claims,
     comparisons,
-    deviations,
     evidence,
     figures,
     kernels,
@@ -768,33 +767,3 @@ def round_panel(store: Store, key: str, name: str, what: str) -> None:
         f"Lines of test accuracy by round of pruning. Means: {means}; random tickets {drawn}.",
         pages.origin(store, [experiment]),
     )
-
-
-def effect_table(store: Store, name: str) -> None:
-    """Show how many claims have another verdict when what a paper leaves open is decided otherwise, and which."""
-    rows, changed = [], []
-    for effect in deviations.effects(store):
-        none = f"`{effect.lacking}` is not trained yet" if effect.lacking else "none yet"
-        rows.append(
-            [
-                effect.paper,
-                effect.departure,
-                effect.otherwise,
-                len(effect.verdicts),
-                len(effect.measured) or none,
-                len(effect.changed) if effect.measured else "–",
-            ]
-        )
-        if effect.changed:
-            words = (f"{claims.escaped(c)} {' → '.join(map(str, effect.verdicts[c]))}" for c in effect.changed)
-            changed.append(f"- *{effect.departure}; otherwise: {effect.otherwise}.* {'; '.join(words)}")
-    table(
-        ["paper", "decided here", "otherwise", "claims touched", "testable both ways", "other verdict"],
-        rows,
-        name,
-        "Claims whose verdict is another when what a paper leaves open is decided otherwise. Claims about whole "
-        "figures, which follow from the others, are left out.",
-        sources.tickets(store, *(experiment.name for experiment in store.experiments())),
-    )
-    if changed:
-        markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))

@@ -70,7 +70,7 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-from lib import evidence, pages, pages_a, pages_b, paper_a, sources
+from lib import evidence, pages, pages_a, paper_a, sources
 from lib.errors import UserError
 from lib.notebook import markdown, table
 from lib.tickets import Store
@@ -78,7 +78,7 @@ from lib.tickets import Store
 if level not in ("50", "60", "80"):
     raise UserError(f"level is {level!r}: it should be 50, 60 or 80, to which all settings are trained")
 store = Store()
-pages_b.effect_table(store, "tab-deviations-effects")
+pages.effect_table(store, "tab-deviations-effects")
 
 # %% [markdown]
 # ## Settings of training
