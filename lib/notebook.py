@@ -35,18 +35,18 @@ _SCALE = 2  # pixels stored for each pixel shown, so that text is crisp on dense
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What a figure shows of which network: readers may put another figure of one kind, on its page, in its place.
+    """What a figure shows of which tickets: readers may put another figure of one kind, on its page, in its place.
 
     Attributes
     ----------
     kind : str
         The same for figures that show the same, such as 'overlaps within an initialisation'.
-    network : str
-        What stands on the buttons, such as 'LeNet on CIFAR-10'.
+    tickets : str
+        What stands on the buttons, such as 'LeNet on CIFAR-10, partly fixed' or 'LeNet on MNIST, 50 % pruned'.
     """
 
     kind: str
-    network: str
+    tickets: str
 
 
 def show(
@@ -101,7 +101,7 @@ def show_levels(
     The tabs are radio buttons and a style, so they need no script, work from disk and with the arrow keys, and a
     screen reader says what is chosen of what. Where HTML is not shown stands the picture of the selected level. In
     the book ``figures.js`` adds the choice of a layer, which it draws over all levels from the dots' values, and of
-    a network.
+    other tickets.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def show_html(
 
 
 def _view(content: str, view: View | None) -> str:
-    said = f' data-kind="{html.escape(view.kind)}" data-network="{html.escape(view.network)}"' if view else ""
+    said = f' data-kind="{html.escape(view.kind)}" data-tickets="{html.escape(view.tickets)}"' if view else ""
     return f'<div class="view"{said}>{content}</div>'
 
 

@@ -319,16 +319,16 @@ def test_the_layer_control_shows_a_layer_over_all_levels(book: Path, browser: Br
 
 
 @pytest.mark.browser
-def test_the_network_control_shows_the_figure_of_another(book: Path, browser: Browser) -> None:
+def test_the_control_of_tickets_shows_the_figure_of_others(book: Path, browser: Browser) -> None:
     """At the level and layer that were chosen; without JavaScript each figure stands where it is, and no control."""
     path = book / "notebooks" / "a" / "3-1.html"
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     complaints = _complaints(page)
     page.goto(path.as_uri(), wait_until="load")
     own, other = page.locator("#fig-a-3a"), page.locator("#fig-a-3b")
-    row = own.get_by_role("group", name="Network", exact=True)
+    row = own.get_by_role("group", name="Tickets", exact=True)
     words = row.locator("label").all_inner_texts()
-    assert words[:2] == [figure.locator(".view").get_attribute("data-network") for figure in (own, other)]
+    assert words[:2] == [figure.locator(".view").get_attribute("data-tickets") for figure in (own, other)]
     own.locator(".levels > label", has_text="95 %").click()
     other.locator(".levels > label", has_text="95 %").click()
     first, second = (_only_picture(figure).get_attribute("src") for figure in (own, other))

@@ -89,13 +89,13 @@ def test_tabs_hold_the_picture_and_the_text_of_every_level(shown):
     assert not plt.get_fignums()
 
 
-def test_a_figure_says_of_which_network_it_is(shown):
+def test_a_figure_says_of_which_tickets_it_is(shown):
     view = notebook.View("lines", 'one "net" & more')
     notebook.show(lambda: draw("7")[0], "fig-x", "A caption.", "A line.", ORIGIN, view)
     notebook.show_levels(draw, LABELS, "80", "fig-y", "A caption.", "Lines.", ORIGIN, view=view)
     for figure, content in zip(shown[::2], ("picture", "fieldset.levels"), strict=True):
         (box,) = BeautifulSoup(figure["text/html"], "html.parser").select("div.view")
-        assert (box["data-kind"], box["data-network"]) == (view.kind, view.network)
+        assert (box["data-kind"], box["data-tickets"]) == (view.kind, view.tickets)
         assert box.select_one(f":scope > {content}")
 
 

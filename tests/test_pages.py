@@ -308,7 +308,7 @@ def test_an_interval_is_of_initialisations_not_of_values():
 def test_an_accuracy_panel_quotes_the_means(store, shown):
     pages_a.accuracy_panel(store, FASHION, "fig-x", "the paper's Figure 1b")
     ((_, _, caption, alt, _, view),) = shown
-    assert view.network == "LeNet on Fashion-MNIST, batch order free"
+    assert view.tickets == "LeNet on Fashion-MNIST, batch order free"
     for level, correct in CORRECT.items():
         # Replica r has `correct` + r of 10,000 right; the mean of r is 12.
         words = f"{(correct + 12) / 100:.2f} % {'dense' if level == 'dense' else f'at {level} %'}"

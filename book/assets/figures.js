@@ -1,5 +1,5 @@
 // What figures can do beyond a picture: say what a dot is, pointed at, touched or come to with the arrow keys; show one
-// layer over all levels; show another network's figure in their place. Without this script the pictures stand.
+// layer over all levels; show the figure of other tickets in their place. Without this script the pictures stand.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const [INK, CHANCE, PAPER, RULE] = ["#22262b", "#8a8a8a", "#c2410c", "#e2e5e9"];
@@ -254,7 +254,7 @@
     return lines;
   }
 
-  // --- figures and those of other networks ------------------------------------------------------------------------
+  // --- figures and those of other tickets -------------------------------------------------------------------------
 
   // Makes the dots of pictures work; returns what is told of them.
   async function dressed(boxes) {
@@ -270,18 +270,18 @@
     if (tabs) layers(tabs, told);
   }
 
-  // Adds the choice of a network, where the page has figures of the same kind; they are shown from copies.
-  function networks(view, bare) {
-    const known = new Map([[view.dataset.network, view]]);
+  // Adds the choice of tickets, where the page has figures of the same kind; they are shown from copies.
+  function others(view, bare) {
+    const known = new Map([[view.dataset.tickets, view]]);
     for (const other of bare.keys()) {
-      const { kind, network } = other.dataset;
-      if (kind === view.dataset.kind && !known.has(network)) known.set(network, other);
+      const { kind, tickets } = other.dataset;
+      if (kind === view.dataset.kind && !known.has(tickets)) known.set(tickets, other);
     }
     if (known.size < 2) return;
     const stage = made("div", { className: "stage" }, ...view.childNodes);
     const note = made("p", { className: "shown-instead", hidden: true });
     let copy;
-    const row = choice("Network", "networks", [...known.keys()], async (n) => {
+    const row = choice("Tickets", "tickets", [...known.keys()], async (n) => {
       const before = copy ?? stage;
       const [level, layer] = [".levels", ".layers"].map((kind) => chosen(before.querySelector(kind)));
       copy?.remove();
@@ -289,11 +289,11 @@
       stage.hidden = n > 0;
       note.hidden = n === 0;
       if (!n) return;
-      const [network, other] = [...known][n];
+      const [tickets, other] = [...known][n];
       const figure = other.closest("figure");
       const number = figure?.querySelector(".caption-number")?.textContent.trim() ?? "another figure";
       const link = made("a", { href: `#${figure?.id ?? ""}`, textContent: number.replace(/\.$/, "") });
-      note.replaceChildren("In place of this figure: ", link, `, ${network}. Its caption is there.`);
+      note.replaceChildren("In place of this figure: ", link, `, ${tickets}. Its caption is there.`);
       const shown = bare.get(other).cloneNode(true);
       count += 1;
       shown.querySelectorAll(".levels > input, .levels > label").forEach((node) => {
@@ -318,7 +318,7 @@
     dressed([...document.querySelectorAll(".dots")].filter((box) => !box.closest(".view")));
     views.forEach((view) => {
       dress(view);
-      if (view.dataset.kind) networks(view, bare);
+      if (view.dataset.kind) others(view, bare);
     });
   });
 })();
