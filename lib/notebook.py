@@ -113,7 +113,7 @@ def show_levels(
     selected : str
         The level that is shown first.
     name, caption, alt, origin
-        As for `show`; what is the same at all levels.
+        As for `show`; what is the same at all levels. To the caption is added which level paper shows.
     choice : str
         What the tabs choose, such as a level by the weights pruned.
     view : View, optional
@@ -145,7 +145,7 @@ def show_levels(
     legend = f"<legend>{html.escape(choice)}</legend>"
     group = f'<style>{_TABS}</style><fieldset class="levels">{legend}{"".join(tabs)}</fieldset>'
     display({"text/html": _view(group, view), "image/png": first, "text/plain": alt}, raw=True)
-    _caption(name, caption, alt, origin)
+    _caption(name, f"{caption} In print: {labels[selected]}.", alt, origin)
 
 
 def show_html(

@@ -63,7 +63,7 @@ def overlap_panel(
         draw,
         name,
         what,
-        f"Overlap of the masks of two tickets of {pairs}, in % of a mask, one tab a level of pruning; {what}: "
+        f"Overlap of the masks of two tickets of {pairs}, in % of a mask; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
         f"{_pairs(panel)} pairs, its shade and height tell the initialisation. {_CHANCE}"
         f"{_orange(panel.experiment, bool(ranges))}",
@@ -102,6 +102,11 @@ def _pairs(panel: paper_a.Panel) -> int:
     """Return how many pairs of tickets a panel compares."""
     inits, runs = find(panel.experiment).inits, find(panel.experiment).runs
     return inits * math.comb(runs, 2) if panel.within else math.comb(inits, 2) * runs**2
+
+
+def at(level: str) -> str:
+    """Return how a level is named, such as '80 %'."""
+    return level if level == "dense" else f"{level} %"
 
 
 _CHANCE = "Grey: the distribution that chance gives (hypergeometric); dashed: its mean."
@@ -209,7 +214,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         name,
         what,
         f"Overlap of a mask trained on {_IMAGES.get(images, images)} with one trained on other images from the same "
-        f"initial weights, in % of a mask, one tab a level of pruning; {what}: {tickets_of(panel.experiment)}. A row "
+        f"initial weights, in % of a mask; {what}: {tickets_of(panel.experiment)}. A row "
         "is a layer and the other images; a dot is one pair of tickets, its shade and height tell the "
         f"initialisation. {_CHANCE}{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
@@ -234,7 +239,7 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
         ["pruned", "partly fixed", "free", "difference", "95 % interval"],
         [
             [
-                "dense" if level == "dense" else f"{level} %",
+                at(level),
                 f"{gain.accuracy:.2f} %",
                 f"{gain.reference:.2f} %",
                 f"{gain.difference:+.2f}",
@@ -810,7 +815,7 @@ def correlation_panel(
         draw,
         name,
         what,
-        f"Rank correlation (Spearman) of a layer's initial and final weights, one tab a level of pruning; {what}: "
+        f"Rank correlation (Spearman) of a layer's initial and final weights; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
         f"{find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: {of}, "
         f"{over}. Grey: the distribution if there is no relationship; dashed: its mean, "
@@ -842,7 +847,7 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
         markdown(pages.missing_panel(_title(what, experiment), str(missing)))
         return
     label = measure_label(measure)
-    words = {level: level if level == "dense" else f"{level} %" for level in both}
+    words = {level: at(level) for level in both}
     constant = [level for level in evidence.accuracies(store, experiment) if level not in both]
     lost = f" Left out, as no output depends on the image there: {', '.join(constant)} %." if constant else ""
 
@@ -868,12 +873,14 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
         f"How alike the outputs of two tickets are for {TEST_LOGITS:,} test images, {label}; {what}: "
         f"{tickets_of(experiment)}. All levels: pairs within an initialisation (left halves, shaded) and across "
         "(right, grey), a line at the median. One level: every pair of tickets, white lines between initialisations. "
-        "Orange: equal outputs, which no two tickets have by the paper's text; it states an order and no other "
-        f"number.{lost}",
+        f"{EQUAL}; it states an order and no other number.{lost}",
         f"The {label} of pairs of tickets, within initialisations and across.",
         pages.origin(store, [experiment], "A"),
         view=View(label, tickets_of(experiment)),
     )
+
+
+EQUAL = "Orange: equal outputs; by the paper's text no two tickets have them"
 
 
 def equal_outputs(measure: str) -> float:

@@ -82,8 +82,7 @@ def ladder_strips(
         list(ready),
         ladder.own_rung(key),
         name,
-        f"{title} of the ladder of randomness that is trained, one tab a rung, what the runs share: "
-        f"{label or measured}, {trained_on}, at {at}; {mark}. Grey is chance{orange}.",
+        f"{_on_a_rung(_figure(key))}: {label or measured}, {trained_on}, at {at}; {mark}. Grey is chance{orange}.",
         "Measured values by layer, over what chance gives.",
         pages.origin(store, _experiments(rungs, ready), "A" if orange else ""),
         View(f"rungs: {_unit(key)}", f"{trained_on}, {at}"),
@@ -142,6 +141,11 @@ def _show_rungs(
     show_levels(draw, labels, first, name, caption, alt, origin, "What the runs share", view)
 
 
+def _on_a_rung(figure: str) -> str:
+    """Return how the caption of a figure of the paper begins that has a tab for each rung."""
+    return f"The paper's Figure {figure} on a rung of the {{term}}`ladder of randomness`, which is what the runs share"
+
+
 # Of what is measured layer by layer: its words, and what a dot is.
 _KINDS: dict[type, tuple[str, str]] = {
     evidence.LayerOverlap: ("overlap of two masks (% of the mask)", "a pair of tickets"),
@@ -191,15 +195,15 @@ def ladder_figure(
         if not all(fit.missing for fit in own):
             first, _ = ladder.best(own)
             equal = [fit.rung.words for fit in own if fit.distance == first.distance]
-            nearest[level] = f"{' and '.join(equal)} at {level} % pruned ({first.distance:.3g})"
+            nearest[level] = f"{', '.join(equal)} at {level} % pruned ({first.distance:.3g})"
     columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
     show(
         lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),
         name,
         f"{title}, {trained_on}: the distance between what its text says and what tickets show, one row a rung (what "
         f"the runs share), one column a level, in {unit}, mean of the layers; zero would be agreement in every "
-        "number. Framed: the nearest rung at each level. Hatched: not trained yet. Nearest: "
-        f"{'; '.join(nearest.values())}.",
+        "number. Framed: the nearest rung at each level. "
+        f"{'Hatched: not trained yet. ' if np.isnan(distances).any() else ''}Nearest: {'; '.join(nearest.values())}.",
         f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
         pages.origin(store, _experiments(rungs, there), "A"),
     )
@@ -226,6 +230,8 @@ def ladder_table(
         if not there:
             continue
         first, others = ladder.best(found)
+        equal = [f for f in there if f.distance == first.distance]
+        others = [f for f in others if f not in equal]
         layers = layers or list(first.by_layer)
         trained += [f.rung.words for f in there]
         also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}" if others else ""
@@ -235,17 +241,17 @@ def ladder_table(
             f"*{first.rung.words}*, the only rung that is trained: which one is nearest is not known."
             if alone
             else f"Read at the {reading}, the numbers of Figure {figure} lie nearest to tickets of "
-            f"**{first.rung.words}**, {_with_interval(first)} {unit} away{also}."
+            f"{', '.join(f'**{f.rung.words}**' for f in equal)}, {_with_interval(first)} {unit} away{also}."
         )
         sentences += [
             f"Tickets of the paper's own setting, *{own}*, are {_with_interval(f)} away."
             for f in there
-            if f.rung.words == own and f is not first
+            if f.rung.words == own and f not in equal
         ]
         rows += [
             [
                 f"{level} %",
-                f"**{f.rung.words}**" if f is first and not alone else f.rung.words,
+                f"**{f.rung.words}**" if f in equal and not alone else f.rung.words,
                 _with_interval(f),
                 *(f"{f.by_layer[y]:.3g}" if y in f.by_layer else "–" for y in layers),
             ]
@@ -260,7 +266,7 @@ def ladder_table(
             f"Distance of each rung of the ladder of randomness, {trained_on}, "
             f"from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in {unit}: mean of the "
             "layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
-            "The nearest rung at each reading is bold.",
+            "The nearest at each reading is bold.",
             pages.origin(store, _experiments(rungs, trained), "A"),
         )
         _name_missing(lacking, ladder.unspecified(network, partner))
@@ -280,7 +286,8 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
     figure : str
         Of the paper, such as '6'.
     """
-    rungs = [rung for rung in ladder.rungs(network) if not rung.across and find(rung.experiment).inits > 1]
+    every = [rung for rung in ladder.rungs(network) if not rung.across]
+    rungs = [rung for rung in every if find(rung.experiment).inits > 1]
     trained_on = pages_a.network_words(rungs[0].experiment)
     ready = {}
     for rung in rungs:
@@ -295,7 +302,7 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
 
     def draw(words: str) -> tuple[Figure, str]:
         within, across = ({v: both[side] for v, both in ready[words].items()} for side in (0, 1))
-        means = ", ".join(f"{v} {within[v].mean():.3f} and {across[v].mean():.3f}" for v in within)
+        means = ", ".join(f"{pages_a.at(v)}: {within[v].mean():.3f} and {across[v].mean():.3f}" for v in within)
         drawn = figures.similarity_violins(within, across, label, reach, pages_a.equal_outputs(measure))
         return drawn, f"Means within and across, {words}: {means}."
 
@@ -304,10 +311,9 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
         list(ready),
         ladder.own_rung(f"A-F{figure}"),
         name,
-        f"{title} of the ladder of randomness that is trained, one tab a rung, what the runs share: {label}, "
-        f"{trained_on}; pairs within an initialisation on the left, of different initialisations, which share nothing "
-        "on any rung, on the right. Orange: equal outputs, which no two tickets have by the paper's text; two runs "
-        "with everything fixed have them, and are left out.",
+        f"{_on_a_rung(figure)}: {label}, {trained_on}; pairs within an initialisation on the left, of different "
+        f"initialisations, which share nothing on any rung, on the right, a line at the median. {pages_a.EQUAL}."
+        f"{' Two runs with everything fixed have equal outputs, and are left out.' if rungs != every else ''}",
         f"The {label} of pairs of tickets by level, within initialisations and across.",
         pages.origin(store, _experiments(rungs, ready), "A"),
         View(f"rungs: {label}", trained_on),
@@ -333,7 +339,7 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
     reach = _reach(values for by_level in ready.values() for values in by_level.values())
 
     def draw(words: str) -> tuple[Figure, str]:
-        means = ", ".join(f"{v} {values.mean():.2f} %" for v, values in ready[words].items())
+        means = ", ".join(f"{pages_a.at(v)}: {values.mean():.2f} %" for v, values in ready[words].items())
         return figures.accuracy_lines(ready[words], reach), f"Means, {words}: {means}."
 
     _show_rungs(
@@ -341,9 +347,8 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
         list(ready),
         ladder.own_rung(f"A-F{figure}"),
         name,
-        f"{title} of the ladder of randomness that is trained, one tab a rung, what the runs share: test accuracy by "
-        f"weights pruned, {trained_on}; one line a run, one shade an initialisation, black the "
-        "mean.",
+        f"{_on_a_rung(figure)}: test accuracy by weights pruned, {trained_on}; one line a run, one shade an "
+        "initialisation, black the mean.",
         "Lines of test accuracy over the fraction of pruned weights, one for each run.",
         pages.origin(store, _experiments(rungs, ready)),
         View("rungs: accuracy", trained_on),
@@ -361,35 +366,30 @@ def ladder_gains(store: Store, network: str, name: str) -> None:
     rungs = [rung for rung in ladder.rungs(network) if not rung.across and rung.words != "free"]
     trained_on = pages_a.network_words(rungs[0].experiment)
     levels = [level.name for level in find(rungs[0].experiment).levels]
-    rows, trained = [], []
+    columns: dict[str, list[str]] = {}
     for rung in rungs:
         try:
             gains = evidence.accuracy_gains(store, rung.experiment, f"{network}/free")
         except evidence.Missing:
             continue
-        trained.append(rung.words)
         cells = [
             f"{g.difference:+.2f}" + ("" if np.isnan(g.low) else f" ({g.low:+.2f} to {g.high:+.2f})")
             for g in gains.values()
         ]
         clear = sum(g.low > 0 for g in gains.values()), sum(g.high < 0 for g in gains.values())
         higher = sum(g.difference > 0 for g in gains.values())
-        rows.append([rung.words, f"{higher} of {len(gains)}", f"{clear[0]}; {clear[1]}", *cells])
-    if rows:
+        columns[rung.words] = [*cells, f"{higher} of {len(gains)}", f"{clear[0]}; {clear[1]}"]
+    if columns:
+        labels = [*map(pages_a.at, levels), "levels higher than free", "clearly higher; lower"]
         table(
-            [
-                "what the runs share",
-                "higher than free",
-                "clearly higher; lower",
-                *(level if level == "dense" else f"{level} %" for level in levels),
-            ],
-            rows,
+            ["pruned", *columns],
+            list(zip(labels, *columns.values(), strict=True)),
             name,
-            f"Mean test accuracy of {trained_on} less that of tickets with a free batch "
-            "order from the same initial weights, in points, "
-            "with 95 % intervals (bootstrap over initialisations; of a single one there is none). *Clearly*: zero lies "
-            "outside of the interval. The paper says that partly fixed tickets are more accurate {cite:p}`grosse2020`.",
-            pages.origin(store, [f"{network}/free", *_experiments(rungs, trained)]),
+            f"Mean test accuracy of {trained_on} less that of tickets with a free batch order from the same initial "
+            "weights, in points, one column a rung (what the runs share), with 95 % intervals (bootstrap over "
+            "initialisations; of a single one there is none). *Clearly*: zero lies outside of the interval. The paper "
+            "says that partly fixed tickets are more accurate {cite:p}`grosse2020`.",
+            pages.origin(store, [f"{network}/free", *_experiments(rungs, columns)]),
         )
 
 
@@ -406,32 +406,30 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
     levels = [level.name for level in find(rungs[0].experiment).levels[1:]]
     found = ladder.output_gaps(store, network, levels, measure)
     words = {rung.experiment: rung.words for rung in rungs if not rung.across}
-    rows: list[list[str]] = []
+    columns: dict[str, list[str]] = {}
     lacking: dict[str, str] = {}
     for experiment in dict.fromkeys(gap.experiment for gap in found):
         own = [gap for gap in found if gap.experiment == experiment]
         lacking |= {words[g.experiment]: g.missing for g in own if g.missing}
         there = [gap for gap in own if not gap.missing]
         if there:
-            rows.append(
-                [
-                    words[experiment],
-                    f"{sum(g.gap < 0 for g in there)} of {len(there)}",
-                    f"{sum(g.gap > 0 for g in there)} of {len(there)}",
-                    *("–" if g.missing else f"{g.gap:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in own),
-                ]
-            )
-    if rows:
+            columns[words[experiment]] = [
+                *("–" if g.missing else f"{g.gap:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in own),
+                f"{sum(g.gap < 0 for g in there)} of {len(there)}",
+                f"{sum(g.gap > 0 for g in there)} of {len(there)}",
+            ]
+    if columns:
+        labels = [*map(pages_a.at, levels), "levels closer across", "levels closer within"]
         table(
-            ["what the runs share", "closer across", "closer within", *(f"{level} %" for level in levels)],
-            rows,
+            ["pruned", *columns],
+            list(zip(labels, *columns.values(), strict=True)),
             name,
-            "By how much outputs of one initialisation are closer than those of different ones, "
-            f"{trained_on}, "
-            f"{pages_a.measure_label(measure)}{', distance turned round' if measure == 'L2' else ''}, with 95 % "
-            "intervals (bootstrap over initialisations). The paper says *closer across* in its Figures 6 and 9 (free) "
-            "and *closer within* in its Figure 15 (partial) {cite:p}`grosse2020`.",
-            pages.origin(store, _experiments(rungs, [row[0] for row in rows])),
+            f"By how much outputs of one initialisation are closer than those of different ones, {trained_on}, "
+            f"{pages_a.measure_label(measure)}{', distance turned round' if measure == 'L2' else ''}, one column a "
+            "rung (what the runs share), with 95 % intervals (bootstrap over initialisations). The paper says *closer "
+            "across* in its Figures 6 and 9 (free) and *closer within* in its Figure 15 (partial) "
+            "{cite:p}`grosse2020`.",
+            pages.origin(store, _experiments(rungs, columns)),
         )
         _name_missing(lacking, ladder.unspecified(network))
 

@@ -84,7 +84,7 @@ def test_tabs_hold_the_picture_and_the_text_of_every_level(shown):
         wide = assert_both(panel.picture, level)
         if level == "80":  # where HTML is not shown
             assert tabs["image/png"] == wide
-    assert caption[notebook.FIGURE_TYPE]["caption"] == "A caption."
+    assert caption[notebook.FIGURE_TYPE]["caption"] == "A caption. In print: 80 %, captioned."
     assert caption[notebook.FIGURE_TYPE]["name"] == "fig-x"
     assert not plt.get_fignums()
 

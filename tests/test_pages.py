@@ -241,15 +241,12 @@ def test_how_alike_tickets_are_by_what_their_runs_share(tmp_path, shown):
 def test_the_ladder_of_outputs(store, shown):
     pages_ladder.ladder_outputs(store, "a/fashion-lenet", "L2", "tab-x")
     (header, rows, _, caption, _), missing = shown
-    assert [row[0] for row in rows] == ["free"] and len(header) == len(rows[0]) == 9
-    gaps = [g for g in ladder.output_gaps(store, "a/fashion-lenet", header_levels(header), "L2") if not g.missing]
-    assert rows[0][1] == f"{sum(g.gap < 0 for g in gaps)} of 6" and "distance turned round" in caption
-    assert rows[0][3] == f"{gaps[0].gap:+.3f} ({gaps[0].low:+.3f} to {gaps[0].high:+.3f})"
+    assert header == ["pruned", "free"] and len(rows) == 6 + 2
+    levels = [row[0].removesuffix(" %") for row in rows[:6]]
+    gaps = [g for g in ladder.output_gaps(store, "a/fashion-lenet", levels, "L2") if not g.missing]
+    assert [row[1] for row in rows[:6]] == [f"{g.gap:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in gaps]
+    assert rows[6][1] == f"{sum(g.gap < 0 for g in gaps)} of 6" and "distance turned round" in caption
     assert "partial" in missing
-
-
-def header_levels(header):
-    return [cell.removesuffix(" %") for cell in header[3:]]
 
 
 def test_a_ladder_without_tickets_says_what_it_lacks(tmp_path, shown):

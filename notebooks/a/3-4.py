@@ -110,8 +110,8 @@ pages_ladder.ladder_gains(store, "a/cifar-lenet", "tab-a-7a-cifar-ladder")
 # ## Overlaps
 #
 # The caption of Figure 7b names the fourth pruning step, 90 %. The paper's appendix gives 5 % as the expected overlap of the same
-# plot, which is that of 95 % pruned. Every level has a tab. The numbers are those of Figure 10b and 10c, which show the same, and
-# so is the ladder of randomness: {ref}`appendix D.1 <a-appendix-d-1>` has it.
+# plot, which is that of 95 % pruned. The numbers are those of Figure 10b and 10c, which show the same;
+# {ref}`appendix D.1 <a-appendix-d-1>` has them on the ladder of randomness.
 
 # %%
 captioned, _ = panels["A-F7b"].levels.values()
