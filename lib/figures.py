@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import dataclasses
+import io
 import re
 import textwrap
 import weakref
@@ -21,6 +22,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
+from PIL import Image
 
 from lib import baselines
 from lib.claims import Scored
@@ -384,11 +386,46 @@ class Dots:
 _NAMED: weakref.WeakKeyDictionary[PathCollection, Dots] = weakref.WeakKeyDictionary()
 
 
-def frame(figure: Figure) -> Bbox:
-    """Return what a picture of a figure shows: all that is drawn, and a margin; in inches."""
-    if figure.get_layout_engine() is not None:  # which lays out when it is drawn
-        figure.draw_without_rendering()
-    return figure.get_tightbbox().padded(0.1)
+_MARGIN = 0.1  # inches
+
+
+def rendered(figure: Figure, dpi: float) -> tuple[NDArray[np.uint8], Bbox]:
+    """Draw a figure on white: its axes, whatever ink is outside of them, and a margin.
+
+    Where ink is, the picture shows: to have Matplotlib measure it takes nearly as long as to draw it.
+
+    Parameters
+    ----------
+    figure : Figure
+    dpi : float
+        Pixels an inch, which the figure has from then on.
+
+    Returns
+    -------
+    pixels : uint8 array, shape (height, width, 4)
+        Red, green, blue and 255.
+    frame : Bbox
+        What they show, in inches.
+    """
+    figure.set(dpi=dpi, facecolor="white")
+    canvas: Any = figure.canvas  # of Agg, which all are drawn with
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    inked = pixels.view(np.uint32)[..., 0] != 0xFFFFFFFF
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+    height, width = inked.shape
+    if not rows.size or min(rows[0], columns[0]) == 0 or rows[-1] == height - 1 or columns[-1] == width - 1:
+        # There may be more of it outside of the figure.
+        frame, buffer = figure.get_tightbbox().padded(_MARGIN), io.BytesIO()
+        figure.savefig(buffer, dpi=dpi, bbox_inches=frame)
+        return np.asarray(Image.open(buffer)), frame
+    margin = round(_MARGIN * dpi)
+    ink = Bbox.from_extents(columns[0], height - rows[-1] - 1, columns[-1] + 1, height - rows[0])
+    boxes = [ink, *(axes.get_window_extent() for axes in figure.axes if axes.get_visible())]
+    (left, bottom), (right, top) = np.rint(Bbox.union(boxes).get_points()).astype(int)
+    pixels = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)
+    pixels = pixels[height - top : height - bottom + 2 * margin, left : right + 2 * margin]
+    return pixels, Bbox(Bbox.from_extents(left, bottom, right, top).padded(margin).get_points() / dpi)
 
 
 def dots(figure: Figure, frame: Bbox) -> list[Dots]:
@@ -397,9 +434,9 @@ def dots(figure: Figure, frame: Bbox) -> list[Dots]:
     Parameters
     ----------
     figure : Figure
-        As it is when it is saved.
+        As it is when it has been drawn.
     frame : Bbox
-        As `frame` gives it.
+        As `rendered` gives it.
     """
     found = []
     for axes in figure.axes:

@@ -379,7 +379,7 @@ def test_distances_are_drawn_by_condition_in_every_panel():
         assert axes.lines[0].get_xdata()[0] == values["random"].mean()
     for axes in shown[::2]:  # the first column names the rows of both
         assert [label.get_text() for label in axes.get_yticklabels()] == list(categories)
-    assert not figures.dots(figure, figures.frame(figure))
+    assert not figures.dots(figure, figures.rendered(figure, 200)[1])
 
 
 def test_distances_have_the_names_of_their_pairs_and_the_paper_s_marks():
@@ -388,7 +388,7 @@ def test_distances_have_the_names_of_their_pairs_and_the_paper_s_marks():
     pairs = {"WTs_CIFAR": ["tickets 1 and 2", "tickets 1 and 3"], "random": ["random tickets 1 and 2", "x"]}
     paper = {"a": {"WTs_CIFAR": 0.87, "WTs_SVHN": 0.85}}
     figure = figures.distance_strips(panels, categories, True, pairs, paper)
-    found = figures.dots(figure, figures.frame(figure))
+    found = figures.dots(figure, figures.rendered(figure, 200)[1])
     assert [dots.row for dots in found] == ["a, WTs_CIFAR", "a, random", "b, WTs_CIFAR", "b, random"]
     for dots, (name, values) in zip(found, [*panels["a"].items(), *panels["b"].items()], strict=True):
         assert dots.names == pairs[name]
@@ -438,7 +438,7 @@ def test_accuracies_by_round_show_the_dense_network_and_random_tickets():
     np.testing.assert_array_equal(axes.lines[2].get_ydata(), [71.0, 72.0, 69.5])
     assert axes.lines[3].get_ydata()[0] == 71.0
     figure = axes.figure
-    found = figures.dots(figure, figures.frame(figure))
+    found = figures.dots(figure, figures.rendered(figure, 200)[1])
     assert [(d.row, d.values.tolist()) for d in found] == [
         ("dense network", [70.0, 72.0]),
         ("round 1", [71.0, 73.0]),
@@ -447,7 +447,7 @@ def test_accuracies_by_round_show_the_dense_network_and_random_tickets():
     ]
     assert all(d.names == ["trial 1", "trial 2"] and d.unit == " %" for d in found)
     alone = figures.accuracy_by_round(accuracy, None)
-    assert len(figures.dots(alone, figures.frame(alone))) == 3
+    assert len(figures.dots(alone, figures.rendered(alone, 200)[1])) == 3
 
 
 def test_a_pattern_that_chance_hardly_gives_says_so():
@@ -462,7 +462,7 @@ def test_the_places_of_dots_are_where_the_picture_has_them(narrow):
     given = [dataclasses.replace(layer(name, seed=n), runs=runs_of(layer())) for n, name in enumerate("ab")]
     with figures.narrow() if narrow else contextlib.nullcontext():
         figure = figures.overlap_strips(given)
-    frame = figures.frame(figure)
+    frame = figures.rendered(figure, 200)[1]
     found = figures.dots(figure, frame)
     assert [dots.row for dots in found] == ["a", "b"]
     colours = [np.asarray(points.get_facecolors()) for axes in figure.axes for points in dots(axes)]
@@ -485,19 +485,19 @@ def runs_of(given):
 def test_dots_have_the_names_of_their_runs_and_units():
     pair = LayerOverlap("a", 150, 30, np.array([50.0]), np.array([0]), np.array([2]), 20.0, 6, 33, np.array([[3, 1]]))
     figure = figures.overlap_strips([pair])
-    (found,) = figures.dots(figure, figures.frame(figure))
+    (found,) = figures.dots(figure, figures.rendered(figure, 200)[1])
     assert (found.names, found.unit) == (["run 4 of initialisation 1, run 2 of 3"], " %")
     assert (found.chance, found.paper, found.shades) == ((20.0, 6, 33), None, [0])
     init = np.array([0, 0, 1, 1])
     figure = figures.correlation_strips([evidence.LayerCorrelation("a", 150, 30, np.arange(4) / 10, init, 0.2)])
-    (found,) = figures.dots(figure, figures.frame(figure))
+    (found,) = figures.dots(figure, figures.rendered(figure, 200)[1])
     assert found.names == [f"initialisation {i}, run {r}" for i in (1, 2) for r in (1, 2)] and found.unit == ""
 
 
 def test_accuracies_can_be_pointed_at():
     given = {name: np.random.default_rng(0).uniform(80, 90, (2, 3)) for name in ("dense", "50")}
     figure = figures.accuracy_lines(given)
-    found = figures.dots(figure, figures.frame(figure))
+    found = figures.dots(figure, figures.rendered(figure, 200)[1])
     assert [dots.row for dots in found] == ["dense", "50 % pruned"]
     for dots_, values in zip(found, given.values(), strict=True):
         np.testing.assert_array_equal(dots_.values, values.ravel())
@@ -512,3 +512,27 @@ def test_all_rungs_that_are_nearest_are_framed():
     frames = [patch.get_xy() for patch in figure.axes[0].patches]
     plt.close(figure)
     assert sorted((round(x), round(y)) for x, y in frames) == [(0, 0), (0, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_picture_has_the_frame_that_matplotlib_measures(narrow):
+    with figures.narrow() if narrow else contextlib.nullcontext():
+        figure = figures.overlap_strips([layer(name, seed=n) for n, name in enumerate("ab")])
+    pixels, frame = figures.rendered(figure, 200)
+    measured = figure.get_tightbbox().padded(0.1)
+    np.testing.assert_allclose(frame.get_points(), measured.get_points(), atol=0.05)
+    assert pixels.shape == (*np.rint(200 * frame.size[::-1]), 4)
+    margin = np.pad(np.zeros(np.subtract(pixels.shape[:2], 36), bool), 18, constant_values=True)
+    assert (pixels[margin] == 255).all() and (pixels < 255).any()
+    plt.close(figure)
+
+
+def test_what_lies_outside_of_a_figure_is_in_its_picture():
+    figure, axes = plt.subplots(figsize=(2, 1))
+    axes.set_axis_off()
+    axes.text(1, 0.5, "in", color="#00ff00", transform=axes.transAxes, ha="right")
+    axes.text(1, 0.5, "and beyond", color="#ff0000", transform=axes.transAxes)
+    pixels, frame = figures.rendered(figure, 200)
+    assert frame.x1 > 2.5 and pixels.shape[1] > 490
+    assert (pixels[:, 400:, :3] == [255, 0, 0]).all(axis=2).any()
+    plt.close(figure)

@@ -127,6 +127,6 @@ def test_dots_are_told_with_both_of_their_places(shown):
     for narrow, place in ((False, slice(3, 5)), (True, slice(5, 7))):
         with figures.narrow() if narrow else contextlib.nullcontext():
             figure = scattered()
-        for row, expected in zip(told["rows"], figures.dots(figure, figures.frame(figure)), strict=True):
+        for row, expected in zip(told["rows"], figures.dots(figure, figures.rendered(figure, 200)[1]), strict=True):
             np.testing.assert_allclose(np.transpose(row[place]), expected.places, atol=0.5)
     plt.close("all")

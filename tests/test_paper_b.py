@@ -243,7 +243,7 @@ def test_distances_stand_beside_the_means_that_the_paper_s_differences_give(tmp_
             assert marks == pytest.approx({condition: mean + difference for condition, difference in said.items()})
         assert "50 pairs a condition" in caption and "*photo* are stand-ins" in caption and "Orange: " in caption
         assert f"random {mean:.4f}" in alt and [source.words for source in origin][-1] == "quoted from the paper"
-        dots = figures.dots(figure, figures.frame(figure))
+        dots = figures.dots(figure, figures.rendered(figure, 200)[1])
         assert len(dots) == 6 * len(signed)  # by panel: WTs and mixed of two data sets, between them, random
         for row in dots[:6]:
             condition = row.row.split(", ")[1]
