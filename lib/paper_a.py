@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lib import baselines, claims, evidence, overlap, statistics, topology
+from lib import baselines, claims, comparisons, evidence, overlap, statistics
 from lib.claims import Claim, Measurement
 from lib.errors import UserError
 from lib.evidence import Missing, chance_group
@@ -601,9 +601,9 @@ def _share_group(share: evidence.LayerShare, name: str) -> claims.ChanceGroup:
 def smallest_nnstd(store: Store, name: str, level: str) -> float:
     """Return the smallest NNSTD of two masks of an experiment at one level: zero if two networks are the same up to a
     permutation of their hidden units."""
-    experiment, masks = find(name), evidence.part(store, name, level, "masks")
-    pairs = np.triu_indices(experiment.replicas, 1)
-    return float(topology.distances(experiment.architecture, masks, pairs, quiet=True).mean(axis=1).min())
+    masks = evidence.part(store, name, level, "masks").astype(np.int8)
+    tickets = comparisons.Group.of(name, find(name).architecture, masks, comparisons.starts(name))
+    return float(np.nanmin(comparisons.distances(store, tickets, tickets, signed=False).mean(axis=-1)))
 
 
 def _no_symmetry(store: Store, name: str) -> Measurement:
