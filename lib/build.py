@@ -610,11 +610,17 @@ def _html_is_due(root: Path) -> bool:
     return not index.exists() or _State(root / ".build" / "built.json").get("book") != _html_inputs(root)
 
 
-# Ends when the other end of its input is closed, as it is when this process is killed: it would write into the folder
-# of the next build otherwise.
+# Ends, and what it started, when the other end of its input is closed, as it is when this process is killed: it would
+# write into the folder of the next build otherwise.
+# Pages are read and written in as many processes as there are cores, for which the command has no option; and the
+# extension that numbers parts does not say that it lets pages be read at once, as what it does comes after.
 _JUPYTER_BOOK = """
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.buffer.raw.read(), os._exit(1)), daemon=True).start()
+import functools, os, signal, sys, threading
+threading.Thread(target=lambda: (sys.stdin.buffer.raw.read(), os.killpg(0, signal.SIGKILL)), daemon=True).start()
+import jupyter_book.sphinx, sphinx_multitoc_numbering
+jupyter_book.sphinx.build_sphinx = functools.partial(jupyter_book.sphinx.build_sphinx, jobs=os.cpu_count() or 1)
+setup = sphinx_multitoc_numbering.setup
+sphinx_multitoc_numbering.setup = lambda app: {**(setup(app) or {}), "parallel_read_safe": True}
 from jupyter_book.cli.main import main
 main()
 """
@@ -635,15 +641,16 @@ def _build_html(quiet: bool, root: Path) -> Path:
     command += ["--config", "_config.yml", "--toc", str(root / "_toc.yml"), "--path-output", "book"]
     command += ["-W", "--keep-going", "-n"]
     ours, theirs = os.pipe()
-    try:
-        done = subprocess.run(
-            command, cwd=root, text=True, stdin=ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    if done.returncode or not index.exists():
-        told = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).replace(str(root) + os.sep, "")
+    with subprocess.Popen(
+        command, cwd=root, text=True, stdin=ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        try:
+            told = process.communicate()[0]
+        finally:
+            os.close(ours)
+            os.close(theirs)
+    if process.returncode or not index.exists():
+        told = re.sub(r"\x1b\[[0-9;]*m", "", told).replace(str(root) + os.sep, "")
         said = [y for y in told.splitlines() if re.search(r"WARNING|ERROR|Error|error:", y)]
         raise UserError("Jupyter Book did not build the book without warnings:\n" + "\n".join(said or [told]))
     foreign = sorted(_foreign(index.parent))

@@ -582,7 +582,11 @@ def _complaints(page: Page) -> list[str]:
             complaints.append(f"other host: {request.url}")
 
     page.on("console", console)
+    def failed(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # as when the page before is left while its pictures still come
+            complaints.append(f"not loaded ({request.failure}): {request.url}")
+
     page.on("request", request)
     page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
-    page.on("requestfailed", lambda request: complaints.append(f"not loaded: {request.url}"))
+    page.on("requestfailed", failed)
     return complaints
