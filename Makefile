@@ -22,7 +22,7 @@ test: .venv-test/ready
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
-	.venv-test/bin/python -m pytest -q
+	.venv-test/bin/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
 
 faults: .venv-test/ready
 	.venv-test/bin/python -m pytest -q -m "" tests/faults

@@ -3,6 +3,7 @@
 ``make faults`` runs all of them; ``pytest -m "" tests/faults --pages`` also writes the table into ``book/faults.md``.
 """
 
+import itertools
 import os
 import platform
 import re
@@ -14,7 +15,6 @@ import pytest
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "faults.md"
 BEGIN = time.monotonic()
-_TABLE: dict[str, list[int]] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,11 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def tried() -> Callable[[str, bool], None]:
+def tried(request: pytest.FixtureRequest) -> Callable[[str, bool], None]:
     """A function that counts one case of a kind, and whether it went as it should; the test itself asserts that."""
+    table: dict[str, list[int]] = {}
+    request.node.user_properties.append(("tried", table))  # which the report of the test has, in whatever process
 
     def count(kind: str, good: bool) -> None:
-        row = _TABLE.setdefault(kind, [0, 0])
+        row = table.setdefault(kind, [0, 0])
         row[0] += 1
         row[1] += not good
 
@@ -34,11 +36,18 @@ def tried() -> Callable[[str, bool], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    if not _TABLE:
+    tables: dict[str, list[list[int]]] = {}
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", "") == "call":
+            for table in (value for name, value in report.user_properties if name == "tried"):
+                for kind, row in table.items():
+                    tables.setdefault(kind, []).append(row)
+    if not tables:
         return
+    counts = [(kind, [sum(column) for column in zip(*found, strict=True)]) for kind, found in tables.items()]
     times = os.times()
     spent = times.user + times.system + times.children_user + times.children_system
-    rows = [*_TABLE.items(), ("in all", [sum(column) for column in zip(*_TABLE.values(), strict=True)])]
+    rows = [*counts, ("in all", [sum(column) for column in zip(*(row for _, row in counts), strict=True)])]
     said = (
         f"{time.monotonic() - BEGIN:.0f} s on {os.cpu_count()} cores, {spent:.0f} s of processor time; "
         f"Python {platform.python_version()}, {platform.system()}."
