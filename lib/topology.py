@@ -226,9 +226,11 @@ def distances(
         return [match.distance for match in _matching(architecture, packed[i], packed[j], carry)]
 
     result = np.empty((len(first), len(architecture.layers)))
+    # disable=False would overrule TQDM_DISABLE, with which the book keeps progress bars out of its pages.
+    hidden = {"disable": True} if quiet else {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(one, first.tolist(), second.tolist())
-        for row, layers in enumerate(tqdm(found, desc="comparing", unit="pair", total=len(first), disable=quiet)):
+        for row, layers in enumerate(tqdm(found, desc="comparing", unit="pair", total=len(first), **hidden)):
             result[row] = layers
     return result
 

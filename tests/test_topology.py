@@ -1,7 +1,11 @@
 """NNSTD against the definition with Python sets and all permutations, and the properties of a distance."""
 
 import itertools
+import os
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -269,3 +273,24 @@ def test_input_that_cannot_be_used():
         topology.distances(SMALL, tickets, (one, one / 2))
     with pytest.raises(UserError, match="two equally long arrays of whole numbers"):
         topology.distances(SMALL, tickets, (one, np.array([0, 0])))
+
+
+@pytest.mark.parametrize(("disabled", "shown"), [("1", False), ("", True)])
+def test_progress_is_shown_unless_the_environment_says_otherwise(disabled, shown):
+    code = """
+import numpy as np
+from lib import topology
+from lib.models import lenet
+architecture = lenet((1, 28, 28), 'lenet')
+masks = np.ones((2, architecture.weight_count), bool)
+topology.distances(architecture, masks, ([0], [1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"TQDM_DISABLE": disabled},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ("comparing" in done.stderr) == shown
