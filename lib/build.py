@@ -642,7 +642,13 @@ def _build_html(quiet: bool, root: Path) -> Path:
     command += ["-W", "--keep-going", "-n"]
     ours, theirs = os.pipe()
     with subprocess.Popen(
-        command, cwd=root, text=True, stdin=ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=root,
+        text=True,
+        stdin=ours,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as process:
         try:
             told = process.communicate()[0]

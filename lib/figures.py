@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -408,7 +409,7 @@ def rendered(figure: Figure, dpi: float) -> tuple[NDArray[np.uint8], Bbox]:
         What they show, in inches.
     """
     figure.set(dpi=dpi, facecolor="white")
-    canvas: Any = figure.canvas  # of Agg, which all are drawn with
+    canvas = FigureCanvasAgg(figure)  # what was closed has its own no more
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())
     inked = pixels.view(np.uint32)[..., 0] != 0xFFFFFFFF

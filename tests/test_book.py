@@ -582,6 +582,7 @@ def _complaints(page: Page) -> list[str]:
             complaints.append(f"other host: {request.url}")
 
     page.on("console", console)
+
     def failed(request: Request) -> None:
         if request.failure != "net::ERR_ABORTED":  # as when the page before is left while its pictures still come
             complaints.append(f"not loaded ({request.failure}): {request.url}")

@@ -29,6 +29,7 @@ def draw(level):
 
 @pytest.fixture
 def shown(monkeypatch):
+    plt.close("all")  # of other tests
     found = []
     monkeypatch.setattr(notebook, "display", lambda data, **_: found.append(data))
     return found

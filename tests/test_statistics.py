@@ -197,8 +197,10 @@ def test_p_does_not_hang_on_blocks(monkeypatch):
     assert statistics.permutation_test_tickets(*arguments, repetitions=500) == expected
 
 
-def test_equal_distances_are_no_evidence():
-    assert statistics.permutation_test_tickets(np.full((6, 6), 0.1), [0, 0, 0, 1, 1, 1], repetitions=99) == 1
+@pytest.mark.parametrize("distance", [0.1, 0.0])
+def test_equal_distances_are_no_evidence(distance):
+    matrix = np.full((6, 6), distance)
+    assert statistics.permutation_test_tickets(matrix, [0, 0, 0, 1, 1, 1], repetitions=99) == 1
 
 
 @settings(max_examples=60, deadline=None)
