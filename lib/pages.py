@@ -199,7 +199,11 @@ def beside(scored: Sequence[Scored], *keys: str) -> str:
     for s in scored:
         if any(re.match(re.escape(key) + r"(-[\dS]|\d)", s.claim.id) for key in keys):
             tested = [(name, verdict) for name, verdict, _ in s.readings if verdict != claims.Verdict.NOT_TESTABLE]
-            verdicts = [f"{claims.badge(verdict)} {claims.escaped(name)}" for name, verdict in tested if name]
+            verdicts = [
+                f"{claims.badge(verdict)} {claims.escaped(name).replace(' %', '&nbsp;%')}"
+                for name, verdict in tested
+                if name
+            ]
             here = "<br>".join(verdicts) or claims.badge(s.verdict)
             rows.append(f"| {claims.escaped(s.claim.layer)} | {claims.escaped(s.paper.split(': ', 1)[-1])} | {here} |")
     if not rows:
@@ -238,7 +242,7 @@ def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:
         f"| {section} | {' | '.join(str(claims.summary(scored)[v]) for v in shown)} |"
         for section, scored in parts.items()
     )
-    return head + "\n".join(rows) + "\n"
+    return ":::{div} full-width\n" + head + "\n".join(rows) + "\n:::\n"
 
 
 def effect_table(store: Store, name: str) -> None:

@@ -1,6 +1,8 @@
 """Figures and tables of paper A's chapters."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -84,9 +86,14 @@ _IMAGES = {"fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "mnist": "MN
 
 def network_words(experiment: str, partner: str = "") -> str:
     """Return which network an experiment trains on which images, in words; with a partner also on which others."""
-    images = [_IMAGES.get(find(name).dataset, find(name).dataset) for name in (experiment, partner) if name]
+    images = [_images(name) for name in (experiment, partner) if name]
     network = find(experiment).architecture.name
     return f"{_NETWORKS.get(network, network)} on {' with '.join(images)}"
+
+
+def _images(experiment: str) -> str:
+    """Return what an experiment's images are called."""
+    return _IMAGES.get(find(experiment).dataset, find(experiment).dataset)
 
 
 _SHARED = {"free": "batch order free", "partial": "partly fixed", "fixed": "all fixed"}
@@ -129,7 +136,7 @@ def _orange(experiment: str, said: bool) -> str:
 
 def _title(what: str, experiment: str) -> str:
     """Return how a figure is called where its tickets are missing."""
-    return f"{what[0].upper()}{what[1:]}, {network_words(experiment)}"
+    return f"{_capital(what)}, {network_words(experiment)}"
 
 
 def _levels_panel(
@@ -182,7 +189,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         try:
             evidence.task_overlaps(store, panel.experiment, partner, level)
         except evidence.Missing as missing:
-            markdown(pages.missing_panel(f"{what[0].upper()}{what[1:]}, with {find(partner).dataset}", str(missing)))
+            markdown(pages.missing_panel(f"{_capital(what)}, with {_images(partner)}", str(missing)))
         else:
             partners.append(partner)
     if not partners:
@@ -194,18 +201,17 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
             for partner in partners:
                 for y in evidence.task_overlaps(store, panel.experiment, partner, level):
                     if y.layer == layer:
-                        rows[layer, find(partner).dataset] = dataclasses.replace(
-                            y, layer=f"{layer}\n{find(partner).dataset}"
-                        )
+                        row = layer, _images(partner)
+                        rows[row] = dataclasses.replace(y, layer="\n".join(row))
         paper = {y.layer: ranges[layer] for (layer, _), y in rows.items() if layer in ranges}
         means = "; ".join(
             f"{layer} with {images} {y.values.mean():.1f} % (chance {y.expected:.1f} %)"
             for (layer, images), y in rows.items()
         )
-        pairs = len(next(iter(rows.values())).values)
-        return figures.overlap_strips(list(rows.values()), paper), f"Means of {pairs} pairs at {level} %: {means}."
+        drawn = figures.overlap_strips(list(rows.values()), paper)
+        return drawn, f"Means of {pairs} pairs at {level} % pruned: {means}."
 
-    images = find(panel.experiment).dataset
+    pairs = len(evidence.task_overlaps(store, panel.experiment, partners[0], level)[0].values)
     _levels_panel(
         store,
         panel,
@@ -213,10 +219,10 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         draw,
         name,
         what,
-        f"Overlap of a mask trained on {_IMAGES.get(images, images)} with one trained on other images from the same "
-        f"initial weights, in % of a mask; {what}: {tickets_of(panel.experiment)}. A row "
-        "is a layer and the other images; a dot is one pair of tickets, its shade and height tell the "
-        f"initialisation. {_CHANCE}{_orange(panel.experiment, bool(ranges))}",
+        f"Overlap of a mask trained on {_images(panel.experiment)} with one trained on other images from the same "
+        f"initial weights, in % of a mask; {what}: {tickets_of(panel.experiment)}. A row is a "
+        f"layer and the other images, with the weights that a mask keeps; a dot is one of {pairs} pairs of tickets, "
+        f"its shade and height tell the initialisation. {_CHANCE}{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment, *partners], "A" if ranges else ""),
         View("overlaps across images", tickets_of(panel.experiment)),
@@ -271,11 +277,7 @@ def significance_panel(
         Of the interval of chance.
     """
 
-    def measure(store: Store, experiment: str, level: str) -> list[evidence.LayerShare]:
-        return evidence.significance(store, experiment, level, probability)
-
-    label = f"pairs outside of chance's {100 * probability:g} % (%)"
-    share_panel(store, experiment, measure, name, what, label, level=level)
+    share_panel(store, experiment, significant(probability), name, what, level=level)
 
 
 def significance_table(store: Store, experiment: str, probability: float, repetitions: int, name: str) -> None:
@@ -348,8 +350,9 @@ def correlation_table(store: Store, experiments: Sequence[str], level: str, name
             for row in zip(*found, strict=True)
         ],
         name,
-        f"Mean rank correlation of initial and final weights at {level} % pruned, with its 95 % interval by bootstrap "
-        "over initialisations; and the standard deviation of one ticket's correlation under no relationship.",
+        f"Mean rank correlation of initial and final weights (signed, of survivors) at {level} % pruned, "
+        f"{network_words(experiments[0])}, with its 95 % interval by bootstrap over initialisations; and the standard "
+        "deviation of one ticket's correlation under no relationship.",
         pages.origin(store, experiments),
     )
 
@@ -620,8 +623,8 @@ def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
                 f"{o.overlap:.1f} %",
                 f"{o.chance:.1f} %",
                 f"{o.from_initial:.1f} %",
-                f"{o.updates_within:.2f}",
-                f"{o.updates_across:.2f}",
+                f"{o.updates_within:z.2f}",
+                f"{o.updates_across:z.2f}",
             ]
             for o in origins
         ],
@@ -681,13 +684,83 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A share of weights or of pairs that is shown by level and layer.
+
+    Attributes
+    ----------
+    measure : callable
+        From the store, an experiment and a level to the share in each layer.
+    axis : str
+        Its words on an axis.
+    words : str
+        Its words in a sentence.
+    """
+
+    measure: Callable[[Store, str, str], list[evidence.LayerShare]]
+    axis: str
+    words: str
+
+
+SHARED = Share(
+    evidence.shared,
+    "weights in all masks (% of a mask)",
+    "weights that lie in the masks of all runs of an initialisation, in % of a mask",
+)
+SHARED_OF_LAYER = Share(
+    functools.partial(evidence.shared, of_layer=True),
+    "weights in all masks (% of the layer)",
+    "weights that lie in the masks of all runs of an initialisation, in % of the layer",
+)
+UNUSED = Share(
+    evidence.unused,
+    "weights in no mask (% of the layer)",
+    "weights that no run of an initialisation keeps, in % of the layer",
+)
+UNCOVERED = Share(
+    functools.partial(evidence.unused, of_coverage=True),
+    "lacking to the largest coverage (% of it)",
+    "what the masks of an initialisation lack together to the most weights of a layer that they could cover, in % of "
+    "these",
+)
+
+
+def significant(probability: float) -> Share:
+    """Return the share of pairs of tickets whose overlap lies outside of a central interval of chance."""
+    return Share(
+        functools.partial(evidence.significance, probability=probability),
+        f"pairs outside of chance's {100 * probability:g} % (%)",
+        f"pairs of tickets of an initialisation whose overlap lies outside of the central {100 * probability:g} % of "
+        "chance, in % of the pairs",
+    )
+
+
+def share_brief(store: Store, experiment: str, share: Share) -> None:
+    """Show in a sentence how large a share is at every level beside chance; nothing if not trained."""
+    found = {}
+    for level in find(experiment).levels[1:]:
+        with contextlib.suppress(evidence.Missing):
+            found[level.name] = share.measure(store, experiment, level.name)
+    if found:
+        means = "; ".join(
+            f"{_percent(float(np.mean([y.values.mean() for y in layers])))} at {at(level)} pruned (chance "
+            f"{_percent(float(np.mean([y.expected for y in layers])))})"
+            for level, layers in found.items()
+        )
+        markdown(f"**Measured here.** {_capital(share.words)}, mean of the layers, {tickets_of(experiment)}: {means}.")
+
+
+def _capital(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}"
+
+
 def share_panel(
     store: Store,
     experiment: str,
-    measure: Callable[[Store, str, str], list[evidence.LayerShare]],
+    share: Share,
     name: str,
     what: str,
-    ylabel: str,
     layers: str = "all",
     level: str = "all",
     key: str = "",
@@ -699,9 +772,7 @@ def share_panel(
     store : Store
     experiment, name, what, layers : str
         As for `overlap_panel`.
-    measure : callable
-        `evidence.shared` or `evidence.unused`.
-    ylabel : str
+    share : Share
     level : str
         Name of the level that is shown first, or 'all'.
     key : str
@@ -713,7 +784,7 @@ def share_panel(
         if not levels or level not in ("all", *levels):
             raise evidence.Missing(f"{experiment} at {'any pruned level' if level == 'all' else f'{level} %'}")
         chosen = chosen_layers(experiment, layers)
-        shares = {level: [y for y in measure(store, experiment, level) if y.layer in chosen] for level in levels}
+        shares = {level: [y for y in share.measure(store, experiment, level) if y.layer in chosen] for level in levels}
     except evidence.Missing as missing:
         markdown(pages.missing_panel(_title(what, experiment), str(missing)))
         return
@@ -725,7 +796,7 @@ def share_panel(
                 f"{y.layer} {_percent(y.values.mean())} (chance {_percent(y.expected)})" for y in shares[level]
             )
             lost = _left_out(experiment, level, chosen)
-            drawn = figures.share_strips(shares[level], ylabel, said.get(level))
+            drawn = figures.share_strips(shares[level], share.axis, said.get(level))
             return drawn, f"Means at {level} % pruned: {means}.{lost}"
         first, last = levels[0], levels[-1]
         means = "; ".join(
@@ -735,20 +806,20 @@ def share_panel(
             for z in shares[last]
             if y.layer == z.layer
         )
-        return figures.share_by_level(shares, ylabel, said), f"Means: {means}."
+        return figures.share_by_level(shares, share.axis, said), f"Means: {means}."
 
     show_levels(
         draw,
         {"all": "all levels", **{level: f"{level} %" for level in levels}},
         level,
         name,
-        f"{ylabel[0].upper()}{ylabel[1:]}, of the {find(experiment).runs} runs of an initialisation; {what}: "
-        f"{tickets_of(experiment)}. All levels: a marker a layer, mean and standard deviation over "
-        f"{find(experiment).inits} initialisations; one level: a row a layer, a dot an initialisation. Grey is the "
-        f"central 95 % of chance, black its mean.{_orange(experiment, any(said.values()))}",
+        f"{_capital(share.words)}; {what}: {tickets_of(experiment)}, {find(experiment).runs} runs of each "
+        "initialisation. All levels: a marker is a layer, mean and standard deviation over "
+        f"{find(experiment).inits} initialisations; one level: a row is a layer, a dot an initialisation. Grey: the "
+        f"central 95 % of what chance gives; black: its mean.{_orange(experiment, any(said.values()))}",
         "Shares of weights by layer beside grey intervals of chance.",
         pages.origin(store, [experiment], "A" if any(said.values()) else ""),
-        view=View(ylabel, tickets_of(experiment)),
+        view=View(share.axis, tickets_of(experiment)),
     )
 
 
@@ -768,6 +839,25 @@ def stated_shares(key: str, experiment: str, level: str) -> dict[str, tuple[floa
             span = statement.spans[0] if statement.spans else (statement.mean, statement.mean)
             found |= {counted[n - 1]: span for n in statement.layers or range(1, len(counted) + 1)}
     return found
+
+
+_OF = {"signed": "signed weights", "magnitude": "magnitudes"}
+_OVER = {"survivors": "the survivors", "all": "all weights (pruned ones end as zero)"}
+
+
+def correlation_brief(store: Store, panel: paper_a.Panel) -> None:
+    """Show in a sentence for each level how large the rank correlations of a panel are; nothing if not trained."""
+    said = []
+    for level in dict.fromkeys(panel.levels.values()):
+        with contextlib.suppress(evidence.Missing):
+            means = {y.layer: y.values.mean() for y in evidence.rank_correlations(store, panel.experiment, level)}
+            least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+            said.append(f"from {means[least]:.2f} (`{least}`) to {means[most]:.2f} (`{most}`) at {level} % pruned")
+    if said:
+        markdown(
+            f"**Measured here.** Mean rank correlation of a layer, signed weights of the survivors, "
+            f"{tickets_of(panel.experiment)}: {'; '.join(said)}."
+        )
 
 
 def correlation_panel(
@@ -817,8 +907,8 @@ def correlation_panel(
         what,
         f"Rank correlation (Spearman) of a layer's initial and final weights; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
-        f"{find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: {of}, "
-        f"{over}. Grey: the distribution if there is no relationship; dashed: its mean, "
+        f"{find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: "
+        f"{_OF[of]} of {_OVER[over]}. Grey: the distribution if there is no relationship; dashed: its mean, "
         f"zero.{_orange(panel.experiment, bool(ranges))}",
         "Dots over grey distributions around zero, one row a layer.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),

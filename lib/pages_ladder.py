@@ -155,9 +155,9 @@ _KINDS: dict[type, tuple[str, str]] = {
 
 
 _SHARES = {
-    "4a": "weights in all masks (% of a mask)",
-    "4b": "weights in no mask (% of the layer)",
-    "11": "pairs outside of chance's 95 % (%)",
+    "4a": pages_a.SHARED.axis,
+    "4b": pages_a.UNUSED.axis,
+    "11": pages_a.significant(0.95).axis,
 }
 
 

@@ -97,7 +97,7 @@ def test_a_correlation_panel_quotes_the_extremes(store, shown):
     pages_a.correlation_panel(store, "A-F5a", "60", "fig-x", "what", "conv1,dense2", "magnitude", "all", readings)
     (panel,) = shown
     assert panel.labels["60"] == "60 %, one reading" and panel.labels["80"] == "80 %"
-    assert "Ranked: magnitude, all." in panel.caption
+    assert "Ranked: magnitudes of all weights (pruned ones end as zero)." in panel.caption
     initial = store.initial_weights(EXPERIMENT).repeat(5, axis=0)
     record = store.read(EXPERIMENT, EXPERIMENT.level("60"))
     figure, said = panel.draw("60")
@@ -111,8 +111,31 @@ def test_a_correlation_panel_quotes_the_extremes(store, shown):
         assert f"{layer} {min(values):.2f} to {max(values):.2f}" in said
 
 
+def test_briefs_say_what_the_figures_below_them_show(store, shown):
+    pages_a.share_brief(store, FASHION, pages_a.SHARED)
+    pages_a.correlation_brief(store, paper_a.PANELS["A-F5a"])
+    shares, correlations = shown
+    where = EXPERIMENT.architecture.weight_slices()
+    masks = store.read(EXPERIMENT, EXPERIMENT.level("50")).masks
+    by_layer = [
+        [masks[5 * i : 5 * i + 5, w].all(axis=0).sum() / masks[0, w].sum() for i in range(5)] for w in where.values()
+    ]
+    assert f": {100 * np.mean(by_layer):.1f} % at 50 % pruned (chance 6.2 %); " in shares
+    initial, record = (
+        store.initial_weights(EXPERIMENT).repeat(5, axis=0),
+        store.read(EXPERIMENT, EXPERIMENT.level("80")),
+    )
+    means = {}
+    for layer, w in where.items():
+        kept = record.masks[:, w]
+        pairs = [(initial[r, w][kept[r]], record.weights[r, w][kept[r]]) for r in range(25)]
+        means[layer] = np.mean([spearmanr(*pair)[0] for pair in pairs])
+    least, most = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+    assert f"from {means[least]:.2f} (`{least}`) to {means[most]:.2f} (`{most}`) at 80 % pruned" in correlations
+
+
 def test_a_share_panel_has_all_levels_and_each(store, shown):
-    pages_a.share_panel(store, FASHION, evidence.shared, "fig-x", "Figure 4a", "weights in all masks (%)", "output")
+    pages_a.share_panel(store, FASHION, pages_a.SHARED, "fig-x", "Figure 4a", "output")
     (panel,) = shown
     assert list(panel.labels) == ["all", "50", "60", "80", "90", "95", "98"] and panel.selected == "all"
     masks = store.read(EXPERIMENT, EXPERIMENT.level("60")).masks[:, EXPERIMENT.architecture.weight_slices()["output"]]

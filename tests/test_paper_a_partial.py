@@ -356,10 +356,10 @@ def test_a_panel_across_tasks_has_a_row_for_each_layer_and_partner(planted, show
     ((draw, labels, selected, *_, origin),) = shown
     figure, said = draw("90")
     assert len(figure.axes) == 5 + 3
-    assert "conv2 with cifar10" in said and "dense1 with mnist" in said and "dense1 with cifar10" not in said
+    assert "conv2 with CIFAR-10" in said and "dense1 with MNIST" in said and "dense1 with CIFAR-10" not in said
     assert (selected, len(labels)) == ("90", 6) and MNIST_PARTIAL in origin[0].detail
     found = evidence.task_overlaps(planted, FASHION_PARTIAL, MNIST_PARTIAL, "90")[2]
-    assert f"dense1 with mnist {found.values.mean():.1f} % (chance {found.expected:.1f} %)" in said
+    assert f"dense1 with MNIST {found.values.mean():.1f} % (chance {found.expected:.1f} %)" in said
 
 
 def test_a_panel_names_the_layers_that_it_leaves_out(planted, shown):
@@ -382,7 +382,7 @@ def test_what_the_paper_says_stands_by_its_figure(planted):
     assert len(text.splitlines()) == 2 + 5
     assert "57 to 88 % of mask size" in text and 'class="verdict' in text
     readings = pages.beside(scored, "A-F14b").splitlines()[2]
-    assert "captioned level, 90 %" in readings and readings.count('class="verdict') == 2
+    assert "captioned level, 90&nbsp;%" in readings and readings.count('class="verdict') == 2
     with pytest.raises(UserError, match="A-F99"):
         pages.beside(scored, "A-F99")
 

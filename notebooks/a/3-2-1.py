@@ -28,8 +28,6 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-import functools
-
 from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
@@ -38,6 +36,9 @@ store = Store()
 level = evidence.choose_level(experiment, level)
 network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "3.2.1", store)
+
+# %%
+pages_a.share_brief(store, experiment, pages_a.SHARED)
 
 # %% [markdown]
 # Of the weights of one mask, the share that lies in all $k$ masks of an initialisation is, for independent masks that
@@ -49,10 +50,9 @@ scored = scoring.score("A", "3.2.1", store)
 pages_a.share_panel(
     store,
     experiment,
-    evidence.shared,
+    pages_a.SHARED,
     "fig-a-4a-fashion",
     "the paper's Figure 4a",
-    "weights in all masks (% of a mask)",
     layers,
     level,
     "A-F4a-F",
@@ -69,10 +69,9 @@ markdown(pages.beside(scored, "A-F4a-F", "A-F4a"))
 pages_a.share_panel(
     store,
     experiment,
-    functools.partial(evidence.shared, of_layer=True),
+    pages_a.SHARED_OF_LAYER,
     "fig-a-4a-layer",
-    "the paper's Figure 4a, another normalisation",
-    "weights in all masks (% of the layer)",
+    "the paper's Figure 4a otherwise normalised",
     layers,
     level,
 )
@@ -101,10 +100,9 @@ pages_ladder.ladder_table(store, "A-F4a-F", network, readings, "tab-a-4a-ladder"
 pages_a.share_panel(
     store,
     paper_a.CIFAR,
-    evidence.shared,
+    pages_a.SHARED,
     "fig-a-4a-cifar",
     "the paper's Figure 4a",
-    "weights in all masks (% of a mask)",
     "all",
     "all",
     "A-F4a-C",
@@ -117,10 +115,9 @@ markdown(pages.beside(scored, "A-F4a-C"))
 pages_a.share_panel(
     store,
     paper_a.CIFAR,
-    functools.partial(evidence.shared, of_layer=True),
+    pages_a.SHARED_OF_LAYER,
     "fig-a-4a-cifar-layer",
-    "the paper's Figure 4a, another normalisation",
-    "weights in all masks (% of the layer)",
+    "the paper's Figure 4a otherwise normalised",
     "all",
     "all",
 )
@@ -141,10 +138,9 @@ pages_ladder.ladder_table(store, "A-F4a-C", "a/cifar-lenet", readings, "tab-a-4a
 pages_a.share_panel(
     store,
     paper_a.RESNET,
-    evidence.shared,
+    pages_a.SHARED,
     "fig-a-4a-resnet",
     "the paper's Figure 4a",
-    "weights in all masks (% of a mask)",
     "all",
     "all",
     "A-F4a-R",
@@ -157,10 +153,9 @@ markdown(pages.beside(scored, "A-F4a-R"))
 pages_a.share_panel(
     store,
     paper_a.RESNET,
-    functools.partial(evidence.shared, of_layer=True),
+    pages_a.SHARED_OF_LAYER,
     "fig-a-4a-resnet-layer",
-    "the paper's Figure 4a, another normalisation",
-    "weights in all masks (% of the layer)",
+    "the paper's Figure 4a otherwise normalised",
     "all",
     "all",
 )

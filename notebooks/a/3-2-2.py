@@ -27,8 +27,6 @@ places = [Path.cwd(), *Path.cwd().parents, *Path.cwd().glob("*/")]
 sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_file()), Path.cwd())))
 
 # %%
-import functools
-
 from lib import evidence, pages, pages_a, pages_ladder, paper_a, scoring
 from lib.notebook import markdown
 from lib.tickets import Store
@@ -37,6 +35,9 @@ store = Store()
 level = evidence.choose_level(experiment, level)
 network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "3.2.2", store)
+
+# %%
+pages_a.share_brief(store, experiment, pages_a.UNUSED)
 
 # %% [markdown]
 # Independent masks that keep the fraction $q$ leave $(1 - q)^5$ of a layer to no mask. When five masks together are smaller
@@ -47,10 +48,9 @@ scored = scoring.score("A", "3.2.2", store)
 pages_a.share_panel(
     store,
     experiment,
-    evidence.unused,
+    pages_a.UNUSED,
     "fig-a-4b-layer",
     "the paper's Figure 4b, left half",
-    "weights in no mask (% of the layer)",
     layers,
     level,
     "A-F4b",
@@ -60,10 +60,9 @@ pages_a.share_panel(
 pages_a.share_panel(
     store,
     experiment,
-    functools.partial(evidence.unused, of_coverage=True),
+    pages_a.UNCOVERED,
     "fig-a-4b-coverage",
     "the paper's Figure 4b, right half",
-    "lacking to the largest coverage (% of it)",
     layers,
     level,
 )
@@ -95,10 +94,9 @@ pages_ladder.ladder_table(store, "A-F4b", network, readings, "tab-a-4b-ladder")
 pages_a.share_panel(
     store,
     paper_a.CIFAR,
-    evidence.unused,
+    pages_a.UNUSED,
     "fig-a-4b-cifar",
     "the paper's Figure 4b, left half",
-    "weights in no mask (% of the layer)",
     "all",
     "all",
     "A-F4b",
@@ -108,10 +106,9 @@ pages_a.share_panel(
 pages_a.share_panel(
     store,
     paper_a.CIFAR,
-    functools.partial(evidence.unused, of_coverage=True),
+    pages_a.UNCOVERED,
     "fig-a-4b-cifar-coverage",
     "the paper's Figure 4b, right half",
-    "lacking to the largest coverage (% of it)",
     "all",
     "all",
 )
@@ -132,10 +129,9 @@ pages_ladder.ladder_table(store, "A-F4b", "a/cifar-lenet", readings, "tab-a-4b-c
 pages_a.share_panel(
     store,
     paper_a.RESNET,
-    evidence.unused,
+    pages_a.UNUSED,
     "fig-a-4b-resnet",
     "the paper's Figure 4b, left half",
-    "weights in no mask (% of the layer)",
     "all",
     "all",
     "A-F4b",
@@ -145,10 +141,9 @@ pages_a.share_panel(
 pages_a.share_panel(
     store,
     paper_a.RESNET,
-    functools.partial(evidence.unused, of_coverage=True),
+    pages_a.UNCOVERED,
     "fig-a-4b-resnet-coverage",
     "the paper's Figure 4b, right half",
-    "lacking to the largest coverage (% of it)",
     "all",
     "all",
 )

@@ -40,6 +40,9 @@ panels = paper_a.panels_at("A-F5a", {"captioned level": level, "implied level": 
 network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "3.2.3", store, panels)
 
+# %%
+pages_a.correlation_brief(store, panels["A-F5a"])
+
 # %% [markdown]
 # The paper does not say which rank correlation it takes, nor over which weights. Here it is Spearman's, of the signed
 # weights that survive in a ticket; two parameters of this chapter change that. Were there no relationship, the
@@ -61,7 +64,15 @@ markdown(pages.beside(scored, "A-F5a"))
 
 # %%
 pages_a.correlation_panel(
-    store, "A-F5a", captioned, "fig-a-5a-magnitude", "magnitudes for signs", layers, "magnitude", over, panels
+    store,
+    "A-F5a",
+    captioned,
+    "fig-a-5a-magnitude",
+    "as the paper's Figure 5a, of magnitudes",
+    layers,
+    "magnitude",
+    over,
+    panels,
 )
 
 # %%

@@ -41,7 +41,8 @@ scored = scoring.score("A", "3.3", store)
 # ## Outputs
 #
 # The outputs are those for the first 2,000 test images. The text of the paper speaks of an $L_2$ distance, the caption of
-# its Figure 6 of CKA, a similarity {cite:p}`kornblith2019`; {ref}`appendix C <a-appendix-c>` has both.
+# its Figure 6 of CKA, a similarity {cite:p}`kornblith2019`. The figure is of Fashion-MNIST alone;
+# {ref}`appendix C <a-appendix-c>` has both measures and the other networks.
 
 # %%
 pages_a.similarity_panel(store, experiment, measure, "fig-a-6", "the paper's Figure 6", level)

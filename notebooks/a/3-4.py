@@ -131,9 +131,7 @@ markdown(pages.beside(scored, "A-F7b", "A-F7c", "A-F7bc"))
 # ladder of randomness.
 
 # %%
-pages_a.overlap_panel(
-    store, panels["A-F14b"], "90", "fig-a-7d", "the paper's Figure 7d, layers of equal size", key="A-F14b"
-)
+pages_a.overlap_panel(store, panels["A-F14b"], "90", "fig-a-7d", "the paper's Figure 7d", key="A-F14b")
 
 # %%
 pages_a.spread_table(store, panels["A-F14b"], "95", "tab-a-3-4-equal")

@@ -37,6 +37,9 @@ level = evidence.choose_level(experiment, level)
 network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix D.2", store)
 
+# %%
+pages_a.share_brief(store, experiment, pages_a.significant(0.95))
+
 # %% [markdown]
 # ## What chance alone gives
 #

@@ -39,6 +39,9 @@ panels = paper_a.panels_at("A-F12a", {"captioned level": level, "implied level":
 network = experiment.rpartition("/")[0]
 scored = scoring.score("A", "Appendix D.3", store, panels)
 
+# %%
+pages_a.correlation_brief(store, panels["A-F12a"])
+
 # %% [markdown]
 # A rank correlation belongs to one ticket, not to a pair: it says how much of the order of the initial weights a training run
 # left as it was. Which batches another run sees has no part in it. So there is no reason why sharing the batch order between runs
@@ -57,7 +60,15 @@ pages_a.correlation_table(store, (paper_a.FASHION, paper_a.FASHION_PARTIAL), cap
 
 # %%
 pages_a.correlation_panel(
-    store, "A-F12a", captioned, "fig-a-12a-magnitude", "magnitudes for signs", layers, "magnitude", over, panels
+    store,
+    "A-F12a",
+    captioned,
+    "fig-a-12a-magnitude",
+    "as the paper's Figure 12a, of magnitudes",
+    layers,
+    "magnitude",
+    over,
+    panels,
 )
 
 # %% [markdown]

@@ -75,9 +75,7 @@ markdown(pages.beside(scored, "A-F13b"))
 
 # %%
 free = dataclasses.replace(panels["A-F13a"], experiment=paper_a.FASHION, partners=(paper_a.CIFAR,))
-pages_a.task_panel(
-    store, free, first, "fig-a-13a-free", "for comparison with the paper's Figure 13a, with free batch order"
-)
+pages_a.task_panel(store, free, first, "fig-a-13a-free", "for comparison with the paper's Figure 13a")
 
 # %%
 pages_a.task_table(store, [first, captioned, implied], "tab-a-d-4-free")

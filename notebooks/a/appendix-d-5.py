@@ -69,7 +69,7 @@ markdown(pages.beside(scored, "A-F14b"))
 # %% [markdown]
 # ## How far overlaps scatter
 #
-# The same for both networks, first with layers of equal size, then the usual one.
+# The spread of the overlaps beside that of chance, first of the network with layers of equal size, then of the usual one.
 
 # %%
 pages_a.spread_table(store, panels["A-F14a"], "50", "tab-a-d-5-equal")
