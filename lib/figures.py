@@ -550,25 +550,30 @@ def share_by_level(
     figure, axes = plt.subplots(figsize=_size(3.6))
     layers = [share.layer for share in next(iter(shares.values()))]
     paper = paper or {}
-    for level, (name, row) in enumerate(shares.items()):
-        for share in row:  # layers that keep no weight at a level are not in its row
-            number = layers.index(share.layer)
-            x = level + 0.72 * ((number + 0.5) / len(layers) - 0.5)
-            axes.fill_between([x - 0.06, x + 0.06], share.low, share.high, color=CHANCE, alpha=0.45, lw=0)
-            axes.plot([x - 0.06, x + 0.06], [share.expected] * 2, color=INK, lw=1)
-            if share.layer in paper.get(name, {}):
-                said = paper[name][share.layer]
-                box = plt.Rectangle((x - 0.07, said[0]), 0.14, said[1] - said[0], fill=False, ec=PAPER, lw=2, zorder=3)
-                axes.add_patch(box)
-            spread = share.values.std(ddof=1) if len(share.values) > 1 else 0.0
-            mean = share.values.mean()
-            # A share lies between 0 and 100 %, and so does the bar.
-            bar = [[min(spread, abs(mean))], [min(spread, abs(100 - mean))]]
-            axes.errorbar(
-                x, mean, bar, fmt="os^Dv"[number % 5],
-                ms=_either(4.5, 3.5), color=_LAYERS[number % len(_LAYERS)], capsize=2, lw=1.2,
-                label=share.layer if level == 0 else None,
-            )  # fmt: skip
+    chance, expected = [], []
+    for number, layer in enumerate(layers):
+        # Layers that keep no weight at a level are not in its row.
+        own = {level: share for level, row in enumerate(shares.values()) for share in row if share.layer == layer}
+        places = np.array(list(own)) + 0.72 * ((number + 0.5) / len(layers) - 0.5)
+        for x, (level, share) in zip(places, own.items(), strict=True):
+            chance.append(Rectangle((x - 0.06, share.low), 0.12, share.high - share.low))
+            expected.append((x, share.expected))
+            said = paper.get(list(shares)[level], {}).get(layer)
+            if said:
+                axes.add_patch(
+                    Rectangle((x - 0.07, said[0]), 0.14, said[1] - said[0], fill=False, ec=PAPER, lw=2, zorder=3)
+                )
+        means = np.array([share.values.mean() for share in own.values()])
+        spread = np.array([share.values.std(ddof=1) if len(share.values) > 1 else 0.0 for share in own.values()])
+        # A share lies between 0 and 100 %, and so does the bar.
+        bars = np.minimum(spread, abs(means)), np.minimum(spread, abs(100 - means))
+        axes.errorbar(
+            places, means, bars, fmt="os^Dv"[number % 5],
+            ms=_either(4.5, 3.5), color=_LAYERS[number % len(_LAYERS)], capsize=2, lw=1.2, label=layer,
+        )  # fmt: skip
+    x, y = np.array(expected).T
+    axes.add_collection(PatchCollection(chance, color=CHANCE, alpha=0.45, lw=0))
+    axes.hlines(y, x - 0.06, x + 0.06, color=INK, lw=1)
     axes.fill_between([], [], color=CHANCE, alpha=0.45, lw=0, label="chance (95 %)")
     if reach:
         axes.update_datalim([(0, y) for y in reach])

@@ -249,14 +249,18 @@ def test_shares_stand_at_their_means_over_what_chance_gives():
         for level in ("50", "60")
     }
     axes = figures.share_by_level(rows, "share (%)").axes[0]
-    means = [float(np.ravel(bar.lines[0].get_ydata())[0]) for bar in axes.containers]
-    assert means == [11.0, 21.0, 11.0, 21.0]
+    assert [bar.lines[0].get_ydata().tolist() for bar in axes.containers] == [[11.0, 11.0], [21.0, 21.0]]
+    (chance,) = [c for c in axes.collections if isinstance(c, PatchCollection)]
+    places = np.sort(np.concatenate([bar.lines[0].get_xdata() for bar in axes.containers]))
+    boxes = [path.get_extents() for path in chance.get_paths()]
+    np.testing.assert_allclose(np.sort([(box.x0 + box.x1) / 2 for box in boxes]), places)
+    assert {(box.y0, box.y1) for box in boxes} == {(3.0, 8.0)}
     assert [t.get_text() for t in axes.get_xticklabels()] == ["50", "60"]
     assert not axes.patches
     axes = figures.share_by_level(rows, "share (%)", {"60": {"y": (2.0, 3.0)}, "50": {}}).axes[0]
     (box,) = axes.patches
     assert (box.get_y(), box.get_height()) == (2.0, 1.0) and to_hex(box.get_edgecolor()) == figures.PAPER
-    assert box.get_x() < axes.containers[3].lines[0].get_xdata()[0] < box.get_x() + box.get_width()
+    assert box.get_x() < axes.containers[1].lines[0].get_xdata()[1] < box.get_x() + box.get_width()
     assert "paper's text" in [text.get_text() for text in axes.figure.legends[0].get_texts()]
     figure = figures.share_strips(rows["50"], "share (%)", {"x": (7.0, 7.0)})
     assert any(list(line.get_xdata()) == [7.0, 7.0] for line in figure.axes[0].lines)
