@@ -322,8 +322,9 @@ def test_a_budget_that_is_up_is_said(tiny, tmp_path, capsys, monkeypatch):
 
 def test_a_reader_that_has_enough_is_no_error():
     """As `python -m lib claims | head`: the pipe, which holds less than is written, is closed after its first line."""
+    claims = ["claims", "--paper", "A", "--section", "2", "--format", "json"]
     with subprocess.Popen(
-        [sys.executable, "-m", "lib", "claims"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=4096
+        [sys.executable, "-m", "lib", *claims], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=4096
     ) as command:
         assert command.stdout is not None and command.stderr is not None
         command.stdout.readline()
