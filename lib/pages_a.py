@@ -436,12 +436,18 @@ def nnstd_table(store: Store, experiment: str, name: str) -> None:
         return
     levels = [level.name for level in store.finished(find(experiment))][1:]
     table(
-        ["pruned", "smallest NNSTD of any two masks"],
-        [[f"{level} %", f"{paper_a.smallest_nnstd(store, experiment, level):.3f}"] for level in levels],
+        ["pruned", "smallest NNSTD of any two masks", "of as many random masks"],
+        [
+            [
+                f"{level} %",
+                *(f"{paper_a.smallest_nnstd(store, experiment, level, random):.3f}" for random in (False, True)),
+            ]
+            for level in levels
+        ],
         name,
         f"The smallest distance of any two masks, {tickets_of(experiment)}, with their units matched; 0 would be the "
-        "same network up to a "
-        "permutation of hidden units, 1 no shared connection at all. All pairs of tickets.",
+        "same network up to a permutation of hidden units, 1 no shared connection at all. All pairs of tickets; beside "
+        "them all pairs of as many masks that keep as many weights of every layer at random places.",
         pages.origin(store, [experiment]),
     )
 

@@ -17,7 +17,7 @@ from lib.claims import Claim, Measurement
 from lib.errors import UserError
 from lib.evidence import Missing, chance_group
 from lib.experiments import EXPERIMENTS, find
-from lib.pruning import kept_counts
+from lib.pruning import kept_counts, random_masks
 from lib.tickets import Store
 
 FASHION, CIFAR, RESNET = "a/fashion-lenet/free", "a/cifar-lenet/free", "a/cifar-resnet18/free"
@@ -597,12 +597,16 @@ def _share_group(share: evidence.LayerShare, name: str) -> claims.ChanceGroup:
     return claims.ChanceGroup(name, share.values, share.expected, share.low, share.high)
 
 
-@functools.lru_cache(maxsize=64)
-def smallest_nnstd(store: Store, name: str, level: str) -> float:
+@functools.lru_cache(maxsize=128)
+def smallest_nnstd(store: Store, name: str, level: str, random: bool = False) -> float:
     """Return the smallest NNSTD of two masks of an experiment at one level: zero if two networks are the same up to a
-    permutation of their hidden units."""
-    masks = evidence.part(store, name, level, "masks").astype(np.int8)
-    tickets = comparisons.Group.of(name, find(name).architecture, masks, comparisons.starts(name))
+    permutation of their hidden units; or that of as many random masks with as many weights in every layer."""
+    experiment = find(name)
+    if random:
+        masks = random_masks(experiment.architecture, experiment.level(level), experiment.replicas)
+    else:
+        masks = evidence.part(store, name, level, "masks")
+    tickets = comparisons.Group.of(name, experiment.architecture, masks.astype(np.int8), comparisons.starts(name))
     return float(np.nanmin(comparisons.distances(store, tickets, tickets, signed=False).mean(axis=-1)))
 
 

@@ -1,16 +1,20 @@
 """Paper A's sections 3.2 to 3.5 and appendix C: from made tickets, of which it is known what they hold."""
 
 import dataclasses
+import itertools
+import shutil
 
 import numpy as np
 import pytest
 from made import TINY, change, made_store
 from scipy import stats
 
-from lib import evidence, paper_a, scoring
+from lib import evidence, paper_a, scoring, topology
 from lib.claims import Verdict
 from lib.experiments import EXPERIMENTS, find
 from lib.paper_a import CIFAR, FASHION
+from lib.pruning import random_masks
+from lib.tickets import Store
 
 EXPERIMENT = find(FASHION)
 
@@ -165,3 +169,13 @@ def test_a_permuted_network_is_found_out(tiny, tmp_path):
 def test_independent_masks_scatter_as_chance_has_it(store):
     for spread in evidence.spreads(store, FASHION, "50"):
         assert spread.measured == pytest.approx(spread.chance, rel=0.2)
+
+
+def test_the_smallest_distance_is_that_of_the_closest_pair(tmp_path):
+    fixed, few = "a/fashion-lenet/fixed", find("a/fashion-lenet/fixed")
+    shutil.copytree(Store().folder(few), tmp_path / "tickets" / fixed)  # distances are kept beside it
+    store = Store(tmp_path / "tickets")
+    assert paper_a.smallest_nnstd(store, fixed, "90") == 0  # two runs with everything fixed are one network
+    masks = random_masks(few.architecture, few.level("90"), few.replicas)
+    nnstd = [topology.nnstd(few.architecture, a, b) for a, b in itertools.combinations(masks, 2)]
+    assert paper_a.smallest_nnstd(store, fixed, "90", random=True) == pytest.approx(min(nnstd), abs=1e-12)
