@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,8 +32,10 @@ from typing import Any, ClassVar
 import filelock
 import jupytext
 import nbformat
+import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook
 from tqdm import tqdm
@@ -217,8 +220,15 @@ def execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool 
     return out
 
 
-def _execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool, root: Path) -> inputs.Noted:
-    """Execute a chapter as `execute` says; return what it called and read."""
+def _execute(
+    chapter: str,
+    parameters: Mapping[str, Any],
+    out: Path,
+    quiet: bool,
+    root: Path,
+    kernels: type["_ThisPython"] | None = None,
+) -> inputs.Noted:
+    """Execute a chapter as `execute` says, in a kernel of some kind; return what it called and read."""
     path = chapter_path(chapter, root)
     notebook = jupytext.read(path)
     cell = _parameters_cell(notebook)
@@ -235,7 +245,7 @@ def _execute(chapter: str, parameters: Mapping[str, Any], out: Path, quiet: bool
             progress_bar={"desc": chapter, "unit": "cell"} if not quiet else False,
             # Not papermill's cwd, which changes the directory of the whole process, and so of other threads.
             resources={"metadata": {"path": str(root)}},
-            kernel_manager_class=_ThisPython,
+            kernel_manager_class=kernels or _ThisPython,
         )
     except PapermillExecutionError as error:
         if error.ename == UserError.__name__:
@@ -283,14 +293,78 @@ class _ThisPython(AsyncKernelManager):
             ],
             display_name="Python 3",
             language="python",
-            env={
-                # The order of a set, and the order in which threads add up a sum, may not depend on the machine.
-                "PYTHONHASHSEED": "0",
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-                "TQDM_DISABLE": "1",
-            },
+            env=_ENVIRONMENT,
         )
+
+
+_ENVIRONMENT = {
+    # The order of a set, and the order in which threads add up a sum, may not depend on the machine.
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+}
+
+
+@contextlib.contextmanager
+def _forked(root: Path) -> Iterator[type[_ThisPython]]:
+    """Start kernels as copies of one process that has imported the library, which takes most chapters seconds."""
+    lock = threading.Lock()
+    with subprocess.Popen(
+        [sys.executable, "-c", _FORKING],
+        cwd=root,
+        env=os.environ | _ENVIRONMENT,
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # an interrupt in the terminal is this process's alone
+    ) as original:
+
+        class Forked(_ThisPython):
+            async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+                assert original.stdin is not None and original.stdout is not None
+                number = b""
+                with lock, contextlib.suppress(BrokenPipeError):
+                    original.stdin.write(json.dumps(kernel_cmd[kernel_cmd.index("-f") :]).encode() + b"\n")
+                    number = original.stdout.readline()
+                if not number:
+                    raise UserError("the library cannot be imported: what is wrong stands above")
+                assert isinstance(self.provisioner, LocalProvisioner)
+                self.provisioner.process = _Kernel(int(number))
+
+        yield Forked
+
+
+# Ends with its input, and with it the kernels, which look after the process that they come from.
+_FORKING = f"""
+import json, os, signal, sys
+{_WATCH}
+os.environ["JPY_PARENT_PID"] = str(os.getpid())
+from ipykernel import kernelapp
+import lib.pages_a, lib.pages_b, lib.pages_ladder
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+for line in sys.stdin:
+    if not (kernel := os.fork()):
+        break
+    print(kernel, flush=True)
+else:
+    sys.exit()
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+os.setsid()
+for stream in (0, 1):
+    os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+kernelapp.launch_new_instance(json.loads(line))
+"""
+
+
+class _Kernel(psutil.Process):
+    """A kernel that is no child of this process, with what jupyter_client asks of a child."""
+
+    stdin = stdout = stderr = None
+
+    def poll(self) -> int | None:
+        """Return None as long as it runs."""
+        return None if self.is_running() else 0
 
 
 def _normalised(
@@ -544,7 +618,7 @@ def execute_all(
 
     def one(job: Job) -> tuple[inputs.Noted, float, bool]:
         start, source = time.monotonic(), inputs.file_hash(chapter_path(job.chapter, root))
-        noted = _execute(job.chapter, job.values, job.out, True, root)
+        noted = _execute(job.chapter, job.values, job.out, True, root, kernels)
         return noted, time.monotonic() - start, inputs.file_hash(chapter_path(job.chapter, root)) == source
 
     def length(job: Job) -> tuple[float, int]:
@@ -553,8 +627,13 @@ def execute_all(
         return seconds, chapter_path(job.chapter, root).stat().st_size
 
     progress = tqdm(total=len(jobs), desc="executing chapters", unit="chapter", disable=quiet or not jobs)
-    # Threads, because the work is done in the kernels, which are processes.
-    with progress, concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    many = len(jobs) > _FEW and sys.platform != "darwin"  # whose own libraries do not bear to be forked
+    with (
+        _forked(root) if many else contextlib.nullcontext() as kernels,
+        progress,
+        # Threads, because the work is done in the kernels, which are processes.
+        concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+    ):
         # The longest first, as it was or by its text, so that none is left alone at the end.
         running = {pool.submit(one, job): job for job in sorted(jobs, key=length, reverse=True)}
         failures: list[Exception] = []
@@ -581,6 +660,9 @@ def execute_all(
     if failures:
         raise failures[0]
     return took
+
+
+_FEW = 4  # chapters, which are executed before a process has imported the library for all
 
 
 def _inputs(project: inputs.Project, job: Job, noted: inputs.Noted, root: Path) -> dict[str, str]:

@@ -3,9 +3,14 @@
 import base64
 import json
 import re
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from papermill import PapermillExecutionError
 
@@ -292,3 +297,59 @@ def test_pages_that_need_another_host_are_found(tmp_path: Path) -> None:
         "page.html loads https://example.org/a.js",
         "style.css loads https://example.org/d.woff2",
     ]
+
+
+def test_kernels_are_copies_of_one_process_where_there_are_many(project: Path) -> None:
+    """They show the same, note the same, and none knows what another one did."""
+    probe = (
+        CELLS
+        + """
+# %%
+import builtins, os, random
+from lib.baselines import overlap_mean
+assert not hasattr(builtins, "left_over")
+builtins.left_over = True
+print(overlap_mean(100, 10), hash("x"), random.random() < 2, os.environ["OMP_NUM_THREADS"])
+"""
+    )
+    names = [f"a/{n}.py" for n in range(build._FEW + 1)]
+    for name in names:
+        write(project, probe, name)
+    execute_due(project)
+    together = [build.executed_path(f"a/{n}", project).read_text(encoding="utf-8") for n in range(len(names))]
+    noted = build._executions(project).content.values()
+    alone = build.execute("a/2", {}, project / "out.ipynb", quiet=True, root=project).read_text(encoding="utf-8")
+    assert together[2] == alone
+    assert all("lib.baselines.overlap_mean" in entry["noted"]["called"] for entry in noted)
+    assert not build.due_for_the_book(project)
+
+
+def test_the_kernels_of_a_build_that_is_killed_end(project: Path) -> None:
+    for n in range(build._FEW + 1):
+        write(
+            project,
+            f"# %%\nimport os, time\nopen('{n}.pid', 'w').write(str(os.getpid()))\ntime.sleep(600)\n",
+            f"a/{n}.py",
+        )
+    script = "from lib import build; build.execute_all(build.due_for_the_book(build.ROOT), quiet=True, workers=2)"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=project) as process:
+        until(lambda: sum(bool(path.read_text()) for path in project.glob("*.pid")) == 2)
+        kernels = [psutil.Process(int(path.read_text())) for path in project.glob("*.pid")]
+        process.kill()
+    until(lambda: not any(kernel.is_running() for kernel in kernels))
+
+
+def test_a_library_that_cannot_be_imported_is_said(project: Path) -> None:
+    (project / "lib" / "pages_a.py").write_text("raise RuntimeError", encoding="utf-8")
+    for n in range(build._FEW + 1):
+        write(project, CELLS, f"a/{n}.py")
+    with pytest.raises(UserError, match="the library cannot be imported"):
+        execute_due(project)
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come true in a minute")
