@@ -549,14 +549,21 @@ def _hypergeometric(n: int, kept: int, marked: NDArray[np.int64], counts: NDArra
     """
     x, y = marked[:, None].astype(float), counts.astype(float)
     possible = (y >= x + kept - n) & (y >= 0) & (y <= x) & (y <= kept)
-    up = possible[:, :-1] & possible[:, 1:]
-    numerator = np.where(up, (x - y[:-1]) * (kept - y[:-1]), 1.0)
-    denominator = np.where(up, y[1:] * (n - x - kept + y[1:]), 1.0)
     log = np.zeros(possible.shape)
-    np.cumsum(np.log(numerator / denominator), axis=1, out=log[:, 1:])
-    log[~possible] = -np.inf
-    rows = np.exp(log - log.max(axis=1, keepdims=True))
-    return rows / rows.sum(axis=1, keepdims=True)
+    if possible.all():  # as nearly always, and then in half the time
+        ratio = (x - y[:-1]) / (y[1:] + (n - kept - x))
+        ratio *= (kept - y[:-1]) / y[1:]
+        np.cumsum(np.log(ratio, out=ratio), axis=1, out=log[:, 1:])
+    else:
+        up = possible[:, :-1] & possible[:, 1:]
+        numerator = np.where(up, (x - y[:-1]) * (kept - y[:-1]), 1.0)
+        denominator = np.where(up, y[1:] * (n - x - kept + y[1:]), 1.0)
+        np.cumsum(np.log(numerator / denominator), axis=1, out=log[:, 1:])
+        log[~possible] = -np.inf
+    log -= log.max(axis=1, keepdims=True)
+    rows = np.exp(log, out=log)
+    rows /= rows.sum(axis=1, keepdims=True)
+    return rows
 
 
 def _layer(n: int, kept: int, at_least: int = 1) -> tuple[int, int]:

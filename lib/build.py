@@ -694,13 +694,13 @@ def _html_is_due(root: Path) -> bool:
 
 # Ends, and what it started, when the other end of its input is closed, as it is when this process is killed: it would
 # write into the folder of the next build otherwise.
-# Pages are read and written in as many processes as there are cores, for which the command has no option; and the
+# Pages are read and written at once, in small parts, for which the command has no option; and the
 # extension that numbers parts does not say that it lets pages be read at once, as what it does comes after.
 _JUPYTER_BOOK = """
 import functools, os, signal, sys, threading
 threading.Thread(target=lambda: (sys.stdin.buffer.raw.read(), os.killpg(0, signal.SIGKILL)), daemon=True).start()
 import jupyter_book.sphinx, sphinx_multitoc_numbering
-jupyter_book.sphinx.build_sphinx = functools.partial(jupyter_book.sphinx.build_sphinx, jobs=os.cpu_count() or 1)
+jupyter_book.sphinx.build_sphinx = functools.partial(jupyter_book.sphinx.build_sphinx, jobs=4 * (os.cpu_count() or 1))
 setup = sphinx_multitoc_numbering.setup
 sphinx_multitoc_numbering.setup = lambda app: {**(setup(app) or {}), "parallel_read_safe": True}
 from jupyter_book.cli.main import main
