@@ -337,11 +337,12 @@ def _forked(root: Path) -> Iterator[type[_ThisPython]]:
 
 # Ends with its input, and with it the kernels, which look after the process that they come from.
 _FORKING = f"""
-import json, os, signal, sys
+import gc, json, os, signal, sys
 {_WATCH}
 os.environ["JPY_PARENT_PID"] = str(os.getpid())
 from ipykernel import kernelapp
 import lib.pages_a, lib.pages_b, lib.pages_ladder
+gc.freeze()  # a kernel need not look through all this for what may go
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
 for line in sys.stdin:
     if not (kernel := os.fork()):

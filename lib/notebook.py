@@ -273,13 +273,17 @@ def _png(image: Image.Image) -> bytes:
 
 def _in_few_colours(image: Image.Image) -> Image.Image:
     """Return a picture in 64 colours, which look the same: white, as most of it is, and 63 for the rest."""
-    pixels = np.asarray(image)
-    inked = pixels.view(np.uint32)[..., 0] != 0xFFFFFFFF
+    pixels = np.asarray(image).view(np.uint32)[..., 0]  # four bytes, the colours and 255, as one number
+    inked = pixels != _WHITE
     inked[0, 0] = True  # that there is something
-    others = Image.fromarray(pixels[inked][None, :, :3]).quantize(63, dither=Image.Dither.NONE)
-    few = np.full((*inked.shape, 3), 255, np.uint8)
-    few[inked] = np.asarray(others.convert("RGB"))[0]
-    return Image.fromarray(few)
+    others = Image.fromarray(pixels[inked].view(np.uint8).reshape(1, -1, 4)).convert("RGB")
+    others = others.quantize(63, dither=Image.Dither.NONE).convert("RGBA")
+    few = np.full(pixels.shape, _WHITE, np.uint32)
+    few[inked] = np.asarray(others).view(np.uint32)[0, :, 0]
+    return Image.fromarray(few.view(np.uint8).reshape(*few.shape, 4)).convert("RGB")
+
+
+_WHITE = np.uint32(0xFFFFFFFF)
 
 
 def _caption(name: str, caption: str, alt: str, origin: Sequence[Source]) -> None:
