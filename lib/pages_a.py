@@ -531,6 +531,7 @@ def sensitivity_table(store: Store, name: str) -> None:
         As for `overlap_panel`.
     """
     rows, lacking, sentences = [], [], []
+    ordered: list[bool] = []
     specified = [[level.name for level in find(experiment).levels[1:]] for experiment in SETTINGS]
     for level in (level for level in specified[0] if all(level in names for names in specified)):
         found: dict[str, list[evidence.LayerOverlap]] = {}
@@ -544,6 +545,10 @@ def sensitivity_table(store: Store, name: str) -> None:
                 rows.append([f"{level} %", "chance", *(f"{y.expected:.1f}" for y in measured)])
             cells = [pages.mean_interval(y.values, y.first, 1) for y in measured]
             rows.append([f"{level} %", f"{SETTINGS[experiment]}{_rate(experiment)}", *cells])
+        rates = [found[n] for n in ("a/fashion-lenet/slow", paper_a.FASHION, "a/fashion-lenet/fast") if n in found]
+        if len(rates) == 3:
+            means = np.array([[y.values.mean() for y in measured] for measured in rates])
+            ordered.extend(np.all(np.diff(means, axis=0) < 0, axis=0))
         if paper_a.FASHION in found and len(found) > 1:
             own = found.pop(paper_a.FASHION)
             apart = {
@@ -560,6 +565,11 @@ def sensitivity_table(store: Store, name: str) -> None:
                 if least > 0
                 else f"At {level} % pruned the mean overlap of a layer changes with {said} points."
             )
+    if ordered:
+        sentences.append(
+            f"In {sum(ordered)} of {len(ordered)} layers and levels tickets share the more, the lower the learning "
+            "rate that they were trained with."
+        )
     lacking = list(dict.fromkeys(lacking))
     if rows:
         layers = [layer.name for layer in find(paper_a.FASHION).architecture.layers]

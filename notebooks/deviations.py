@@ -95,11 +95,11 @@ for name in settings:
         lacking.append(name)
 if paper_a.FASHION in measured:
     layers = measured[paper_a.FASHION]
-    rows = [["chance", *(f"{y.expected:.1f} %" for y in layers), ""]]
-    rows += [[settings[n], *(f"{y.values.mean():.1f} %" for y in found), f"`{n}`"] for n, found in measured.items()]
-    rows += [[settings[n], *("–" for _ in layers), f"`{n}`, not trained yet"] for n in lacking]
+    rows = [["chance", *(f"{y.expected:.1f} %" for y in layers)]]
+    rows += [[settings[n], *(f"{y.values.mean():.1f} %" for y in found)] for n, found in measured.items()]
+    rows += [[f"{settings[n]} (not trained yet)", *("–" for _ in layers)] for n in lacking]
     table(
-        ["setting", *(y.layer for y in layers), "experiment"],
+        ["setting", *(y.layer for y in layers)],
         rows,
         "tab-deviations",
         f"Mean overlap of two tickets of one initialisation at {level} % pruned, in % of the mask, by layer, "

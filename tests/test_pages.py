@@ -235,6 +235,17 @@ def test_the_effect_of_settings_is_measured_or_missing(store, tmp_path, shown, m
     assert f"at least {least:.1f} points above chance" in sentence
     assert len(rows) == 9 and rows[-1][1] == "a higher learning rate (Adam, 0.0036)"
     assert "fast" not in missing and "a/fashion-lenet/sgd" in missing
+    assert "learning rate that" not in sentence
+    shown.clear()
+    made_store(both, find("a/fashion-lenet/slow"), planted=0.8)
+    pages_a.sensitivity_table(Store(both), "tab-x")
+    names = ("a/fashion-lenet/slow", FASHION, fast.name)
+    ordered = [
+        a.values.mean() > b.values.mean() > c.values.mean()
+        for level in ("50", "60", "80")
+        for a, b, c in zip(*(evidence.overlaps(Store(both), n, level) for n in names), strict=True)
+    ]
+    assert f"In {sum(ordered)} of 15 layers and levels tickets share the more, the lower the learning rate" in shown[0]
 
 
 def test_the_overlaps_of_every_level(store, shown):
