@@ -1,10 +1,16 @@
 """What several test files share."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
+    from playwright.sync_api import Browser
 
 # How long an example takes says how busy the machine is, and nothing about the library.
 settings.register_profile("any machine", deadline=None)
@@ -31,3 +37,42 @@ def double(monkeypatch):
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+# What these need is imported where it is needed: training is tested where there is no Jupyter Book.
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """The folder of the built book; building it fails on any warning of Sphinx and on any other host."""
+    from lib import build
+
+    return build.build(quiet=True).parent
+
+
+@pytest.fixture(scope="session")
+def pages(book: Path) -> "dict[Path, BeautifulSoup]":
+    """Every page, parsed."""
+    from bs4 import BeautifulSoup
+
+    from lib import browser
+
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in browser.pages()}
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """A headless Chromium, where there is one on the machine."""
+    from playwright.sync_api import sync_playwright
+
+    from lib import browser as chromium
+    from lib.errors import UserError
+
+    try:
+        command = chromium.chromium()
+    except UserError as error:
+        pytest.skip(str(error))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=command, args=list(chromium.FLAGS))
+        yield browser
+        browser.close()

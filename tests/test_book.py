@@ -8,43 +8,17 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+from opened import complaints_of, no_violations
+from playwright.sync_api import Browser, Locator
 
 from lib import browser as chromium
 from lib import build
-from lib.errors import UserError
-
-
-@pytest.fixture(scope="session")
-def book() -> Path:
-    """The folder of the built book; building it fails on any warning of Sphinx and on any other host."""
-    return build.build(quiet=True).parent
-
-
-@pytest.fixture(scope="session")
-def pages(book: Path) -> dict[Path, BeautifulSoup]:
-    """Every page, parsed."""
-    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in chromium.pages()}
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium, where there is one on the machine."""
-    try:
-        command = chromium.chromium()
-    except UserError as error:
-        pytest.skip(str(error))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=command, args=list(chromium.FLAGS))
-        yield browser
-        browser.close()
 
 
 def test_every_chapter_is_a_page(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
@@ -143,72 +117,6 @@ def test_nothing_of_the_machine_is_in_the_book(book: Path) -> None:
 
 
 # Rules of WCAG 2 up to AA, and what axe calls best practice: headings in order, everything in a landmark.
-_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# Contrast is a matter of styles, not of words: of the texts that look the same on the same grounds one is measured.
-_CONTRAST = """() => {
-    const seen = new Map(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-        const text = walker.currentNode.parentElement;
-        if (!walker.currentNode.data.trim() || !text.checkVisibility()) continue;
-        const style = getComputedStyle(text), looks = [style.color, style.fontSize, style.fontWeight];
-        for (let node = text; node; node = node.parentElement) {
-            const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(node);
-            looks.push(backgroundColor, backgroundImage, opacity, filter);
-        }
-        if (!seen.has(looks.join())) seen.set(looks.join(), text);
-    }
-    return axe.run([...seen.values()], {runOnly: ["color-contrast"], preload: false})
-        .then(found => [seen.size, found.violations]);
-}"""
-
-
-@pytest.mark.browser
-def test_every_page_opens_from_disk_and_is_accessible(
-    book: Path, pages: dict[Path, BeautifulSoup], browser: Browser, subtests: pytest.Subtests
-) -> None:
-    """On a phone; formulas are set, pictures there, and axe finds nothing; contrast also in the dark and wide."""
-    from axe_playwright_python.base import AXE_SCRIPT
-
-    page = browser.new_page(viewport={"width": 390, "height": 800}, reduced_motion="reduce")
-    complaints = _complaints(page)
-    for path, content in pages.items():
-        with subtests.test(page=str(path.relative_to(book))):
-            complaints.clear()
-            page.set_viewport_size({"width": 390, "height": 800})
-            page.emulate_media(color_scheme="light")
-            page.goto(path.as_uri(), wait_until="load")
-            formulas = len(content.select(".math"))
-            if formulas:
-                page.wait_for_function("document.querySelectorAll('mjx-container').length > 0")
-                page.wait_for_function("MathJax.startup.promise.then(() => true)")
-                assert page.locator("mjx-container").count() >= formulas
-                assert page.locator("[data-mml-node=merror]").count() == 0, "a formula is not understood"
-            assert not page.evaluate(_BROKEN_IMAGES)
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the page is wider than a phone"
-            assert not complaints
-            page.evaluate(AXE_SCRIPT)
-            _no_violations(page.evaluate(_STRUCTURE, _RULES))
-            for scheme, width in (("light", 390), ("dark", 390), ("dark", 1280), ("light", 1280)):
-                page.set_viewport_size({"width": width, "height": 800})
-                page.emulate_media(color_scheme=scheme)
-                page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
-                measured, found = page.evaluate(_CONTRAST)
-                assert measured > 5
-                _no_violations(found)
-            if path.name in ("index.html", "claims.html", "3-1.html"):
-                _no_violations(page.evaluate(_STRUCTURE, _RULES))
-    page.close()
-
-
-_STRUCTURE = """rules => axe.run(document, {
-    runOnly: rules, rules: {"color-contrast": {enabled: false}}, resultTypes: ["violations"], preload: false,
-}).then(found => found.violations)"""
-
-
-def _no_violations(found: list[dict]) -> None:
-    assert not [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]]
-
-
 def test_every_page_is_light(book: Path, pages: dict[Path, BeautifulSoup]) -> None:
     for path, page in pages.items():
         urls = [image["src"] for image in page.select('img:not([src^="data:"])')]
@@ -216,20 +124,6 @@ def test_every_page_is_light(book: Path, pages: dict[Path, BeautifulSoup]) -> No
         pictures = {(path.parent / unquote(url)).resolve() for url in urls}
         size = path.stat().st_size + sum(picture.stat().st_size for picture in pictures)
         assert size < 2_000_000, f"{path.relative_to(book)}: {size:,} bytes with its pictures"
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [600, 800, 1000, 1150, 1200, 1500])
-def test_nothing_scrolls_sideways_between_phone_and_wide_screen(book: Path, browser: Browser, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    for name in ("index.html", "notebooks/a/3-1.html", "notebooks/claims.html"):
-        page.goto((book / name).as_uri(), wait_until="load")
-        page.evaluate("scrollTo(500, 0)")
-        assert page.evaluate("scrollX") == 0, name
-        for picture in page.locator("picture img:visible").all():
-            shown = picture.bounding_box()
-            assert shown is not None and shown["x"] + shown["width"] <= width, name
-    page.close()
 
 
 @pytest.mark.browser
@@ -273,7 +167,7 @@ def test_the_layer_control_shows_a_layer_over_all_levels(book: Path, browser: Br
     from axe_playwright_python.base import AXE_SCRIPT
 
     page = browser.new_page(viewport={"width": width, "height": 900})
-    complaints = _complaints(page)
+    complaints = complaints_of(page)
     page.goto((book / "notebooks" / "a" / "3-1.html").as_uri(), wait_until="load")
     figure = page.locator("#fig-a-3a")
     told = [_told(box) for box in figure.locator(".levels .dots").all()]
@@ -312,7 +206,7 @@ def test_the_layer_control_shows_a_layer_over_all_levels(book: Path, browser: Br
     assert said.inner_text() == f"{levels[-1]}: {layers[-1]}, {name}: {last[n]:g}{told[-1]['unit']}"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate(AXE_SCRIPT)
-    _no_violations(page.evaluate(_AXE_OF, ".layer-view"))
+    no_violations(page.evaluate(_AXE_OF, ".layer-view"))
     row.locator("label").first.click()
     assert _only_picture(figure).is_visible() and not chart.is_visible() and not complaints
     page.close()
@@ -323,7 +217,7 @@ def test_the_control_of_tickets_shows_the_figure_of_others(book: Path, browser: 
     """At the level and layer that were chosen; without JavaScript each figure stands where it is, and no control."""
     path = book / "notebooks" / "a" / "3-1.html"
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    complaints = _complaints(page)
+    complaints = complaints_of(page)
     page.goto(path.as_uri(), wait_until="load")
     own, other = page.locator("#fig-a-3a"), page.locator("#fig-a-3b")
     row = own.get_by_role("group", name="Tickets", exact=True)
@@ -373,19 +267,13 @@ def _only_picture(group: Locator) -> Locator:
 @pytest.mark.browser
 def test_the_book_can_be_searched_from_disk(book: Path, browser: Browser) -> None:
     page = browser.new_page()
-    complaints = _complaints(page)
+    complaints = complaints_of(page)
     page.goto((book / "search.html").as_uri() + "?q=verify")
     page.locator("#search-results li a", has_text="How to re-run this book").first.wait_for()
     assert not [c for c in complaints if "other host" in c]
 
 
 # Those that wait until they are looked at are fetched now.
-_BROKEN_IMAGES = """async () => (await Promise.all([...document.images].map(image => {
-    image.loading = "eager";
-    return image.decode().then(() => null, () => image.src);
-}))).filter(source => source)"""
-
-
 @pytest.mark.browser
 def test_the_claims_can_be_searched_and_filtered_by_keyboard(book: Path, browser: Browser) -> None:
     path = book / "notebooks" / "claims.html"
@@ -395,7 +283,7 @@ def test_the_claims_can_be_searched_and_filtered_by_keyboard(book: Path, browser
         if row.find("span", id=re.compile("^claim-"))
     ]
     page = browser.new_page()
-    complaints = _complaints(page)
+    complaints = complaints_of(page)
     page.goto(path.as_uri())
     output = page.locator("#claims-filter output")
     assert output.inner_text() == f"{len(rows)} of {len(rows)} claims"
@@ -442,7 +330,7 @@ def test_the_claims_can_be_searched_and_filtered_by_keyboard(book: Path, browser
 @pytest.mark.browser
 def test_the_chart_on_the_landing_page_leads_to_its_claims(book: Path, browser: Browser) -> None:
     page = browser.new_page()
-    complaints = _complaints(page)
+    complaints = complaints_of(page)
     page.goto((book / "index.html").as_uri())
     part = page.locator(".ledger-chart a[href*='A+3.1&']").first
     count, verdict = re.match(r"(\d+) (.+)", part.text_content() or "").groups()
@@ -539,7 +427,7 @@ def _target(path: Path, href: str) -> tuple[Path, str]:
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_dot_of_a_figure_says_which_runs_it_is(book: Path, browser: Browser, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})
-    complaints = _complaints(page)
+    complaints = complaints_of(page)
     page.goto((book / "notebooks" / "a" / "3-1.html").as_uri(), wait_until="load")
     box = page.locator("#fig-a-3a .dots:visible")
     told = _told(box)
@@ -567,27 +455,3 @@ def test_a_dot_of_a_figure_says_which_runs_it_is(book: Path, browser: Browser, w
     page.keyboard.press("Escape")
     assert said.is_hidden() and not complaints
     page.close()
-
-
-def _complaints(page: Page) -> list[str]:
-    """Collect what goes wrong while a page is open."""
-    complaints: list[str] = []
-
-    def console(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(f"console: {message.text}")
-
-    def request(request: Request) -> None:
-        if urlsplit(request.url).scheme not in ("file", "data", "blob"):
-            complaints.append(f"other host: {request.url}")
-
-    page.on("console", console)
-
-    def failed(request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # as when the page before is left while its pictures still come
-            complaints.append(f"not loaded ({request.failure}): {request.url}")
-
-    page.on("request", request)
-    page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
-    page.on("requestfailed", failed)
-    return complaints

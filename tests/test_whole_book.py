@@ -1,0 +1,96 @@
+"""Every page of the book in a browser, as readers open it: from disk, on a phone and wide, light and dark.
+
+The last of the files, so that by then the book is built.
+"""
+
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from opened import complaints_of, no_violations
+from playwright.sync_api import Browser
+
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Contrast is a matter of styles, not of words: of the texts that look the same on the same grounds one is measured.
+_CONTRAST = """() => {
+    const seen = new Map(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const text = walker.currentNode.parentElement;
+        if (!walker.currentNode.data.trim() || !text.checkVisibility()) continue;
+        const style = getComputedStyle(text), looks = [style.color, style.fontSize, style.fontWeight];
+        for (let node = text; node; node = node.parentElement) {
+            const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(node);
+            looks.push(backgroundColor, backgroundImage, opacity, filter);
+        }
+        if (!seen.has(looks.join())) seen.set(looks.join(), text);
+    }
+    return axe.run([...seen.values()], {runOnly: ["color-contrast"], preload: false})
+        .then(found => [seen.size, found.violations]);
+}"""
+
+
+@pytest.mark.browser
+def test_every_page_opens_from_disk_and_is_accessible(
+    book: Path, pages: dict[Path, BeautifulSoup], browser: Browser, subtests: pytest.Subtests
+) -> None:
+    """On a phone; formulas are set, pictures there, and axe finds nothing; contrast also in the dark and wide."""
+    from axe_playwright_python.base import AXE_SCRIPT
+
+    page = browser.new_page(viewport={"width": 390, "height": 800}, reduced_motion="reduce")
+    complaints = complaints_of(page)
+    for path, content in pages.items():
+        with subtests.test(page=str(path.relative_to(book))):
+            complaints.clear()
+            page.set_viewport_size({"width": 390, "height": 800})
+            page.emulate_media(color_scheme="light")
+            page.goto(path.as_uri(), wait_until="load")
+            formulas = len(content.select(".math"))
+            if formulas:
+                page.wait_for_function("document.querySelectorAll('mjx-container').length > 0")
+                page.wait_for_function("MathJax.startup.promise.then(() => true)")
+                assert page.locator("mjx-container").count() >= formulas
+                assert page.locator("[data-mml-node=merror]").count() == 0, "a formula is not understood"
+            assert not page.evaluate(_BROKEN_IMAGES)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the page is wider than a phone"
+            assert not complaints
+            page.evaluate(AXE_SCRIPT)
+            no_violations(page.evaluate(_STRUCTURE, _RULES))
+            exemplary = path.name in ("index.html", "claims.html", "3-1.html")
+            looks = [("dark", 390), ("light", 1280)]
+            if exemplary:  # the others have the same styles
+                looks += [("light", 390), ("dark", 1280)]
+            for scheme, width in looks:
+                page.set_viewport_size({"width": width, "height": 800})
+                page.emulate_media(color_scheme=scheme)
+                page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+                measured, found = page.evaluate(_CONTRAST)
+                assert measured > 5
+                no_violations(found)
+            if exemplary:
+                no_violations(page.evaluate(_STRUCTURE, _RULES))
+    page.close()
+
+
+_STRUCTURE = """rules => axe.run(document, {
+    runOnly: rules, rules: {"color-contrast": {enabled: false}}, resultTypes: ["violations"], preload: false,
+}).then(found => found.violations)"""
+
+
+_BROKEN_IMAGES = """async () => (await Promise.all([...document.images].map(image => {
+    image.loading = "eager";
+    return image.decode().then(() => null, () => image.src);
+}))).filter(source => source)"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [600, 800, 1000, 1150, 1200, 1500])
+def test_nothing_scrolls_sideways_between_phone_and_wide_screen(book: Path, browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    for name in ("index.html", "notebooks/a/3-1.html", "notebooks/claims.html"):
+        page.goto((book / name).as_uri(), wait_until="load")
+        page.evaluate("scrollTo(500, 0)")
+        assert page.evaluate("scrollX") == 0, name
+        for picture in page.locator("picture img:visible").all():
+            shown = picture.bounding_box()
+            assert shown is not None and shown["x"] + shown["width"] <= width, name
+    page.close()
