@@ -18,6 +18,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -367,6 +368,15 @@ class _Kernel(psutil.Process):
         """Return None as long as it runs."""
         return None if self.is_running() else 0
 
+    def send_signal(self, number: int) -> None:
+        """Send a signal; one that has ended meanwhile needs none."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            super().send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
 
 def _normalised(
     notebook: NotebookNode, chapter: str, known: list[Parameter], values: Mapping[str, Any], root: Path
@@ -694,9 +704,8 @@ def _html_is_due(root: Path) -> bool:
 
 
 # Ends, and what it started, when the other end of its input is closed, as it is when this process is killed: it would
-# write into the folder of the next build otherwise.
-# Pages are read and written at once, in small parts, for which the command has no option; and the
-# extension that numbers parts does not say that it lets pages be read at once, as what it does comes after.
+# write into the folder of the next build otherwise. Pages are read and written at once, in small parts, for which the
+# command has no option. The extension that numbers parts does not say that it allows this; what it does comes after.
 _JUPYTER_BOOK = """
 import functools, os, signal, sys, threading
 threading.Thread(target=lambda: (sys.stdin.buffer.raw.read(), os.killpg(0, signal.SIGKILL)), daemon=True).start()
