@@ -6,13 +6,12 @@ import re
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from papermill import PapermillExecutionError
+from processes import eventually
 
 from lib import build
 from lib.errors import UserError
@@ -333,10 +332,10 @@ def test_the_kernels_of_a_build_that_is_killed_end(project: Path) -> None:
         )
     script = "from lib import build; build.execute_all(build.due_for_the_book(build.ROOT), quiet=True, workers=2)"
     with subprocess.Popen([sys.executable, "-c", script], cwd=project) as process:
-        until(lambda: sum(bool(path.read_text()) for path in project.glob("*.pid")) == 2)
+        assert eventually(lambda: sum(bool(path.read_text()) for path in project.glob("*.pid")) == 2, 60)
         kernels = [psutil.Process(int(path.read_text())) for path in project.glob("*.pid")]
         process.kill()
-    until(lambda: not any(kernel.is_running() for kernel in kernels))
+    assert eventually(lambda: not any(kernel.is_running() for kernel in kernels), 60)
 
 
 def test_a_library_that_cannot_be_imported_is_said(project: Path) -> None:
@@ -345,11 +344,3 @@ def test_a_library_that_cannot_be_imported_is_said(project: Path) -> None:
         write(project, CELLS, f"a/{n}.py")
     with pytest.raises(UserError, match="the library cannot be imported"):
         execute_due(project)
-
-
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if true():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not come true in a minute")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from made import made_images, made_store, tiny_experiment
+from processes import eventually
 
 from lib import build, cli, datasets
 from lib.errors import UserError
@@ -168,15 +169,6 @@ def marked(mark: str) -> list[int]:
             if mark.encode() in path.read_bytes():
                 found.append(int(path.parent.name))
     return found
-
-
-def eventually(holds: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.1)
-    return holds()
 
 
 # --- what is done: training, importing, verifying, executing, building ----------------------------------------
