@@ -10,7 +10,7 @@ from scipy import stats
 from lib import comparisons, evidence, topology
 from lib.comparisons import Group
 from lib.errors import UserError
-from lib.experiments import EXPERIMENTS
+from lib.experiments import EXPERIMENTS, find
 from lib.pruning import percent_levels, with_random
 from lib.tickets import Store
 
@@ -107,6 +107,19 @@ def test_distances_of_groups_are_those_of_their_pairs_in_either_order_and_are_ke
     within = comparisons.distances(made, a, a, signed, carry)
     assert np.isnan(within[np.arange(3), np.arange(3)]).all()
     np.testing.assert_array_equal(within, within.transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("name", ["a/fashion-lenet/free", "a/fashion-lenet/partial"])
+def test_what_the_book_keeps_are_the_distances_of_its_masks(monkeypatch, name):
+    """Of some pairs at every level; none of them is computed here, so that they have to be among those kept."""
+    monkeypatch.setattr(comparisons, "_compared", None)
+    kept, experiment, rng = Store(), find(name), np.random.default_rng(6)
+    for level in experiment.levels[1:]:
+        masks = evidence.part(kept, name, level.name, "masks")
+        tickets = Group.of(name, experiment.architecture, masks.astype(np.int8), comparisons.starts(name))
+        i, j = np.sort([rng.choice(len(masks), 2, replace=False) for _ in range(4)]).T
+        found = comparisons.distances(kept, tickets, tickets, signed=False)
+        np.testing.assert_array_equal(found[i, j], topology.distances(experiment.architecture, masks, (i, j)))
 
 
 def test_what_is_compared_is_what_the_distances_are_kept_under(tmp_path):
