@@ -393,7 +393,7 @@ _MARGIN = 0.1  # inches
 def rendered(figure: Figure, dpi: float) -> tuple[NDArray[np.uint8], Bbox]:
     """Draw a figure on white: its axes, whatever ink is outside of them, and a margin.
 
-    Where ink is, the picture shows: to have Matplotlib measure it takes nearly as long as to draw it.
+    Where ink is, the picture shows: to have Matplotlib measure it takes as long again as to draw it.
 
     Parameters
     ----------
@@ -680,7 +680,6 @@ def similarity_violins(
     ylabel : str
     reach : (low, high), optional
         What the axis has to hold besides, so that figures on tabs have one scale.
-
     equal : float, optional
         What equal outputs would have; the paper's text says that no two tickets do.
 
@@ -704,17 +703,16 @@ def similarity_violins(
         parts["cmedians"].set(color=INK, linewidth=1)
         axes.bar(0, 0, color=colour, alpha=0.75, label=label)
     if equal is not None:
-        axes.axhline(equal, color=PAPER, lw=2, label="equal outputs: none, by the paper's text")
+        axes.axhline(equal, color=PAPER, lw=2, label="equal outputs")
     shown = np.concatenate(
         [*within.values(), *across.values(), np.ravel(reach or ()), [] if equal is None else [equal]]
     )
     low, high = shown.min(), shown.max()
-    axes.set_ylim(low - 0.05 * (high - low), high + _either(0.12, 0.25) * (high - low))
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     axes.set_xticks(x, list(within))
     axes.set(xlabel="weights pruned (%)", ylabel=ylabel)
-    axes.legend(frameon=False, fontsize=8, ncols=_either(2, 1), loc="best")
     sns.despine(figure)
-    _lay_out(figure)
+    _legend_above(figure, axes.get_legend_handles_labels()[0], 3)
     return figure
 
 
