@@ -550,7 +550,7 @@ def _hypergeometric(n: int, kept: int, marked: NDArray[np.int64], counts: NDArra
     x, y = marked[:, None].astype(float), counts.astype(float)
     possible = (y >= x + kept - n) & (y >= 0) & (y <= x) & (y <= kept)
     log = np.zeros(possible.shape)
-    if possible.all():  # as nearly always, and then in half the time
+    if possible.all():  # as nearly always, and then in two thirds of the time
         ratio = (x - y[:-1]) / (y[1:] + (n - kept - x))
         ratio *= (kept - y[:-1]) / y[1:]
         np.cumsum(np.log(ratio, out=ratio), axis=1, out=log[:, 1:])
