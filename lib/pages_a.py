@@ -543,7 +543,10 @@ def sensitivity_table(store: Store, name: str) -> None:
         for number, (experiment, measured) in enumerate(found.items()):
             if not number:
                 rows.append([f"{level} %", "chance", *(f"{y.expected:.1f}" for y in measured)])
-            cells = [pages.mean_interval(y.values, y.first, 1) for y in measured]
+            # The interval on a line of its own, so that seven columns fit a phone.
+            cells = [
+                pages.mean_interval(y.values, y.first, 1).replace(" (", "<br>(").replace(" to ", "–") for y in measured
+            ]
             rows.append([f"{level} %", f"{SETTINGS[experiment]}{_rate(experiment)}", *cells])
         rates = [found[n] for n in ("a/fashion-lenet/slow", paper_a.FASHION, "a/fashion-lenet/fast") if n in found]
         if len(rates) == 3:
@@ -573,7 +576,8 @@ def sensitivity_table(store: Store, name: str) -> None:
     lacking = list(dict.fromkeys(lacking))
     if rows:
         layers = [layer.name for layer in find(paper_a.FASHION).architecture.layers]
-        markdown(" ".join(sentences) or "None of the other settings is trained yet, so their effect is not known.")
+        said = "\n".join(f"- {sentence}" for sentence in sentences)
+        markdown(said or "None of the other settings is trained yet, so their effect is not known.")
         table(
             ["pruned", "setting", *layers],
             rows,
@@ -719,15 +723,13 @@ class Share:
     words: str
 
 
-SHARED = Share(
-    evidence.shared,
-    "weights in all masks (% of a mask)",
-    "weights that lie in the masks of all runs of an initialisation, in % of a mask",
-)
-SHARED_OF_LAYER = Share(
-    functools.partial(evidence.shared, of_layer=True),
-    "weights in all masks (% of the layer)",
-    "weights that lie in the masks of all runs of an initialisation, in % of the layer",
+SHARED, SHARED_OF_LAYER = (
+    Share(
+        functools.partial(evidence.shared, of_layer=of_layer),
+        f"weights in all masks (% of {whole})",
+        f"weights that lie in the masks of all runs of an initialisation, in % of {whole}",
+    )
+    for of_layer, whole in ((False, "a mask"), (True, "the layer"))
 )
 UNUSED = Share(
     evidence.unused,

@@ -597,7 +597,6 @@ def _share_group(share: evidence.LayerShare, name: str) -> claims.ChanceGroup:
     return claims.ChanceGroup(name, share.values, share.expected, share.low, share.high)
 
 
-@functools.lru_cache(maxsize=128)
 def smallest_nnstd(store: Store, name: str, level: str, random: bool = False) -> float:
     """Return the smallest NNSTD of two masks of an experiment at one level: zero if two networks are the same up to a
     permutation of their hidden units; or that of as many random masks with as many weights in every layer."""

@@ -160,7 +160,6 @@ def test_a_permuted_network_is_found_out(tiny, tmp_path):
         array[3, slices["dense1"]] = array[0, slices["dense1"]].reshape(12, 64)[order].ravel()
         array[3, slices["output"]] = array[0, slices["output"]].reshape(10, 12)[:, order].ravel()
     change(made, tiny, tiny.level("50"), masks=masks, weights=weights)
-    paper_a.smallest_nnstd.cache_clear()
     evidence.forget()
     assert not (masks[3] == masks[0]).all()
     assert paper_a.smallest_nnstd(made, FASHION, "50") == 0
