@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from lib.errors import UserError
 
 if TYPE_CHECKING:
+    from lib.experiments import Experiment
     from lib.tickets import Store
 
 
@@ -76,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("train", _train, "train what is missing of an experiment, level by level")
     sub.add_argument("names", nargs="+", metavar="NAME", help="experiment, such as a/fashion-lenet/free")
+    sub.add_argument(
+        "--trials", type=int, metavar="N", help="only the first N initialisations (default: all); the book says so"
+    )
     sub.add_argument("--data", type=Path, metavar="DIR", help="folder of the images (default: $LOTTERY_DATA)")
     sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where new levels go (default: the store)")
@@ -141,15 +145,14 @@ def _experiments(options: argparse.Namespace) -> int:
     except ImportError:  # torch is not installed, so nothing can be trained here
         training = None  # type: ignore[assignment]
     print(f"{'experiment':32} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16} {'here, about':>12}")
-    for experiment in EXPERIMENTS.values():
-        done, all_levels = len(store.finished(experiment)), len(experiment.levels)
-        state = "trained" if done == all_levels else "partly" if done else "missing"
+    for name, experiment in EXPERIMENTS.items():
+        held = store.find(name)
+        done, all_levels = len(store.finished(held)), len(experiment.levels)
+        state = "trained" if done == all_levels and held == experiment else "partly" if done else "missing"
+        networks = f"{held.replicas} of {experiment.replicas}" if held != experiment else experiment.replicas
         samples = experiment.samples() / 1e6
         time_here = _duration(training.seconds(experiment)) if training else "-"
-        print(
-            f"{experiment.name:32} {state:8} {done:>3} / {all_levels:<2} {experiment.replicas:>8} {samples:>16.1f} "
-            f"{time_here:>12}"
-        )
+        print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
     return 0
 
 
@@ -166,6 +169,14 @@ def _train(options: argparse.Namespace) -> int:
     from lib.experiments import find
 
     experiments = [find(name) for name in options.names]
+    if options.trials is not None:
+        for each in experiments:
+            if not 1 <= options.trials <= each.inits:
+                raise UserError(
+                    f"--trials is {options.trials}: {each.name} has {each.inits} initialisations, so it should be a "
+                    f"whole number from 1 to {each.inits}"
+                )
+        experiments = [each.first(options.trials) for each in experiments]
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}: it should be at least 1")
     try:
@@ -181,7 +192,7 @@ def _train(options: argparse.Namespace) -> int:
     for experiment in experiments:
         if not training.missing_levels(experiment, store, out):
             out.clean(experiment)
-            print(f"{experiment.name}: all {len(experiment.levels)} levels are trained")
+            print(f"{experiment.name}: all {len(experiment.levels)} levels are {_trained(experiment)}")
             continue
         images = datasets.load(experiment.dataset, options.data)
         whole = training.train(
@@ -199,8 +210,16 @@ def _train(options: argparse.Namespace) -> int:
             left = len(training.missing_levels(experiment, store, out))
             print(f"{experiment.name}: the time is up, {left} of {len(experiment.levels)} levels are missing")
             return 0
-        print(f"{experiment.name}: trained; its tickets are in {out.folder(experiment)}")
+        print(f"{experiment.name}: {_trained(experiment)}; its tickets are in {out.folder(experiment)}")
     return 0
+
+
+def _trained(experiment: "Experiment") -> str:
+    """Return the word 'trained', and how many of the experiment's initialisations if not all."""
+    from lib.experiments import find
+
+    whole = find(experiment.name).inits
+    return "trained" if experiment.inits == whole else f"trained ({experiment.inits} of {whole} initialisations)"
 
 
 def _seconds(text: str) -> float:
@@ -227,10 +246,8 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from lib.experiments import find
-
     store = _store(options)
-    experiments = [find(name) for name in options.names] or store.experiments()
+    experiments = [store.find(name) for name in options.names] or store.experiments()
     if not experiments:
         raise UserError(f"{store.root}: holds no experiment; python -m lib train NAME trains one")
     print(f"{'experiment':32} {'tickets':>7} x {'levels':6}  {'level':>6}  {'bytes':>10}  sha256")
@@ -238,7 +255,8 @@ def _verify(options: argparse.Namespace) -> int:
     for experiment in experiments:
         whole, problems = store.verify(experiment)
         pruned = [name for name in whole if name != "dense"]
-        print(f"{experiment.name:32} {experiment.replicas:>7} x {len(pruned):<6}")
+        trials = store.trials(experiment.name)
+        print(f"{experiment.name:32} {experiment.replicas:>7} x {len(pruned):<6}{f'  {trials}' if trials else ''}")
         for name in whole:
             entry = store.manifest(experiment)["levels"][name]
             print(f"{'':50} {name:>6}  {entry['bytes']:>10,}  {entry['sha256'][:16]}  whole")

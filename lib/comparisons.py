@@ -50,7 +50,7 @@ def winning_tickets(store: Store, name: str, trained: bool = False) -> Signs:
     ----------
     Paper B, section 7: the signs are those before training.
     """
-    experiment = find(name)
+    experiment = store.find(name)
     if trained:
         return evidence.part(store, name, experiment.last.name, "signs")
     return _initial_signs(experiment) * evidence.winning_masks(store, name)
@@ -59,7 +59,8 @@ def winning_tickets(store: Store, name: str, trained: bool = False) -> Signs:
 def random_tickets(store: Store, name: str, trained: bool = False) -> Signs:
     """Return the signs of random tickets with the counts and the initial weights of an experiment's winning ones.
 
-    Without training they are a pure function of the network and the number of the replica.
+    Without training they are a pure function of the network and the number of the replica, and are all there, also
+    where only some of the experiment's trials are trained.
 
     Parameters
     ----------
@@ -86,9 +87,8 @@ def random_tickets(store: Store, name: str, trained: bool = False) -> Signs:
     return _initial_signs(experiment) * masks
 
 
-def starts(name: str) -> NDArray[np.int64]:
+def starts(experiment: Experiment) -> NDArray[np.int64]:
     """Return the number of the initial weights of each of an experiment's tickets, shape (replicas,)."""
-    experiment = find(name)
     return np.arange(experiment.replicas) // experiment.runs
 
 
@@ -96,7 +96,7 @@ def _initial_signs(experiment: Experiment) -> Signs:
     return _signs_of_starts(experiment.architecture, experiment.inits, experiment.runs)
 
 
-@functools.lru_cache(maxsize=1)  # the experiments of paper B start from the same weights
+@functools.lru_cache(maxsize=2)  # the experiments of paper B start from the same weights, of all trials or of some
 def _signs_of_starts(architecture: Architecture, inits: int, runs: int) -> Signs:
     return np.repeat([initial_signs(architecture, init) for init in range(inits)], runs, axis=0)
 
@@ -179,13 +179,14 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
     Missing
         If the tickets are not trained.
     """
-    experiment = find(name)
+    drawn = kind == "random" and not trained
+    experiment = find(name) if drawn else store.find(name)
 
     def make() -> Signs:
         signs = (random_tickets if kind == "random" else winning_tickets)(store, name, trained)
         return control_tickets(experiment.architecture, signs) if kind == "control" else signs
 
-    if kind == "random" and not trained:
+    if drawn:
         origin = repr((experiment.architecture, kept_counts(experiment.architecture, experiment.last)))
         origin += f" {experiment.inits} {experiment.runs}"
     else:
@@ -200,7 +201,7 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
         made_of = entry["sha256"] if trained else entry.get(key, entry["sha256"])
         origin = f"{experiment.fingerprint()} {made_of}"
     digest = hashlib.sha256(f"{kind} {trained} {origin}".encode()).hexdigest()
-    return Group(label, experiment.architecture, starts(name), digest, make)
+    return Group(label, experiment.architecture, starts(experiment), digest, make)
 
 
 def distances(store: Store, a: Group, b: Group, signed: bool, carry: bool = True) -> NDArray[np.float64]:

@@ -74,7 +74,7 @@ def effects(store: Store) -> list[Effect]:
     for experiment in SETTINGS:
         panel = dataclasses.replace(paper_a.PANELS["A-F8a"], experiment=experiment)
         found = _panel(store, "A-F8a", panel)
-        trained = len(store.finished(find(experiment))) > 1
+        trained = len(store.finished(store.find(experiment))) > 1
         ours, otherwise = _setting(paper_a.FASHION, experiment), _setting(experiment, paper_a.FASHION)
         result.append(Effect("A", ours, otherwise, found, "" if trained else experiment))
     two = {key: panel for key, panel in paper_a.PANELS.items() if len(panel.levels) == 2}

@@ -61,16 +61,22 @@ class Missing(Exception):  # noqa: N818 - it is no error: the book says what is 
 def record(store: Store, name: str, level: str) -> LevelRecord:
     """Return one stored level; raise `Missing` if it is not trained."""
     require(store, name, level)
-    return _read(store, find(name), find(name).level(level))
+    experiment = store.find(name)
+    return _read(store, experiment, experiment.level(level))
 
 
 def require(store: Store, name: str, level: str) -> None:
     """Raise `Missing` if a level is not trained."""
     if name not in EXPERIMENTS:
         raise Missing(name)
-    experiment = find(name)
+    experiment = store.find(name)
     if experiment.level(level) not in store.finished(experiment):
         raise Missing(f"{name} at {level_words(level)}" if store.finished(experiment) else name)
+
+
+def beyond(store: Store, name: str) -> str:
+    """Return what is missing where the trials of an experiment that are trained are too few, as `Missing` says it."""
+    return f"{name} beyond {store.trials(name)}"
 
 
 def level_words(level: str) -> str:
@@ -111,7 +117,7 @@ def winning_masks(store: Store, name: str) -> NDArray[np.bool_]:
     """
     if name not in EXPERIMENTS:
         raise Missing(name)
-    experiment = find(name)
+    experiment = store.find(name)
     if experiment.last in store.finished(experiment):
         return part(store, name, experiment.last.name, "masks")
     before = experiment.pruned_from(experiment.last)
@@ -158,7 +164,7 @@ def overlaps(store: Store, name: str, level: str, within: bool = True) -> list[L
         If there are no such pairs: one run an initialisation, or one initialisation.
     """
     record(store, name, level)
-    return list(_overlaps(store, find(name), level, within))
+    return list(_overlaps(store, store.find(name), level, within))
 
 
 # What follows is asked for again and again, by figures, tables and claims.
@@ -168,6 +174,8 @@ def _overlaps(store: Store, experiment: Experiment, level: str, within: bool) ->
     choose = overlap.within_pairs if within else overlap.across_pairs
     i, j = choose(experiment.inits, experiment.runs)
     if not len(i):
+        if experiment != find(name):
+            raise Missing(beyond(store, name))
         pairs = "one initialisation" if within else "different initialisations"
         raise UserError(f"{name}: {experiment.inits} x {experiment.runs} runs have no pairs of {pairs}")
     slices = {layer: where for layer, (where, _) in measured_layers(name, level).items()}
@@ -208,12 +216,14 @@ def task_overlaps(store: Store, one: str, other: str, level: str, within: bool =
     Paper A, section 3.4 and appendix D.4, figures 7e and 13.
     """
     first, second = find(one), find(other)
-    masks = [part(store, name, level, "masks") for name in (one, other)]
     if (first.inits, first.runs) != (second.inits, second.runs):
         raise UserError(
             f"other is {other}: it has {second.inits} x {second.runs} runs and should have "
             f"{first.inits} x {first.runs}, as {one}"
         )
+    # Of one of them only the first initialisations may be trained.
+    first = first.first(min(store.find(one).inits, store.find(other).inits))
+    masks = [part(store, name, level, "masks")[: first.replicas] for name in (one, other)]
     common = [layer for layer in common_layers(one, other) if layer in measured_layers(one, level)]
     if not common:
         raise UserError(f"other is {other}: it has no layer of the same name and shape as {one}")
@@ -369,7 +379,7 @@ def unused(store: Store, name: str, level: str, of_coverage: bool = False) -> li
 
 def _layers(store: Store, name: str, level: str) -> Iterator[tuple[str, NDArray[np.bool_], int, int, int, int]]:
     """Yield of each layer its name, masks, weights and kept weights, and the design: initialisations and runs."""
-    masks, experiment = part(store, name, level, "masks"), find(name)
+    masks, experiment = part(store, name, level, "masks"), store.find(name)
     for layer, (where, kept) in measured_layers(name, level).items():
         yield layer, masks[:, where], where.stop - where.start, kept, experiment.inits, experiment.runs
 
@@ -498,7 +508,7 @@ def rank_correlations(
     Paper A, section 3.2.3 and figure 5.
     """
     record(store, name, level)
-    return list(_rank_correlations(store, find(name), level, of, over))
+    return list(_rank_correlations(store, store.find(name), level, of, over))
 
 
 @functools.lru_cache(maxsize=64)
@@ -547,7 +557,7 @@ def output_matrix(store: Store, name: str, level: str, measure: str) -> NDArray[
     if measure not in MEASURES:
         raise UserError(f"measure is {measure!r}: it should be one of {', '.join(map(repr, MEASURES))}")
     record(store, name, level)
-    return _output_matrix(store, find(name), level, measure)
+    return _output_matrix(store, store.find(name), level, measure)
 
 
 @functools.lru_cache(maxsize=64)
@@ -584,7 +594,7 @@ def output_similarities(
     UserError
         If there is no such measure.
     """
-    matrix, experiment = output_matrix(store, name, level, measure), find(name)
+    matrix, experiment = output_matrix(store, name, level, measure), store.find(name)
     design = (experiment.inits, experiment.runs)
     within, across = matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
     within, across = within[~np.isnan(within)], across[~np.isnan(across)]
@@ -648,7 +658,7 @@ def origins(store: Store, name: str, level: str) -> list[Origin]:
     Missing
         If the level, or the dense one, is not trained.
     """
-    experiment = find(name)
+    experiment = store.find(name)
     masks = part(store, name, level, "masks")
     initial = store.initial_weights(experiment)
     updates = part(store, name, "dense", "weights") - np.repeat(initial, experiment.runs, axis=0)
@@ -702,7 +712,7 @@ def spreads(store: Store, name: str, level: str, within: bool = False) -> list[S
     Missing
         If the level is not trained.
     """
-    experiment = find(name)
+    experiment = store.find(name)
     masks, slices = part(store, name, level, "masks"), experiment.architecture.weight_slices()
     pairs = (overlap.within_pairs if within else overlap.across_pairs)(experiment.inits, experiment.runs)
     result = []
@@ -739,9 +749,9 @@ def choose_level(name: str, level: str) -> str:
 
 def accuracies(store: Store, name: str) -> dict[str, NDArray[np.float64]]:
     """Return the test accuracy in % of every replica, shape (inits, runs), for each level trained."""
-    if name not in EXPERIMENTS or not store.finished(find(name)):
+    if name not in EXPERIMENTS or not store.finished(store.find(name)):
         raise Missing(name)
-    experiment = find(name)
+    experiment = store.find(name)
     result = {}
     for level in store.finished(experiment):
         images = store.manifest(experiment)["levels"][level.name]["data"]["test images"]

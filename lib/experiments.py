@@ -123,6 +123,19 @@ class Experiment:
         """Number of networks, inits x runs."""
         return self.inits * self.runs
 
+    def first(self, inits: int) -> "Experiment":
+        """Return the experiment with its first `inits` initialisations alone, under the same name.
+
+        A ticket hangs on its own initialisation and run only, so on a CPU these tickets are bit by bit the first ones
+        of the whole experiment.  The fingerprint is another: what is stored says how many there are.
+
+        Raises
+        ------
+        UserError
+            If there are not so many.
+        """
+        return _with_inits(self, whole("inits", inits, 1, self.inits))
+
     def samples(self) -> int:
         """Return how many images the training of all levels and replicas sees."""
         images = SETS[self.dataset].counts[0] // self.batch * self.batch
@@ -185,6 +198,11 @@ class Experiment:
             head = order[:shared]
             order = np.concatenate([head, own[~np.isin(own, head)]])
         return order[: steps * self.batch].reshape(steps, self.batch)
+
+
+@functools.cache  # the same object for the same number, so that what is cached by it is found quickly
+def _with_inits(experiment: Experiment, inits: int) -> Experiment:
+    return experiment if inits == experiment.inits else dataclasses.replace(experiment, inits=inits)
 
 
 @functools.cache  # asked for with every look at a manifest
@@ -271,3 +289,10 @@ def find(name: str) -> Experiment:
         return EXPERIMENTS[name]
     except KeyError:
         raise UserError(f"experiment is {name!r}: known are {', '.join(EXPERIMENTS)}") from None
+
+
+def train_command(experiment: Experiment) -> str:
+    """Return the command that trains an experiment, with as many initialisations as this one has."""
+    whole_one = EXPERIMENTS.get(experiment.name, experiment)
+    trials = "" if experiment.inits == whole_one.inits else f" --trials {experiment.inits}"
+    return f"python -m lib train {experiment.name}{trials}"

@@ -213,7 +213,7 @@ def _ranks(store: Store, rung: Rung, level: str) -> list[LayerCorrelation]:
     if not rung.across:
         return evidence.rank_correlations(store, rung.experiment, level)
     weights, masks = (evidence.part(store, rung.experiment, level, what) for what in ("weights", "masks"))
-    experiment = find(rung.experiment)
+    experiment = store.find(rung.experiment)
     own = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[(own + 1) % experiment.inits]
     return [
@@ -232,7 +232,7 @@ def _ranks(store: Store, rung: Rung, level: str) -> list[LayerCorrelation]:
 def _shares(store: Store, rung: Rung, level: str, shared: bool) -> list[LayerShare]:
     if not rung.across:
         return (evidence.shared if shared else evidence.unused)(store, rung.experiment, level)
-    masks, experiment = evidence.part(store, rung.experiment, level, "masks"), find(rung.experiment)
+    masks, experiment = evidence.part(store, rung.experiment, level, "masks"), store.find(rung.experiment)
     groups, size = experiment.runs, experiment.inits
     # One ticket of every initialisation in each group.
     masks = masks.reshape(size, groups, -1).swapaxes(0, 1).reshape(len(masks), -1)
@@ -250,13 +250,13 @@ def _shares(store: Store, rung: Rung, level: str, shared: bool) -> list[LayerSha
     return result
 
 
-def _inits(layer: LayerOverlap | LayerCorrelation | LayerShare, rung: Rung) -> tuple[NDArray, NDArray]:
+def _inits(store: Store, layer: LayerOverlap | LayerCorrelation | LayerShare, rung: Rung) -> tuple[NDArray, NDArray]:
     """Return the two initialisations that each value belongs to; of a value that has one, twice that."""
     if isinstance(layer, LayerOverlap):
         return layer.first, layer.second
     first = layer.init if isinstance(layer, LayerCorrelation) else np.arange(len(layer.values))
     if isinstance(layer, LayerCorrelation) and rung.across:
-        return first, (first + 1) % find(rung.experiment).inits
+        return first, (first + 1) % store.find(rung.experiment).inits
     return first, first
 
 
@@ -387,7 +387,7 @@ def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statem
         return means @ np.array([term(weights / weights.sum()) for term in terms])
 
     own = by_layer(np.ones(len(measured[0].values)))
-    first, second = _inits(measured[0], rung)
+    first, second = _inits(store, measured[0], rung)
     inits = 1 + int(max(first.max(), second.max()))
     low = high = np.nan
     across = bool((first != second).any())
@@ -463,7 +463,7 @@ def output_gaps(store: Store, network: str, levels: Sequence[str], measure: str 
     sign = -1 if measure == "L2" else 1
     result = []
     for rung in rungs(network):
-        experiment = find(rung.experiment)
+        experiment = store.find(rung.experiment)
         if rung.across or experiment.inits < 2:
             continue
         for level in levels:

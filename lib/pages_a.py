@@ -67,7 +67,7 @@ def overlap_panel(
         what,
         f"Overlap of the masks of two tickets of {pairs}, in % of a mask; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
-        f"{_pairs(panel)} pairs, its shade and height tell the initialisation. {_CHANCE}"
+        f"{_pairs(store, panel)} pairs, its shade and height tell the initialisation. {_CHANCE}"
         f"{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
@@ -105,9 +105,10 @@ def tickets_of(experiment: str) -> str:
     return f"{network_words(experiment)}, {_SHARED.get(rung, rung)}"
 
 
-def _pairs(panel: paper_a.Panel) -> int:
+def _pairs(store: Store, panel: paper_a.Panel) -> int:
     """Return how many pairs of tickets a panel compares."""
-    inits, runs = find(panel.experiment).inits, find(panel.experiment).runs
+    experiment = store.find(panel.experiment)
+    inits, runs = experiment.inits, experiment.runs
     return inits * math.comb(runs, 2) if panel.within else math.comb(inits, 2) * runs**2
 
 
@@ -160,7 +161,7 @@ def _levels_panel(
     marks = pages.marks(panel.levels)
     labels = {
         v.name: f"{v.name} %, {marks[v.name]}" if v.name in marks else f"{v.name} %"
-        for v in store.finished(find(panel.experiment))[1:]
+        for v in store.finished(store.find(panel.experiment))[1:]
     }
     show_levels(draw, labels, level, name, caption, alt, origin, view=view)
 
@@ -255,8 +256,8 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
         ],
         name,
         f"Mean test accuracy of {network_words(experiment)}, partly fixed and with a free batch order, and the "
-        f"difference in points with its interval by bootstrap over the {find(experiment).inits} initialisations, too "
-        f"short from so few. It leaves out zero at {clear} of {len(gains)} levels.",
+        f"difference in points with its interval by bootstrap over the {store.find(experiment).inits} initialisations, "
+        f"too short from so few. It leaves out zero at {clear} of {len(gains)} levels.",
         pages.origin(store, [experiment, free]),
     )
 
@@ -434,7 +435,7 @@ def nnstd_table(store: Store, experiment: str, name: str) -> None:
     except evidence.Missing as missing:
         markdown(pages.missing_panel("Smallest distance of two masks", str(missing)))
         return
-    levels = [level.name for level in store.finished(find(experiment))][1:]
+    levels = [level.name for level in store.finished(store.find(experiment))][1:]
     table(
         ["pruned", "smallest NNSTD of any two masks", "of as many random masks"],
         [
@@ -480,7 +481,7 @@ def excess_table(store: Store, experiment: str, name: str) -> None:
     Parameters are those of `overlap_panel`.
     """
     rows = []
-    for level in (v.name for v in store.finished(find(experiment)) if v.name != "dense"):
+    for level in (v.name for v in store.finished(store.find(experiment)) if v.name != "dense"):
         for layer in evidence.overlaps(store, experiment, level):
             outside = 100 * ((layer.values < layer.low) | (layer.values > layer.high)).mean()
             rows.append(
@@ -697,7 +698,7 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
         name,
         f"Test accuracy by weights pruned; {what}: {tickets_of(experiment)}. One line a run, one shade an "
         "initialisation, "
-        f"black the mean of all {find(experiment).replicas} runs: {means}. The paper's text states no accuracy.",
+        f"black the mean of all {store.find(experiment).replicas} runs: {means}. The paper's text states no accuracy.",
         f"Lines of test accuracy over the fraction of pruned weights, one for each run. Means: {means}.",
         pages.origin(store, [experiment]),
         View("accuracies", tickets_of(experiment)),
@@ -798,7 +799,7 @@ def share_panel(
     """
     try:
         evidence.accuracies(store, experiment)  # raises if nothing is trained
-        levels = [level.name for level in store.finished(find(experiment))][1:]
+        levels = [level.name for level in store.finished(store.find(experiment))][1:]
         if not levels or level not in ("all", *levels):
             raise evidence.Missing(f"{experiment} at {'any pruned level' if level == 'all' else f'{level} %'}")
         chosen = chosen_layers(experiment, layers)
@@ -833,8 +834,8 @@ def share_panel(
         name,
         f"{_capital(share.words)}; {what}: {tickets_of(experiment)}, {find(experiment).runs} runs of each "
         "initialisation. All levels: a marker is a layer, mean and standard deviation over "
-        f"{find(experiment).inits} initialisations; one level: a row is a layer, a dot an initialisation. Grey: the "
-        f"central 95 % of what chance gives; black: its mean.{_orange(experiment, any(said.values()))}",
+        f"{store.find(experiment).inits} initialisations; one level: a row is a layer, a dot an initialisation. Grey: "
+        f"the central 95 % of what chance gives; black: its mean.{_orange(experiment, any(said.values()))}",
         "Shares of weights by layer beside grey intervals of chance.",
         pages.origin(store, [experiment], "A" if any(said.values()) else ""),
         view=View(share.axis, tickets_of(experiment)),
@@ -925,7 +926,7 @@ def correlation_panel(
         what,
         f"Rank correlation (Spearman) of a layer's initial and final weights; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
-        f"{find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: "
+        f"{store.find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: "
         f"{_OF[of]} of {_OVER[over]}. Grey: the distribution if there is no relationship; dashed: its mean, "
         f"zero.{_orange(panel.experiment, bool(ranges))}",
         "Dots over grey distributions around zero, one row a layer.",

@@ -287,7 +287,7 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
         Of the paper, such as '6'.
     """
     every = [rung for rung in ladder.rungs(network) if not rung.across]
-    rungs = [rung for rung in every if find(rung.experiment).inits > 1]
+    rungs = [rung for rung in every if store.find(rung.experiment).inits > 1]
     trained_on = pages_a.network_words(rungs[0].experiment)
     ready = {}
     for rung in rungs:

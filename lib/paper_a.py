@@ -320,7 +320,7 @@ def _section_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
         checks = {}
         for level in levels:
             masks = evidence.part(store, name, level, "masks")
-            i, j = overlap.within_pairs(find(name).inits, find(name).runs)
+            i, j = overlap.within_pairs(store.find(name).inits, store.find(name).runs)
             checks[f"no two of the masks of an initialisation are equal at {level} %"] = bool(
                 (masks[i] != masks[j]).any(axis=1).all()
             )
@@ -336,7 +336,7 @@ def _section_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
 
 
 def _section_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
-    fashion = find(FASHION)
+    fashion = store.find(FASHION)
     layers = fashion.architecture.layers
     percent = [100 * level.pruned for level in fashion.levels[1:]]
     kept = [float(level.kept) for level in fashion.levels[1:]]
@@ -446,7 +446,7 @@ def _equation_1() -> dict[str, bool]:
 
 
 def _section_3_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
-    fashion = find(FASHION)
+    fashion = store.find(FASHION)
     first, _ = overlap.within_pairs(fashion.inits, fashion.runs)
     per_init = np.bincount(first // fashion.runs)
     figure = {key: panels[key] for key in ("A-F3a", "A-F3b", "A-F3c")}
@@ -600,12 +600,12 @@ def _share_group(share: evidence.LayerShare, name: str) -> claims.ChanceGroup:
 def smallest_nnstd(store: Store, name: str, level: str, random: bool = False) -> float:
     """Return the smallest NNSTD of two masks of an experiment at one level: zero if two networks are the same up to a
     permutation of their hidden units; or that of as many random masks with as many weights in every layer."""
-    experiment = find(name)
+    experiment = store.find(name)
     if random:
         masks = random_masks(experiment.architecture, experiment.level(level), experiment.replicas)
     else:
         masks = evidence.part(store, name, level, "masks")
-    tickets = comparisons.Group.of(name, experiment.architecture, masks.astype(np.int8), comparisons.starts(name))
+    tickets = comparisons.Group.of(name, experiment.architecture, masks.astype(np.int8), comparisons.starts(experiment))
     return float(np.nanmin(comparisons.distances(store, tickets, tickets, signed=False).mean(axis=-1)))
 
 
@@ -732,7 +732,7 @@ def _section_abstract(
     store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]
 ) -> dict[str, list[Measurement]]:
     def several(name: str) -> Measurement:
-        masks, design = evidence.part(store, name, "50", "masks"), (find(name).inits, find(name).runs)
+        masks, design = evidence.part(store, name, "50", "masks"), (store.find(name).inits, store.find(name).runs)
         i, j = overlap.within_pairs(*design)
         accuracy = {level: values.mean() for level, values in evidence.accuracies(store, name).items()}
         return Measurement(
@@ -758,7 +758,7 @@ def _section_abstract(
 def _section_3(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
     def vary(name: str) -> Measurement:
         checks = {}
-        i, j = overlap.within_pairs(find(name).inits, find(name).runs)
+        i, j = overlap.within_pairs(store.find(name).inits, store.find(name).runs)
         for level in _trained(store, name):
             masks = evidence.part(store, name, level, "masks")
             mean = max(layer.values.mean() for layer in evidence.overlaps(store, name, level))
@@ -1353,7 +1353,7 @@ def _section_d_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
 
     def larger(panel: Panel, level: str) -> Measurement:
         masks = evidence.part(store, panel.experiment, level, "masks")
-        i, j = overlap.within_pairs(find(panel.experiment).inits, find(panel.experiment).runs)
+        i, j = overlap.within_pairs(store.find(panel.experiment).inits, store.find(panel.experiment).runs)
         equal = int((masks[i] == masks[j]).all(axis=1).sum())
         groups = tuple(chance_group(y) for y in evidence.overlaps(store, panel.experiment, level))
         return Measurement(groups=groups, note=f"{equal} of {len(i)} pairs are equal")

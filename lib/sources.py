@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lib.claims import escaped
-from lib.experiments import EXPERIMENTS, find
+from lib.experiments import EXPERIMENTS
 from lib.tickets import Store
 
 
@@ -50,20 +50,24 @@ def tickets(store: Store, *experiments: str) -> list[Source]:
     """
     said: dict[bool, list[str]] = {True: [], False: []}
     for name in dict.fromkeys(experiments):
-        if name in EXPERIMENTS and store.finished(find(name)):
-            said[store.shipped(find(name))].append(f"`{name}` ({how_trained(store, name)})")
+        if name in EXPERIMENTS and store.finished(store.find(name)):
+            said[store.shipped(store.find(name))].append(f"`{name}` ({how_trained(store, name)})")
     replayed = Source("replayed from stored tickets", "replayed", ", ".join(said[True]))
     trained = Source("trained here", "trained", ", ".join(said[False]))
     return [source for source in (replayed, trained) if source.detail]
 
 
 def how_trained(store: Store, name: str) -> str:
-    """Return when, in which time and on what the tickets of an experiment were trained, in Markdown."""
-    experiment = find(name)
+    """Return when, in which time and on what the tickets of an experiment were trained, in Markdown.
+
+    If they are those of its first trials only, that is said first.
+    """
+    experiment = store.find(name)
     levels = store.manifest(experiment)["levels"]
     entries = [levels[level.name] for level in store.finished(experiment)]
     days = sorted({entry["finished"][:10] for entry in entries})
-    return f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, {cost(entries)}"
+    trials = store.trials(name)
+    return f"{f'{trials}, ' if trials else ''}{' to '.join(dict.fromkeys((days[0], days[-1])))}, {cost(entries)}"
 
 
 def cost(entries: Sequence[dict[str, Any]]) -> str:

@@ -29,8 +29,8 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.errors import UserError
-from lib.experiments import EXPERIMENTS, Experiment
+from lib.errors import LARGEST, UserError
+from lib.experiments import EXPERIMENTS, Experiment, find, train_command
 from lib.files import SEAL, read_json, remove_leftovers, sealed, write_whole
 from lib.models import Architecture, initial_hash, initial_parameters
 from lib.pruning import Level, kept_counts, random_masks
@@ -161,6 +161,40 @@ class Store:
         """Return the folder of an experiment."""
         return self.root / experiment.name
 
+    def find(self, name: str) -> Experiment:
+        """Return an experiment as this store holds it: with its first initialisations alone if only these were trained.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        Experiment
+            The whole one if nothing is stored, or what is stored says no number that it could have: `manifest` then
+            says what is wrong.
+
+        Raises
+        ------
+        UserError
+            If there is no experiment of this name.
+        """
+        experiment = find(name)
+        try:
+            stored = _stored_inits(read_json(self.folder(experiment) / "manifest.json"))
+        except (FileNotFoundError, UserError):
+            return experiment
+        return experiment.first(stored) if 1 <= stored <= experiment.inits else experiment
+
+    def trials(self, name: str) -> str:
+        """Return how many of an experiment's trials are stored, such as '6 of the 20 trials'; '' if not just some are.
+
+        Where several runs start from one initialisation it is 'initialisations' that are counted.
+        """
+        stored, whole = self.find(name), find(name)
+        kind = "trials" if whole.runs == 1 else "initialisations"
+        return "" if stored == whole else f"{stored.inits} of the {whole.inits} {kind}"
+
     def manifest(self, experiment: Experiment) -> dict[str, Any]:
         """Return the manifest of an experiment: one without levels and hash of initial weights if nothing is stored.
 
@@ -192,6 +226,12 @@ class Store:
         if manifest.get("experiment") != experiment.name:
             raise UserError(f"{path}: is of {manifest.get('experiment')!r}, not of {experiment.name!r}")
         if manifest.get("fingerprint") != experiment.fingerprint():
+            stored = _stored_inits(manifest)
+            if stored > 0 and manifest["fingerprint"] == dataclasses.replace(experiment, inits=stored).fingerprint():
+                raise UserError(
+                    f"{path}: holds {stored} trials (initialisations) of {experiment.name}, not {experiment.inits}: "
+                    f"--trials {stored} goes on with them, and others need a folder of their own (--tickets, --out)"
+                )
             raise UserError(
                 f"{path}: was made with fingerprint {manifest.get('fingerprint')!r}; the specification of "
                 f"{experiment.name} now has {experiment.fingerprint()!r}"
@@ -566,8 +606,8 @@ class Store:
         self._enter(experiment, level, content, entry, following)
 
     def experiments(self) -> list[Experiment]:
-        """Return the experiments of which anything is stored here."""
-        return [e for e in EXPERIMENTS.values() if _is_file(self.folder(e) / "manifest.json")]
+        """Return the experiments of which anything is stored here, as `find` returns them."""
+        return [self.find(e.name) for e in EXPERIMENTS.values() if _is_file(self.folder(e) / "manifest.json")]
 
     def shipped(self, experiment: Experiment) -> bool:
         """Return whether the tickets of an experiment are those that came with the book.
@@ -614,13 +654,18 @@ def _empty_manifest(experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def _stored_inits(manifest: dict[str, Any]) -> int:
+    """Return how many initialisations a manifest says it has; 0 if that is no number above 0."""
+    specification = manifest.get("specification")
+    stored = specification.get("inits") if isinstance(specification, dict) else None
+    return stored if type(stored) is int and 0 < stored <= LARGEST else 0
+
+
 _PARTS = ("masks", "weights", "biases", "logits")  # of a record that is written
 
 
 def _untrained(experiment: Experiment, level: Level) -> UserError:
-    return UserError(
-        f"{experiment.name}: level {level.name!r} is not trained; python -m lib train {experiment.name} trains it"
-    )
+    return UserError(f"{experiment.name}: level {level.name!r} is not trained; {train_command(experiment)} trains it")
 
 
 @functools.lru_cache(maxsize=2)

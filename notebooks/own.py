@@ -67,12 +67,11 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 from lib import evidence, own, pages, pages_a, paper_a, sources
 from lib.errors import UserError
-from lib.experiments import find
 from lib.notebook import markdown, table
 from lib.tickets import Store
 
 store = Store()
-experiment = find(paper_a.FASHION)
+experiment = store.find(paper_a.FASHION)
 if not 0 < second < experiment.replicas:
     raise UserError(f"second is {second}: it should be a whole number between 1 and {experiment.replicas - 1}")
 

@@ -45,7 +45,7 @@ def test_winning_tickets_are_the_masks_with_the_signs_of_the_initial_weights(sto
     np.testing.assert_array_equal(signs, np.sign(initial) * masks)
     trained = comparisons.winning_tickets(store, NAME, trained=True)
     np.testing.assert_array_equal(trained, np.sign(store.read(EXPERIMENT, EXPERIMENT.last).weights))
-    assert (comparisons.starts(NAME) == np.arange(6)).all()
+    assert (comparisons.starts(EXPERIMENT) == np.arange(6)).all()
 
 
 def test_random_tickets_need_no_training_and_share_counts_and_initial_weights(store, tmp_path):

@@ -118,7 +118,7 @@ def test_a_row_of_table_1_by_hand(tmp_path):
     # The way there and the way back may differ in which of equal matches is taken: the same order, but made anew.
     digests = [f"anew {group.digest}" for group in paper_b.groups(store, condition, Settings())]
     a, b = (
-        dataclasses.replace(comparisons.Group.of("x", SMALL, signs, comparisons.starts(CIFAR)), digest=digest)
+        dataclasses.replace(comparisons.Group.of("x", SMALL, signs, comparisons.starts(find(CIFAR))), digest=digest)
         for signs, digest in zip((winning, drawn), digests, strict=False)
     )
     every = comparisons.distances(store, a, b, True).mean(axis=2)[~np.eye(20, dtype=bool)]
