@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from lib import claims, paper_a, scoring
+from lib import claims, evidence, paper_a, scoring
 from lib.claims import Claim, Scored, Verdict
 from lib.experiments import find
 from lib.paper_b import Settings
@@ -24,7 +24,7 @@ class Effect:
     verdicts : mapping of str to (Verdict, Verdict)
         By claim: as decided, and otherwise.
     lacking : str
-        The experiment that the comparison needs and that is not trained; '' if none.
+        The experiment, or the trials of it, that the comparison needs and that are not trained; '' if none.
     """
 
     paper: str
@@ -95,12 +95,24 @@ def effects(store: Store) -> list[Effect]:
     result.append(Effect("A", departure, "batch order free as well", _panel(store, "A-F10a", free)))
     for departure, otherwise, settings in (
         ("neighbours in a kernel: those that share an edge", "or a corner", Settings(diagonal=True)),
-        ("kernels of 14 tickets", "of all 20", Settings(kernel_tickets=20)),
+        ("kernels of at most 14 tickets", "of at most 20", Settings(kernel_tickets=20)),
         ("signs of initial weights", "of trained weights", Settings(trained=True)),
     ):
         base, variant = (scoring.score("B", "6", store, settings=s) for s in (Settings(), settings))
         result.append(Effect("B", departure, otherwise, _both(base, variant)))
-    return result
+    return result + [_fewer_trials(store, e.name) for e in store.experiments() if store.trials(e.name)]
+
+
+def _fewer_trials(store: Store, name: str) -> Effect:
+    """Return the claims that rest on some trials of an experiment; what all would say is not known."""
+    paper = name[0].upper()
+    found = {
+        s.claim.id: (s.verdict, Verdict.NOT_TESTABLE)
+        for s in scoring.score_all(paper, store=store)
+        if name in s.experiments and s.verdict != Verdict.NOT_A_CLAIM
+    }
+    departure = f"{store.trials(name)} of {name} are trained"
+    return Effect(paper, departure, "all of them", found, evidence.beyond(store, name))
 
 
 def _is_of(claim: Claim, key: str) -> bool:

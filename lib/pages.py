@@ -23,7 +23,7 @@ from lib import (
 )
 from lib.claims import Scored
 from lib.errors import UserError
-from lib.experiments import EXPERIMENTS, find
+from lib.experiments import EXPERIMENTS, find, train_command
 from lib.notebook import markdown, png, show_html, table
 from lib.sources import Source
 from lib.tickets import Store
@@ -86,7 +86,9 @@ def _because(store: Store, scored: Scored) -> str:
         f"{claims.escaped(textwrap.shorten(words.removeprefix('holds: '), 110, placeholder=' …'))}{_on(name)}"
         for name, words in measured
     ]
-    return f"{'; '.join(said)}.".replace("; above chance in ", ", in ")
+    trials = scoring.trials_words(store, scored.experiments)
+    only = f" Trained: {trials}." if trials else ""
+    return f"{'; '.join(said)}.".replace("; above chance in ", ", in ") + only
 
 
 def _on(reading: str) -> str:
@@ -167,7 +169,9 @@ def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:
     decided = [v for v in claims.Verdict if v not in (claims.Verdict.NOT_A_CLAIM, claims.Verdict.OPEN)]
     words = ", ".join(f"{counts[v]} {claims.badge(v)}" for v in decided if counts[v])
     trained = [
-        f"`{e.name}` ({e.replicas} networks x {len(store.finished(e)) - 1} pruned levels)" for e in store.experiments()
+        f"`{e.name}` ({e.replicas}{f' of {find(e.name).replicas}' if e != find(e.name) else ''} networks x "
+        f"{len(store.finished(e)) - 1} pruned levels)"
+        for e in store.experiments()
     ]
     unwritten = counts[claims.Verdict.OPEN]
     if unwritten:
@@ -289,7 +293,7 @@ def missing_panel(title: str, experiments: str) -> str:
     return (
         f":::{{admonition}} {title}: not trained yet\n:class: note missing-panel\n"
         f"This panel needs the tickets of {' and '.join(f'`{part}`' for part in parts)}. "
-        f"{how_to_train(' '.join(part.split(' at ')[0] for part in parts))} It fills itself at the next "
+        f"{how_to_train(' '.join(part.split()[0] for part in parts))} It fills itself at the next "
         f"`python -m lib build`.\n:::\n"
     )
 
@@ -312,11 +316,11 @@ def provenance(store: Store, names: Sequence[str]) -> str:
     """
     parts = []
     for name in names:
-        levels = store.finished(find(name)) if name in EXPERIMENTS else []
+        levels = store.finished(store.find(name)) if name in EXPERIMENTS else []
         if not levels:
             parts.append(f"**`{name}`**: not trained. {how_to_train(name)}")
             continue
-        experiment = find(name)
+        experiment = store.find(name)
         manifest = store.manifest(experiment)
         entries = {level.name: manifest["levels"][level.name] for level in levels}
         first = next(iter(entries.values()))
@@ -335,14 +339,15 @@ def provenance(store: Store, names: Sequence[str]) -> str:
             for level, entry in entries.items()
         )
         parts.append(
-            f"**`{name}`**: {experiment.inits} initialisations x {experiment.runs} runs, fingerprint "
+            f"**`{name}`**: {store.trials(name) or f'{experiment.inits} initialisations'} x {experiment.runs} "
+            f"{'run' if experiment.runs == 1 else 'runs'}, fingerprint "
             f"`{manifest['fingerprint']}`, trained on {' and '.join(dict.fromkeys((days[0], days[-1])))} in {cost} on "
             f"{device} ({first['processes']} process{'es' if first['processes'] > 1 else ''}), "
             f"Python {versions['python']}, torch {versions['torch']}, NumPy {versions['numpy']}. Images: "
             f"{data['name']} ({data['source']}; {data['training images']:,} for training, {data['test images']:,} for "
             f"the test), SHA-256 `{data['sha256'][:16]}…`. "
             + (f"Levels not trained yet: {', '.join(lacking)}. " if lacking else "")
-            + f"To train it again: `python -m lib train {name}`.\n\n"
+            + f"To train it again: `{train_command(experiment)}`.\n\n"
             f"| pruned | file in `data/tickets/{name}` | bytes | SHA-256 |\n| --- | --- | ---: | --- |\n{rows}"
         )
     return ":::{dropdown} Where these numbers come from\n" + "\n\n".join(parts) + "\n:::\n"

@@ -13,6 +13,7 @@ from lib import (
     pages,
     paper_b,
     patterns,
+    scoring,
     sources,
     statistics,
 )
@@ -25,11 +26,12 @@ from lib.tickets import Store
 def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, patterns.Group]:
     """Return the groups of tickets whose kernels a chapter shows, by name; say which are not trained yet."""
     groups, lacking = paper_b.kernel_groups(store, settings)
+    trials_note(store, (group.experiment for group in groups.values() if not group.random))
     if lacking:
         names = ", ".join(f"`{name}`" for name in lacking)
         markdown(
             f":::{{admonition}} Not trained yet: {names}\n:class: note missing-panel\nThe figures show the groups that "
-            f"there are. {pages.how_to_train(lacking[0].split(' at ')[0])} The others fill themselves in at the next "
+            f"there are. {pages.how_to_train(lacking[0].split()[0])} The others fill themselves in at the next "
             "`python -m lib build`.\n:::\n"
         )
     return groups
@@ -61,8 +63,8 @@ def filter_panel(store: Store, groups: Mapping[str, patterns.Group], name: str, 
         lambda: figures.filter_bars(counts),
         name,
         f"Filters of the first layer that keep 0, 1, 2, … of their weights, in % of all filters of a group; {what}. "
-        f"Grey: tickets whose weights lie anywhere in the layer. {_tickets(groups)} Standard deviations, with the "
-        f"paper's {{cite:p}}`signs2022`: {deviations}.",
+        f"Grey: tickets whose weights lie anywhere in the layer. {_tickets(store, groups)} Standard deviations, with "
+        f"the paper's {{cite:p}}`signs2022`: {deviations}.",
         f"Bars over grey distributions of chance, one row a group. Standard deviations: {deviations}.",
         [*_group_origin(store, groups), sources.PAPER_B],
     )
@@ -86,8 +88,8 @@ def position_panel(store: Store, groups: Mapping[str, patterns.Group], name: str
         lambda: figures.position_maps(counts, channels),
         name,
         f"Filters of the first layer that keep a weight at each of their {first[0, 0].size} positions; {what}. One map "
-        f"a colour channel; purple, fewer than by chance, orange, more. {_tickets(groups)} Standard deviations over "
-        f"the positions, with the paper's {{cite:p}}`signs2022`: {deviations}.",
+        f"a colour channel; purple, fewer than by chance, orange, more. {_tickets(store, groups)} Standard deviations "
+        f"over the positions, with the paper's {{cite:p}}`signs2022`: {deviations}.",
         f"Maps of 3 by 3 numbers, one row a group. Standard deviations over the positions: {deviations}.",
         [*_group_origin(store, groups), sources.PAPER_B],
     )
@@ -131,8 +133,8 @@ def pair_panel(
         name,
         f"How often a kernel has a {kind} weight at each place when the one at the reference place (red) is positive; "
         f"{what}. Nine reference places a group; purple, less often than by chance, orange, more often. "
-        f"{_tickets(groups)} Mean count at the {'eight' if settings.diagonal else 'four'}-neighbours of the reference "
-        f"over that at other places: {ratios}.",
+        f"{_tickets(store, groups)} Mean count at the {'eight' if settings.diagonal else 'four'}-neighbours of the "
+        f"reference over that at other places: {ratios}.",
         f"Nine maps of 3 by 3 places for each group. Mean at the neighbours over mean elsewhere: {ratios}.",
         _group_origin(store, groups),
     )
@@ -165,7 +167,7 @@ def pattern_panel(store: Store, groups: Mapping[str, patterns.Group], weights: i
         name,
         f"The most frequent patterns of kernels with {weights} weights left; {what}. Red (+) positive, blue (−) "
         f"negative. Above each its count, in brackets the count expected if the ticket's weights lay anywhere in the "
-        f"layer. {_tickets(groups)} Most frequent: {most}.",
+        f"layer. {_tickets(store, groups)} Most frequent: {most}.",
         f"Nine patterns of signs in 3 by 3 places for each group. Counts of the most frequent: {most}.",
         _group_origin(store, groups),
     )
@@ -186,16 +188,20 @@ def kernel_table(store: Store, groups: Mapping[str, patterns.Group], settings: p
         ],
     ]
 
-    def row(label: str, values: Mapping[str, float]) -> list[str]:
-        marks = {key: not random[key].low <= value <= random[key].high for key, value in values.items()}
+    def row(label: str, values: Mapping[str, float], chance: Mapping[str, patterns.Statistic]) -> list[str]:
+        marks = {key: not chance[key].low <= value <= chance[key].high for key, value in values.items()}
         return [label, *(_marked(_plain_number(values[k], k), marks[k]) if k in values else "–" for k in keys)]
 
     said = {key: printed for key, printed, comparable in _printed(groups) if comparable}
     rows += [
-        row(f"{_plain(label)}, the paper", {key: printed[label] for key, printed in said.items()})
+        row(
+            f"{_plain(label)}, the paper",
+            {key: printed[label] for key, printed in said.items()},
+            _chance_for_the_paper(store, settings),
+        )
         for label in paper_b.printed_kernels("adj")
     ]
-    rows += [row(label, {key: own[key].value for key in keys if key in own}) for label, own in measured.items()]
+    rows += [row(label, {key: own[key].value for key in keys if key in own}, random) for label, own in measured.items()]
     table(
         [
             "group",
@@ -212,8 +218,8 @@ def kernel_table(store: Store, groups: Mapping[str, patterns.Group], settings: p
         "Weights left per filter and per position (standard deviations), filters that keep far fewer or far more "
         "weights than the mean (by two standard deviations of chance), the ratio of signs, pairs of positive weights "
         "in a kernel that are neighbours, and kernels without a weight; as the paper prints them {cite:p}`signs2022`, "
-        f"and here. **Bold**: outside of the central 95 % of {patterns.RANDOM_DRAWS} groups of random tickets. "
-        f"{_tickets(groups)}",
+        f"and here. **Bold**: outside of the central 95 % of {patterns.RANDOM_DRAWS} groups of as many random tickets. "
+        f"{_the_paper_s_tickets(groups)}{_tickets(store, groups)}",
         [*_group_origin(store, groups), sources.PAPER_B],
     )
 
@@ -244,7 +250,8 @@ def neighbour_table(store: Store, groups: Mapping[str, patterns.Group], name: st
         "Pairs of weights in one kernel that are neighbours: with four or eight neighbours to a place; all pairs of "
         "the group together, or kernel by kernel and then averaged. *Control*: 95 % of tickets with the group's own "
         "numbers of either sign and survivors per filter, in the first of the four readings. The paper gives a number "
-        f"for positive pairs {{cite:p}}`signs2022`; those of negative ones are similar, it says. {_tickets(groups)}",
+        f"for positive pairs {{cite:p}}`signs2022`; those of negative ones are similar, it says. "
+        f"{_tickets(store, groups)}",
         [*_group_origin(store, groups), sources.PAPER_B],
     )
 
@@ -276,19 +283,20 @@ def grouped_table(store: Store, groups: Mapping[str, patterns.Group], settings: 
         name,
         "Kernels in which the weights of each sign lie in one block. *Chance*: the group's weights of either sign "
         "anywhere in the layer, exact. *Control*: 95 % of tickets that also have the group's survivors in each filter. "
-        f"{_tickets(groups)}",
+        f"{_tickets(store, groups)}",
         _group_origin(store, groups),
     )
 
 
-def kernel_brief(groups: Mapping[str, patterns.Group], settings: paper_b.Settings) -> None:
+def kernel_brief(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings) -> None:
     """Show in a few sentences what the paper's numbers, and our tickets' are beside what random tickets give."""
     chance = patterns.statistics(groups["random"], settings.diagonal, settings.pooled)
+    of_the_paper = _chance_for_the_paper(store, settings)
     outside: dict[bool, list[bool]] = {True: [], False: []}
     for part, key in paper_b.KERNEL_VALUES.items():
         for label in paper_b.KERNEL_GROUPS:
             (value,) = paper_b.printed(f"B-6-{part}-{label}")
-            outside[label == "random"].append(not chance[key].low <= value <= chance[key].high)
+            outside[label == "random"].append(not of_the_paper[key].low <= value <= of_the_paper[key].high)
     sentences = [
         f"Of the {len(outside[False])} numbers that the paper prints for filters, positions, signs and neighbours of "
         f"its winning tickets, {sum(outside[False])} lie outside of what 95 % of random tickets give; of the "
@@ -310,6 +318,19 @@ def _printed(groups: Mapping[str, patterns.Group]) -> list[tuple[str, dict[str, 
         (key, paper_b.printed_kernels(part), key != "positions" or _as_many_as_the_paper(groups))
         for part, key in paper_b.KERNEL_VALUES.items()
     ]
+
+
+def _chance_for_the_paper(store: Store, settings: paper_b.Settings) -> dict[str, patterns.Statistic]:
+    """Return the statistics of random tickets that the paper's are held against: as many as the paper has."""
+    random = patterns.random(store, paper_b.CIFAR, paper_b.KERNEL_TICKETS)
+    return patterns.statistics(random, settings.diagonal, settings.pooled)
+
+
+def _the_paper_s_tickets(groups: Mapping[str, patterns.Group]) -> str:
+    """Return that the paper has another number of tickets, for a caption; '' if it has as many."""
+    return (
+        "" if _as_many_as_the_paper(groups) else f"The paper's numbers are those of {paper_b.KERNEL_TICKETS} tickets. "
+    )
 
 
 def _as_many_as_the_paper(groups: Mapping[str, patterns.Group]) -> bool:
@@ -345,37 +366,36 @@ def statistic_panel(store: Store, groups: Mapping[str, patterns.Group], settings
         "are neighbours. Teal: ours; orange: what the paper prints {cite:p}`signs2022`. Grey: the central 95 % of "
         f"{patterns.RANDOM_DRAWS} groups of as many random tickets, which need no training; dashed, what chance gives. "
         "In the last panel a bracket: 95 % of tickets with the group's own numbers of either sign and survivors per "
-        f"filter. {_tickets(groups)}",
+        f"filter. {_the_paper_s_tickets(groups)}{_tickets(store, groups)}",
         f"Dots and diamonds over a grey band, one row a group, four panels. {'; '.join(said)}.",
         [*_group_origin(store, groups), sources.PAPER_B],
     )
 
 
-def kernel_count_table(
-    store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings, name: str
-) -> None:
+def kernel_count_table(store: Store, groups: Mapping[str, patterns.Group], name: str) -> None:
     """Show how many kernels keep 0 to 9 weights: by chance, in the paper's table, and here."""
-    tickets = settings.kernel_tickets
+    tickets = len(next(iter(groups.values())).signs)
     expected, low, high = patterns.kernel_counts(paper_b.CIFAR, tickets)
-    share = tickets / paper_b.KERNEL_TICKETS
     rows = [
         ["*chance*", *(f"{x:.1f}" for x in expected)],
         ["*95 % of random tickets*", *(f"{a:.0f} to {b:.0f}" for a, b in zip(low, high, strict=True))],
     ]
 
-    def row(label: str, counts: Sequence[float], scale: float) -> list[str]:
-        marks = [not a <= x * scale <= b for a, b, x in zip(low, high, counts, strict=True)]
+    def row(label: str, counts: Sequence[float], number: int) -> list[str]:
+        _, least, most = patterns.kernel_counts(paper_b.CIFAR, number)
+        marks = [not a <= x <= b for a, b, x in zip(least, most, counts, strict=True)]
         return [label, *(_marked(f"{x:.0f}", mark) for x, mark in zip(counts, marks, strict=True))]
 
     for label in paper_b.KERNEL_GROUPS:
-        rows.append(row(f"the paper's {label}", paper_b.printed(f"B-TA3-{label}"), share))
-    rows += [row(label, kernels.kernel_histogram(group.signs).tolist(), 1.0) for label, group in groups.items()]
+        rows.append(row(f"the paper's {label}", paper_b.printed(f"B-TA3-{label}"), paper_b.KERNEL_TICKETS))
+    rows += [row(label, kernels.kernel_histogram(group.signs).tolist(), tickets) for label, group in groups.items()]
     table(
         ["group", *(str(n) for n in range(10))],
         rows,
         name,
         f"Kernels of the first layer with 0 to 9 weights left; the paper's Table A.3 {{cite:p}}`signs2022` and this "
-        f"book's tickets. **Bold**: outside of the central 95 % of random tickets. {_tickets(groups)}",
+        "book's tickets. **Bold**: outside of the central 95 % of as many random tickets. "
+        f"{_the_paper_s_tickets(groups)}{_tickets(store, groups)}",
         [*_group_origin(store, groups), sources.PAPER_B],
     )
 
@@ -394,11 +414,29 @@ def _said(printed: float | None) -> str:
     return "" if printed is None else f", the paper {printed:g}"
 
 
-def _tickets(groups: Mapping[str, patterns.Group]) -> str:
+def _tickets(store: Store, groups: Mapping[str, patterns.Group]) -> str:
     """Return how many tickets are shown."""
     count = len(next(iter(groups.values())).signs)
-    only = "" if any(not group.random for group in groups.values()) else " Only random tickets, which need no training."
-    return f"{count} tickets a group.{only}"
+    winning = [group.experiment for group in groups.values() if not group.random]
+    only = _trained(store, winning) if winning else " Only random tickets, which need no training."
+    return f"{count} ticket{'' if count == 1 else 's'} a group.{only}"
+
+
+def _trained(store: Store, names: Iterable[str]) -> str:
+    """Return for the end of a caption how many trials of some experiments are trained; '' if all are."""
+    said = scoring.trials_words(store, names)
+    return f" Trained: {said}." if said else ""
+
+
+def trials_note(store: Store, names: Iterable[str]) -> None:
+    """Say of which experiments only some trials are trained, and what that changes; nothing if of none."""
+    said = scoring.trials_words(store, names)
+    if said:
+        markdown(
+            f":::{{admonition}} Trained: {said}\n:class: note\nWhat stands here is measured on these, the first ones; "
+            "fewer pairs of tickets show less. Random tickets need no training, and are all there "
+            "unless it is signs after training that are compared.\n:::\n"
+        )
 
 
 def _group_origin(store: Store, groups: Mapping[str, patterns.Group]) -> list[Source]:
@@ -426,8 +464,10 @@ def _conditions(stand_ins: bool) -> list[paper_b.Condition]:
 
 
 def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = True) -> None:
-    """Say which of paper B's winning tickets are not trained, and so which conditions the chapter cannot show."""
-    absent = paper_b.lacking(store, {**paper_b.DATASETS, **(paper_b.STAND_INS if stand_ins else {})}, settings)
+    """Say which of paper B's winning tickets, or trials, are not trained, and so what the chapter cannot show."""
+    names = {**paper_b.DATASETS, **(paper_b.STAND_INS if stand_ins else {})}
+    trials_note(store, names.values())
+    absent = paper_b.lacking(store, names, settings)
     if absent:
         markdown(pages.missing_panel("Conditions with winning tickets", " and ".join(absent)))
 
@@ -520,7 +560,8 @@ def _show_distances(
         f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} pairs a condition; black, their mean; "
         f"dashed, that of *random*. {'; '.join(kinds)}. "
         + "Orange: the paper's difference from *random* {cite:p}`signs2022`, added to our mean of *random*. " * marked
-        + "*super10* and *photo* are stand-ins." * any(key in c for key in paper_b.STAND_INS for c in first),
+        + "*super10* and *photo* are stand-ins." * any(key in c for key in paper_b.STAND_INS for c in first)
+        + _trained(store, _experiments_of(c for c in rows if c.name in first)),
         f"Dots by condition, one panel each for {', '.join(panels)}. Means: {means}.",
         [*_condition_origin(store, (c for c in rows if c.name in first)), *([sources.PAPER_B] * marked)],
     )
@@ -541,8 +582,12 @@ def _pair_words(compared: comparisons.Comparison) -> list[str]:
 
 def _condition_origin(store: Store, conditions: Iterable[paper_b.Condition]) -> list[Source]:
     """Return where the tickets of some conditions come from; random ones are computed."""
-    names = (paper_b.experiment_of(key) for c in conditions if c.category != "random" for key in (c.a, c.b))
-    return [*pages.origin(store, names), sources.COMPUTED]
+    return [*pages.origin(store, _experiments_of(conditions)), sources.COMPUTED]
+
+
+def _experiments_of(conditions: Iterable[paper_b.Condition]) -> list[str]:
+    """Return the experiments whose winning tickets some conditions compare."""
+    return [paper_b.experiment_of(key) for c in conditions if c.category != "random" for key in (c.a, c.b)]
 
 
 def comparison_table(
@@ -587,14 +632,19 @@ def comparison_table(
             d = compared.difference(number, drawn)
             word = statistics.effect_word(d.cohen_d)
             row.append(_lines(f"{d.diff_mean:.4f}", f"p {_tiny(d.p_value)}", f"d {d.cohen_d:.2f}", word))
+        if len(compared.values()) < sample:
+            row[-1] = _lines(row[-1], f"{len(compared.values())} pairs")
         rows.append([*row, f"{compared.permutation_p(number):.2g}"])
+    few = any(len(compared.values()) < sample for compared in found.values())
+    drawn_words = f"{'at most ' if few else ''}{sample}" if sample else "all"
     table(
-        ["condition", "the paper", f"here, {sample or 'all'} pairs", "here, all pairs", "p, tickets permuted"],
+        ["condition", "the paper", f"here, {drawn_words} pairs", "here, all pairs", "p, tickets permuted"],
         rows,
         name,
         f"{METRICS[signed]}{f' in {layer}' if layer else ''}, each condition against *random*: difference of the "
         "means; p of Welch's test; Cohen's d, in the paper's words. The last column permutes the labels of tickets, "
-        "because pairs that share a ticket are not independent. The paper's numbers: {cite:p}`signs2022`.",
+        "because pairs that share a ticket are not independent. The paper's numbers: {cite:p}`signs2022`."
+        + _trained(store, _experiments_of(c for c in chosen if c.name in found)),
         [*(_condition_origin(store, (c for c in chosen if c.name in found)) if found else []), sources.PAPER_B],
     )
 
@@ -648,7 +698,7 @@ def _range_of(values: Sequence[float]) -> str:
 def switch_table(store: Store, name: str) -> None:
     """Show for every condition whether its pairs are closer than random ones, whatever the switches say."""
     switches = ["as the ledger is scored", "match not carried", "signs after training", "pairs of one start count"]
-    switches += ["14 tickets", paper_b.CONTROLS]
+    switches += ["at most 14 tickets", paper_b.CONTROLS]
     found = {switch: paper_b.distinguished(store, switch) for switch in switches}
     if not found[switches[0]]:
         markdown(pages.missing_panel("What the conclusion hangs on", paper_b.CIFAR))
@@ -670,14 +720,15 @@ def switch_table(store: Store, name: str) -> None:
         "test of the drawn pairs and the permutation of tickets must both say so, at 0.01. Below it Cohen's d; p of "
         "the permutation. Within a data set no pair has one start. *Controls*: random tickets with the counts of "
         "either sign of the winning ones in every layer, and their survivors in every unit; if they are as close as "
-        "the winning ones, it is these numbers that make them so, not where the signs lie.",
+        "the winning ones, it is these numbers that make them so, not where the signs lie."
+        + _trained(store, _experiments_of(c for c in _conditions(True) if c.name in found[switches[0]])),
         _condition_origin(store, (c for c in _conditions(True) if c.name in found[switches[0]])),
     )
 
 
 def conclusion_table(store: Store, name: str) -> None:
     """Show in how many cases each half of the paper's conclusion holds when one switch is turned at a time."""
-    rows = []
+    rows, as_scored = [], paper_b.grouped_signs(store, "as the ledger is scored")
     for switch, settings in {**paper_b.SWITCHES, paper_b.CONTROLS: paper_b.Settings()}.items():
         # A switch that a half of the conclusion does not know changes nothing of it.
         scored = paper_b.SWITCHES["as the ledger is scored"]
@@ -690,9 +741,11 @@ def conclusion_table(store: Store, name: str) -> None:
         fields = ("trained", "kernel_tickets", "diagonal", "pooled")
         turned = settings == scored or any(getattr(settings, f) != getattr(scored, f) for f in fields)
         signs = paper_b.grouped_signs(store, switch) if turned and switch != paper_b.CONTROLS else {}
+        # Where fewer tickets are trained than a switch allows, it changes nothing either.
+        signs = {} if settings != scored and signs == as_scored else signs
         rows.append([switch, *cells, _held(list(signs.values()), "%")])
     names = (*paper_b.DATASETS.values(), *paper_b.STAND_INS.values())
-    used = [n for n in names if store.finished(find(n))]
+    used = [n for n in names if store.finished(store.find(n))]
     if all(set(row[1:]) == {"–"} for row in rows):
         markdown(pages.missing_panel("What the conclusion hangs on", paper_b.CIFAR))
         return
@@ -705,7 +758,7 @@ def conclusion_table(store: Store, name: str) -> None:
         "permutation of tickets; Cohen's d. *Signs lie together*: positive and negative pairs of the first layer are "
         "neighbours more often than in 95 % of the controls; share of positive pairs. *Controls* are random tickets "
         "with the winning ones' numbers of either sign and survivors per unit: where they too are closer, these "
-        "numbers are enough. –: the switch changes nothing there.",
+        "numbers are enough. –: the switch changes nothing there." + _trained(store, used),
         [*pages.origin(store, used), sources.COMPUTED],
     )
 
@@ -758,12 +811,12 @@ def round_panel(store: Store, key: str, name: str, what: str) -> None:
         return
     random = accuracy.pop("random", None)
     means = ", ".join(f"{level} {values.mean():.2f} %" for level, values in accuracy.items())
-    drawn = "not trained" if random is None else f"{random.mean():.2f} %"
+    trials, drawn = len(accuracy["dense"]), "not trained" if random is None else f"{random.mean():.2f} %"
     show(
         lambda: figures.accuracy_by_round(accuracy, random),
         name,
         f"Test accuracy of the dense network (0) and of the ticket after each round; {what}. One thin line each of "
-        f"{len(accuracy['dense'])} trials. Means: {means}; random tickets {drawn}.",
+        f"{store.trials(experiment) or f'{trials} trials'}. Means: {means}; random tickets {drawn}.",
         f"Lines of test accuracy by round of pruning. Means: {means}; random tickets {drawn}.",
         pages.origin(store, [experiment]),
     )

@@ -88,7 +88,7 @@ def winning(store: Store, name: str, tickets: int, trained: bool = False) -> Gro
     name : str
         Of the experiment.
     tickets : int
-        How many.
+        How many; if only some trials are trained there may be fewer.
     trained : bool
         The signs at the end of the ticket's training, not those of its initial weights.
 
@@ -111,14 +111,15 @@ def winning(store: Store, name: str, tickets: int, trained: bool = False) -> Gro
     if trained:
         return Group(name, _trained(store, name, find(name).last.name, tickets))
     masks = evidence.winning_masks(store, name)
-    return Group(name, _initial_signs(find(name), tickets) * _shaped(masks[:tickets, : first.weight_count], first))
+    masks = masks[:tickets, : first.weight_count]
+    return Group(name, _initial_signs(find(name), len(masks)) * _shaped(masks, first))
 
 
 def random(store: Store, name: str, tickets: int, trained: bool = False) -> Group:
     """Return random tickets with the counts and the initial weights of an experiment's winning ones.
 
-    Without training they are a pure function of the network; `store` is looked at for `trained` only.  Parameters
-    and errors are those of `winning`.
+    Without training they are a pure function of the network, and are all there; `store` is looked at for `trained`
+    only.  Parameters and errors are those of `winning`.
     """
     experiment = find(name)
     first = _first_layer(experiment, tickets)

@@ -1,10 +1,12 @@
 """Scores the ledger: every claim with its measurements, and the verdict that they earn."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
 from lib import claims, paper_a, paper_b
 from lib.claims import Claim, Scored
 from lib.errors import UserError
+from lib.experiments import EXPERIMENTS
 from lib.paper_a import Panel
 from lib.paper_b import Settings
 from lib.tickets import Store
@@ -51,11 +53,29 @@ def _score(ledger: Sequence[Claim], store: Store, panels: Mapping[str, Panel], s
     measured = measure(store, ledger, variant) if measure else {}
     scored = [claims.judge(c, measured.get(c.id, [])) for c in ledger]
     return [
-        claims.figure_verdict(s.claim, scored)
-        if measure and s.claim.check == "figure" and s.claim.id not in measured
-        else s
+        _with_trials(
+            store,
+            claims.figure_verdict(s.claim, scored)
+            if measure and s.claim.check == "figure" and s.claim.id not in measured
+            else s,
+        )
         for s in scored
     ]
+
+
+def _with_trials(store: Store, scored: Scored) -> Scored:
+    """Say of what was measured on experiments of which only some trials are trained how many these are."""
+    said = trials_words(store, scored.experiments)
+    return dataclasses.replace(scored, measured=f"{scored.measured}; {said}") if said and scored.measured else scored
+
+
+def trials_words(store: Store, names: Iterable[str]) -> str:
+    """Return how many trials of some experiments are trained, such as '6 of the 20 trials of b/conv2/cifar10'.
+
+    Experiments that are trained whole are left out; of none it is ''.
+    """
+    held = {name: store.trials(name) for name in dict.fromkeys(names) if name in EXPERIMENTS}
+    return ", ".join(f"{trials} of {name}" for name, trials in held.items() if trials)
 
 
 def score_all(paper: str | None = None, section: str | None = None, store: Store | None = None) -> list[Scored]:

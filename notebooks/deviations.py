@@ -39,6 +39,7 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 # | paper | what | what we do | effect |
 # | --- | --- | --- | --- |
 # | B | CINIC-10 and SVHN | ten superclasses of CIFAR-100, and digits on photographs, stand in under their own names | no claim about CINIC-10 or SVHN is scored on a stand-in: they are *not testable here* ({ref}`B 1 <b-1>`) |
+# | both | trials of an experiment that are not trained yet | what is measured rests on those that are; captions, verdicts and sources say how many | {numref}`tab-deviations-effects` lists them |
 # | both | experiments that are not trained yet | nothing in their place | their claims are *not testable here*, and their panels name the command that trains them |
 #
 # ## Where a paper cannot be right, or contradicts itself

@@ -1,13 +1,30 @@
 """Paper B's sections on connections: from made stores of a small convolutional network with planted truth."""
 
 import dataclasses
+import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made import change, made_store
 from scipy import stats
 
-from lib import claims, comparisons, evidence, figures, kernels, pages_b, paper_b, patterns, scoring, statistics
+from lib import (
+    claims,
+    comparisons,
+    deviations,
+    evidence,
+    figures,
+    kernels,
+    notebook,
+    pages_b,
+    paper_b,
+    patterns,
+    scoring,
+    statistics,
+    topology,
+)
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
@@ -15,6 +32,7 @@ from lib.models import Architecture, Layer, conv2
 from lib.paper_b import CIFAR, CINIC, CONDITIONS, DATASETS, STAND_INS, SVHN, Settings
 from lib.tickets import TEST_LOGITS, Store
 
+ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = ("Abstract", "2", "3", "4", "5", "7", "Appendix A.1", "Appendix A.2")
 # Conv-2 in small: the names of its layers, a 3 x 3 convolution first.
 SMALL = Architecture(
@@ -45,11 +63,11 @@ def clear():
         cache.cache_clear()
 
 
-def make(root, *names, planted=False):
+def make(root, *names, planted=False, trials=20):
     """Tickets at random places; if planted, they prefer weights that are positive at the start, wherever these are."""
     store = Store(root / "tickets")
     for seed, name in enumerate(names):
-        experiment = find(name)
+        experiment = find(name).first(trials)
         made_store(root / "tickets", experiment, seed=seed, correct={"dense": 8000, "round-11": 8100, "random": 7000})
         if not planted:
             continue
@@ -212,7 +230,7 @@ def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
         header, rows = shown["tab-y"]
         cells = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
         assert cells["`WTs_CIFAR`"]["as the ledger is scored"].startswith("yes" if planted else "**no**")
-        assert cells["`WTs_CIFAR`"]["pairs of one start count"] == "–" != cells["`photo_CIFAR`"]["14 tickets"]
+        assert cells["`WTs_CIFAR`"]["pairs of one start count"] == "–" != cells["`photo_CIFAR`"]["at most 14 tickets"]
 
 
 def test_distances_stand_beside_the_means_that_the_paper_s_differences_give(tmp_path, monkeypatch):
@@ -334,3 +352,146 @@ def test_a_small_network_is_read_from_text():
     ):
         with pytest.raises(UserError, match=words):
             paper_b.small_network(*layers)
+
+
+# --- with the first trials alone -------------------------------------------------------------------------------
+
+# The first layer as large as it is: of fewer weights one ticket has too few for the statistics of kernels.
+FIRST = dataclasses.replace(
+    SMALL,
+    input_shape=(3, 4, 4),
+    layers=(
+        Layer("conv1", (64, 3, 3, 3), padding=1),
+        Layer("conv2", (4, 64, 3, 3), padding=1),
+        *SMALL.layers[2:],
+    ),
+)
+
+
+@pytest.fixture
+def first(monkeypatch):
+    """CIFAR's tickets with a first layer of full size; few draws."""
+    monkeypatch.setitem(EXPERIMENTS, CIFAR, dataclasses.replace(find(CIFAR), architecture=FIRST))
+    monkeypatch.setattr(patterns, "RANDOM_DRAWS", 9)
+    monkeypatch.setattr(patterns, "CONTROL_DRAWS", 9)
+    clear_draws()
+    yield
+    clear_draws()
+
+
+def clear_draws():
+    for cache in (patterns._random_draws, patterns._random_intervals, patterns._control_intervals):
+        cache.cache_clear()
+
+
+DISTANCES = ("B-ABS-1", "B-F1-1", "B-F1-2", "B-5-S6", "B-5-7", "B-5-C1", "B-5-C2", "B-7-1", "B-7-2", "B-FA1", "B-FA3")
+
+
+@pytest.mark.parametrize("trials", [3, 6])
+def test_distances_of_the_first_trials_by_hand(tmp_path, trials):
+    store = make(tmp_path, CIFAR, trials=trials)
+    winning, drawn = comparisons.winning_tickets(store, CIFAR), comparisons.random_tickets(store, CIFAR)
+    assert (len(winning), len(drawn)) == (trials, 20)
+    np.testing.assert_array_equal(winning != 0, store.read(find(CIFAR).first(trials), find(CIFAR).last).masks)
+
+    def by_hand(one, other, pairs):
+        return np.sort([topology.layer_distances(SMALL, one[i], other[j]).mean() for i, j in pairs])
+
+    # Trial k and random ticket k have the same initial weights.
+    for name, one, other, pairs in (
+        ("WTs_CIFAR", winning, winning, list(itertools.combinations(range(trials), 2))),
+        ("mixed_CIFAR", winning, drawn, [(i, j) for i in range(trials) for j in range(20) if i != j]),
+        ("random", drawn, drawn, list(itertools.combinations(range(20), 2))),
+    ):
+        found = paper_b.compared(store, CONDITIONS[name], True, sample=0).values().mean(axis=1)
+        assert len(found) == len(pairs)
+        # Which of equal matches is taken may hang on the order of the two.
+        np.testing.assert_allclose(np.sort(found), by_hand(one, other, pairs), atol=0.03)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 6])
+def test_nothing_is_said_of_trials_that_are_too_few(tmp_path, first, trials):
+    store, said = make(tmp_path, CIFAR, trials=trials), f"{trials} of the 20 trials of {CIFAR}"
+    found = scored(store, *SECTIONS, "6", "Appendix A.3")
+    for name, s in found.items():
+        assert (said in s.measured) == (CIFAR in s.experiments), (name, s.measured)
+        assert s.verdict != Verdict.OPEN
+    rows = [k for k, s in found.items() if s.claim.check == "table-row" and s.claim.setting["dataset"] == "WTs_CIFAR"]
+    assert len(rows) == 12
+    for name in (*DISTANCES, *rows):
+        if trials < paper_b.LEAST_TICKETS:
+            assert found[name].verdict == Verdict.NOT_TESTABLE, (name, found[name].measured)
+            assert f"{CIFAR} beyond {trials} of the 20 trials" in found[name].measured
+        else:
+            assert CIFAR in found[name].experiments or name == "B-5-S6"
+    if trials < 6:  # three pairs refute no distribution
+        assert found["B-5-S6"].verdict == Verdict.NOT_TESTABLE
+    assert found["B-4-S12"].measured == f"departs: {trials} of the 20 trials, 1 run each"
+    pairs = trials * (trials - 1) // 2
+    assert f"{pairs} pairs of {trials}" in found["B-5-S1"].measured
+    # How often fourteen tickets keep a position cannot be compared with how often fewer do.
+    assert found["B-6-sdpos-CIFAR-WTs"].verdict == Verdict.NOT_TESTABLE
+    assert found["B-6-sdfilter-CIFAR-WTs"].verdict != Verdict.NOT_TESTABLE
+    assert found["B-6-sdpos-random"].verdict != Verdict.NOT_TESTABLE  # these need no training
+    assert f"{trials} tickets, counts scaled to 14" in found["B-TA3-CIFAR-WTs"].measured
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_six_trials_are_enough_to_find_what_is_planted_and_nothing_else(tmp_path, planted):
+    found = scored(make(tmp_path, CIFAR, planted=planted, trials=6), "Abstract", "5", "7")
+    for claim in ("B-ABS-1", "B-5-C1", "B-7-2", "B-F1-2"):
+        expected = Verdict.REPRODUCED if planted else Verdict.NOT_REPRODUCED
+        assert found[claim].verdict == expected, (claim, found[claim].measured)
+
+
+def test_random_tickets_after_training_are_as_many_as_are_trained(tmp_path):
+    store = make(tmp_path, CIFAR, trials=6)
+    after = paper_b.compared(store, CONDITIONS["mixed_CIFAR"], True, Settings(trained=True), 0)
+    assert (len(after.values()), len(after.control_values())) == (6 * 5, 15)
+
+
+def test_groups_of_kernels_have_as_many_tickets_as_the_smallest(tmp_path):
+    """For what they are held against hangs on how many they are."""
+    store = make(tmp_path, CIFAR, trials=6)
+    made_store(store.root, find(STAND_INS["photo"]), seed=5)
+    groups, _ = paper_b.kernel_groups(store, Settings())
+    assert {len(group.signs) for group in groups.values()} == {6} and len(groups) == 3
+    np.testing.assert_array_equal(
+        groups["CIFAR-10"].signs.reshape(6, -1), comparisons.winning_tickets(store, CIFAR)[:, : SMALL.layers[0].size]
+    )
+    random = comparisons.random_tickets(store, CIFAR)[:6, : SMALL.layers[0].size]
+    np.testing.assert_array_equal(groups["random"].signs.reshape(6, -1), random)
+
+
+@pytest.mark.parametrize("levels", [None, 12, 5])
+def test_the_chapters_say_how_many_trials_there_are(tmp_path, first, monkeypatch, levels):
+    """Everything that is shown and made from the tickets says it; nothing speaks of as many as there should be."""
+    root, shown = tmp_path / "tickets", []
+    made_store(root, find(CIFAR).first(6), levels=levels)
+    monkeypatch.setattr(Store.__init__, "__defaults__", (root,))
+    monkeypatch.setattr(notebook, "display", lambda what, **_: shown.append(what))
+    more = ("6", "7", "appendix-a-1", "appendix-a-3") if levels is None else ()
+    for chapter in ("1", "4", "5", *more):
+        path = ROOT / "notebooks" / "b" / f"{chapter}.py"
+        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), {})
+    told = [
+        d[key] for d in shown if isinstance(d, dict) for key in (notebook.FIGURE_TYPE, notebook.TABLE_TYPE) if key in d
+    ]
+    own = [d for d in told if CIFAR in d["sources"]]
+    assert len(own) >= {None: 20, 12: 5, 5: 1}[levels]
+    for d in own:
+        assert f"`{CIFAR}` (6 of the 20 trials, " in d["sources"]
+        assert "6 of the 20 trials" in d["caption"], d["name"]
+    texts = [d.data if hasattr(d, "data") else d.get("text/markdown", "") for d in shown]
+    many = "20 tickets" if levels == 5 else "20 tickets|14 tickets"  # without winning ones the random ones are fourteen
+    wrong = re.compile(rf"\b({many}) a group|\b190 pairs (?!of random)|\beach of 20 trials|20 initialisations x")
+    assert not [text for text in texts if wrong.search(text)]
+    assert any(f"python -m lib train {CIFAR} --trials 6" in text for text in texts)
+
+
+def test_fewer_trials_stand_in_the_register_of_deviations(tmp_path):
+    store = make(tmp_path, CIFAR, trials=6)
+    (effect,) = (e for e in deviations.effects(store) if "trials" in e.departure)
+    assert effect.departure == f"6 of the 20 trials of {CIFAR} are trained" and not effect.measured
+    assert {"B-5-C1", "B-T1-NNSTD-WTs_CIFAR", "B-7-3"} <= set(effect.verdicts)
+    assert not [e for e in deviations.effects(Store(tmp_path / "none")) if "trials" in e.departure]

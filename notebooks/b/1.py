@@ -65,7 +65,12 @@ markdown(pages.summary_table(parts))
 
 # %%
 rows = [
-    [f"`{name}`", key, "the paper's" if key in paper_b.DATASETS else "a stand-in", "yes" if trained else "no"]
+    [
+        f"`{name}`",
+        key,
+        "the paper's" if key in paper_b.DATASETS else "a stand-in",
+        store.trials(name) or ("yes" if trained else "no"),
+    ]
     for key, name, trained in (
         (key, name, not paper_b.lacking(store, [key]))
         for key, name in {**paper_b.DATASETS, **paper_b.STAND_INS}.items()

@@ -19,7 +19,7 @@
 carry: bool = True  # whether the match of a layer's units is carried to the inputs of the next layer
 trained: bool = False  # signs at the end of the tickets' training, not those of their initial weights
 same_start: bool = False  # whether pairs count whose two tickets have the same initial weights
-tickets: int = 0  # how many of each group's tickets are used, the first ones, such as 14; 0 for all 20
+tickets: int = 0  # how many of each group's tickets are used, the first ones, such as 14; 0 for all
 sample: int = 50  # pairs drawn of each condition, as in the paper; 0 for all
 
 # %% tags=["remove-cell"]
@@ -42,8 +42,8 @@ settings = paper_b.Settings(carry, trained, same_start, tickets)
 # ## Ten conditions
 #
 # *WTs_X*: two winning tickets of data set X. *mixed_X*: a winning ticket of X and a random one. *Y_X*: winning tickets of two
-# data sets. *random*: two random tickets, with which every other condition is compared. The paper draws 50 pairs of each; of 20
-# tickets there are 190, and 380 of two groups once those of one start are left out. CINIC-10 and SVHN could not be had; the rows of their
+# data sets. *random*: two random tickets, with which every other condition is compared. The paper draws 50 pairs of each; its 20
+# tickets make 190, and 380 with those of another group once pairs of one start are left out. CINIC-10 and SVHN could not be had; the rows of their
 # stand-ins, *super10* and *photo*, stand beside the paper's under their own names.
 
 # %%
@@ -85,8 +85,8 @@ pages_b.implied_table("tab-b-5-implied")
 #
 # ## What the conclusion hangs on
 #
-# One switch at a time: the match carried or not, signs before or after training, pairs of one start, twenty tickets or fourteen
-# (the paper's kernel statistics use fourteen). The last column asks another question. Tickets may have more
+# One switch at a time: the match carried or not, signs before or after training, pairs of one start, all tickets or the first
+# fourteen (the paper's kernel statistics use fourteen). The last column asks another question. Tickets may have more
 # positive than negative weights, and some of their units keep many weights, others few. *Controls* are
 # random tickets that share just that with the winning ones. {ref}`Section 7 <b-7>` sums the table up, with the switches of
 # the {ref}`kernel statistics <b-6>`.

@@ -16,7 +16,7 @@
 # stand side by side.
 
 # %% tags=["parameters"]
-tickets: int = 14  # tickets in a group: the paper's numbers are those of 14 of its 20
+tickets: int = 14  # tickets in a group, if so many are trained: the paper's numbers are those of 14 of its 20
 trained: bool = False  # signs at the end of the ticket's training; False: those of its initial weights
 neighbours: int = 4  # places next to a place: 4 share an edge with it, 8 an edge or a corner
 pooled: bool = True  # all pairs of weights of a group in one share; False: mean of the shares of the kernels
@@ -41,7 +41,7 @@ settings = paper_b.kernel_settings(tickets, trained, neighbours, pooled)
 groups = pages_b.kernel_groups(store, settings)
 
 # %%
-pages_b.kernel_brief(groups, settings)
+pages_b.kernel_brief(store, groups, settings)
 
 # %% [markdown]
 # ## What is counted, and what chance gives

@@ -17,7 +17,7 @@
 carry: bool = True  # whether the match of a layer's units is carried to the inputs of the next layer
 trained: bool = False  # signs at the end of the tickets' training, not those of their initial weights
 same_start: bool = False  # whether pairs count whose two tickets have the same initial weights
-tickets: int = 0  # how many of each group's tickets are used, the first ones; 0 for all 20
+tickets: int = 0  # how many of each group's tickets are used, the first ones; 0 for all
 
 # %% tags=["remove-cell"]
 # Finds the library, wherever this notebook is opened: above it, or below, as a clone in Colab.

@@ -15,7 +15,7 @@
 # Figures A.5 to A.8 show both {cite:p}`signs2022`. Beside each count stands the one that chance gives.
 
 # %% tags=["parameters"]
-tickets: int = 14  # tickets in a group: the paper's numbers are those of 14 of its 20
+tickets: int = 14  # tickets in a group, if so many are trained: the paper's numbers are those of 14 of its 20
 trained: bool = False  # signs at the end of the ticket's training; False: those of its initial weights
 
 # %% tags=["remove-cell"]
@@ -40,18 +40,18 @@ groups = pages_b.kernel_groups(store, settings)
 # %% [markdown]
 # ## Weights left in a kernel
 #
-# All groups have $14 \cdot 64 \cdot 3 = 2688$ kernels and the same number of weights, $14 \cdot 542$, so a row can differ from
-# another only in how the weights are spread. The paper's random tickets are as chance has them in every
+# A ticket has $64 \cdot 3 = 192$ kernels and 542 weights in them, the paper's fourteen tickets 2,688 and 7,588. All groups have
+# as many tickets, so a row can differ from another only in how the weights are spread. The paper's random tickets are as chance has them in every
 # column; its winning tickets are not, and that can be seen in its own numbers.
 
 # %%
-pages_b.kernel_count_table(store, groups, settings, "tab-b-a-3")
+pages_b.kernel_count_table(store, groups, "tab-b-a-3")
 
 # %% [markdown]
 # ## Patterns
 #
 # A pattern of few weights has many kernels to occur in, one of many weights has few: with seven weights there are about a
-# dozen kernels in a group and thousands of possible patterns, so a pattern that occurs twice is already an event.
+# dozen kernels in fourteen tickets and thousands of possible patterns, so a pattern that occurs twice is already an event.
 
 # %%
 pages_b.pattern_panel(store, groups, 2, "fig-b-a-5", "the paper's Figure A.5")
