@@ -1,7 +1,8 @@
-"""Trains one masked replica on one core and touches its surviving weights only: compiles and calls sparse.c.
+"""Trains one masked replica on one core: compiles and calls sparse.c and tiles.c.
 
-PyTorch multiplies pruned weights as it does the others; here they cost nothing.  The machine's C compiler makes
-the library the first time it is needed.
+PyTorch multiplies pruned weights as it does the others; in sparse.c they cost nothing.  In tiles.c, for paper B's
+network in bf16, the processor's matrix unit multiplies.  The machine's C compiler makes the libraries the first time
+they are needed.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.datasets import cache_folder
-from lib.models import Architecture
+from lib.models import Architecture, conv2
 
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 
@@ -33,6 +34,16 @@ def supports(architecture: Architecture) -> bool:
     return architecture.layers[-1].shape[0] <= 256 and not any(
         y.norm or y.source or y.add or y.linear or y.average for y in architecture.layers
     )
+
+
+@functools.cache
+def tiles(architecture: Architecture) -> bool:
+    """Return whether tiles.c can train `architecture` in this process.
+
+    It does paper B's network, where the processor has a matrix unit for bf16 (AMX) and the system lends it.
+    """
+    library = compiled_library("tiles") if architecture == conv2() else None
+    return library is not None and bool(library.usable())
 
 
 def _compiler() -> str | None:
@@ -80,7 +91,7 @@ class Replica:
     Parameters
     ----------
     architecture : Architecture
-        One that `supports` accepts.
+        One that `supports` accepts, or `tiles`.
     parameters : float32 array, shape (parameter_count,)
         Initial parameters, before masking.
     mask : bool array, shape (weight_count,)
@@ -92,6 +103,8 @@ class Replica:
         Of that noise.
     channels : pair of float arrays, shape (channels,), optional
         Mean and standard deviation of every channel, to standardise the pixels; they are divided by 255 if not given.
+    tiled : bool
+        Whether tiles.c trains it: in batches of at most 64, without noise, by Adam.
     """
 
     def __init__(
@@ -106,11 +119,15 @@ class Replica:
         noise: float = 0.0,
         seed: int = 0,
         channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+        tiled: bool = False,
     ) -> None:
-        compiled = compiled_library()
-        if compiled is None or not supports(architecture):
-            raise ValueError(f"{architecture.name} cannot be trained by sparse.c on this machine")
-        self._library = compiled
+        name = "tiles" if tiled else "sparse"
+        compiled = compiled_library(name)
+        if compiled is None or not (tiles if tiled else supports)(architecture):
+            raise ValueError(f"{architecture.name} cannot be trained by {name}.c on this machine")
+        if tiled and (noise or not decay):
+            raise ValueError("tiles.c has neither noise nor SGD")
+        self._library, self._most = compiled, 64 if tiled else None
         self.parameters = np.array(parameters, np.float32)
         self.parameters[: len(mask)] *= mask
         self._first, self._second = np.zeros_like(self.parameters), np.zeros_like(self.parameters)
@@ -139,6 +156,8 @@ class Replica:
         order : int64 array, shape (steps, batch)
         """
         steps, batch = order.shape
+        if self._most is not None and batch > self._most:
+            raise ValueError(f"order has batches of {batch}; tiles.c takes at most {self._most}")
         loss = ctypes.c_double()
         self._call(
             self._library.train_epoch,

@@ -5,7 +5,8 @@ their parameters one array of shape (replicas, parameters).  On a CUDA GPU the i
 and one step of the whole stack is one captured CUDA graph.  On a CPU each replica is a stack of one,
 trained on one thread, as many at once as there are cores: there a loop over replicas beats grouped
 convolutions, and a replica's bits do not depend on how many others there are.  Networks without batch
-batch normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing.
+normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing; and paper B's
+network in bf16 by the processor's matrix unit where it has one.
 
 On a CUDA GPU matrix products and convolutions round their operands to TF32 unless told otherwise (`PRECISIONS`);
 weights, gradients and the optimiser's moments are always fp32.  Precision is no part of an experiment, as the device
@@ -428,8 +429,10 @@ def train_stack(
     label = f"noise/{experiment.name}/{level}/{','.join(str(r) for r in replicas)}"
     seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
     channels = channel_statistics(images.train) if experiment.scaling == "standardised" else None
-    if engine(experiment, device, level, precision) == "sparse.c" and len(replicas) == 1:
-        return _train_sparse(experiment, images, level, start[0], masks[0], int(replicas[0]), seed, channels, on_epochs)
+    trainer = engine(experiment, device, level, precision)
+    if trainer != "torch" and len(replicas) == 1:
+        tiled, replica = trainer == "tiles.c", int(replicas[0])
+        return _train_alone(experiment, images, level, start[0], masks[0], replica, seed, channels, on_epochs, tiled)
     stack = Stack(
         architecture,
         start,
@@ -473,10 +476,13 @@ def _orders(
 
 
 def engine(experiment: Experiment, device: torch.device | str, level: int, precision: str = "fp32") -> str:
-    """Return what trains a level of `experiment` on `device`: 'sparse.c', which is always fp32, or 'torch'.
+    """Return what trains a level of `experiment` on `device`: 'sparse.c' (fp32), 'tiles.c' (bf16) or 'torch'.
 
     PyTorch's convolutions of many channels are faster than those of sparse.c as long as many weights are left.
     """
+    if str(device) == "cpu" and precision == "bf16":
+        plain = experiment.optimiser == "Adam" and not experiment.noise and experiment.batch <= 64
+        return "tiles.c" if plain and sparse.tiles(experiment.architecture) else "torch"
     layers = experiment.architecture.layers
     kept = kept_counts(experiment.architecture, experiment.levels[level])
     dense = any(len(y.shape) == 4 and y.shape[1] >= WIDE and kept[y.name] > WIDE_KEPT * y.size for y in layers)
@@ -489,7 +495,7 @@ def engine(experiment: Experiment, device: torch.device | str, level: int, preci
     return "sparse.c" if compiled and not dense else "torch"
 
 
-def _train_sparse(
+def _train_alone(
     experiment: Experiment,
     images: Images,
     level: int,
@@ -499,8 +505,9 @@ def _train_sparse(
     seed: int,
     channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
     on_epochs: Callable[[int], None] | None,
+    tiled: bool,
 ) -> Trained:
-    """Train one replica through one level, surviving weights only."""
+    """Train one replica through one level by compiled code."""
     momentum, decay = BETAS if experiment.optimiser == "Adam" else (MOMENTUM, 0.0)
     network = sparse.Replica(
         experiment.architecture,
@@ -513,6 +520,7 @@ def _train_sparse(
         experiment.noise,
         seed,
         channels,
+        tiled,
     )
     losses = []
     for epoch in range(experiment.epochs):
@@ -679,7 +687,7 @@ def train(
                     "python": platform.python_version(),
                     "torch": torch.__version__,
                     "numpy": np.__version__,
-                    **({"compiler": sparse.compiler_version()} if trainer == "sparse.c" else {}),
+                    **({"compiler": sparse.compiler_version()} if trainer != "torch" else {}),
                 },
                 "data": {
                     "name": images.name,

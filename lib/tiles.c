@@ -1,0 +1,890 @@
+/* Trains one masked Conv-2 on one core with the processor's matrix unit (AMX): operands in bf16, sums in fp32.
+
+   Weights, gradients of weights and the optimiser's moments are fp32, as on a CUDA GPU with bf16.  A dense layer's
+   surviving weights lie side by side, so a step reads and writes only these; its products and the convolutions take
+   pruned weights as zeros, which costs next to nothing here.
+
+   What multiplies what.  The unit knows tiles of 16 rows of 64 bytes and one operation, C (16 x 16, fp32) += A x B,
+   A of 16 x 32 and B of 32 x 16 in bf16, B with two neighbouring rows interleaved ("in pairs").  So every operand is laid
+   out in the order in which it is summed over, and what is summed over in two ways is laid out twice:
+
+     convolution, forward    sums over channels    image as (pixel, channel)      weights in pairs of channels
+     convolution, input      sums over filters     gradient as (pixel, filter)    weights in pairs of filters
+     convolution, weights    sums over pixels      image as (channel, pixel)      gradient in pairs of pixels
+     dense, forward          sums over inputs      weights as (unit, input)       inputs in pairs of inputs
+     dense, input            sums over units       gradient as (image, unit)      weights in pairs of units
+     dense, weights          sums over images      gradient as (unit, image)      inputs in pairs of images
+
+   The convolutions go image by image, so that all of an image stays in the second cache; the first one's output is
+   computed again on the way back, in the other layout, which is cheaper than to keep it.
+
+   lib/sparse.py compiles and calls this file, which has the functions of sparse.c, and says what the arguments are. */
+
+#include <stdint.h>
+
+#ifndef __AMX_BF16__
+
+int usable(void) { return 0; }
+
+#else
+
+#include <immintrin.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SIDE 32              /* pixels of a row, and rows of an image */
+#define EDGE (SIDE + 2)      /* with a border of zeros */
+#define PIXELS (SIDE * SIDE)
+#define COLOURS 3
+#define TAPS (COLOURS * 9)   /* weights of a filter of the first layer; its bias follows as the weight of a pixel that is one */
+#define FILTERS 64           /* of both convolutions */
+#define GROUPS (FILTERS / 16)
+#define STEPS (9 * FILTERS / 32) /* tiles that are summed for one output of the second convolution */
+#define POOLED (PIXELS / 4)
+#define BATCH 64             /* most images of a batch */
+#define TILE 512             /* bf16 numbers of a tile */
+#define CHUNK 64             /* times 32 inputs of a dense layer that are worked on at once: they fit the second cache */
+#define DENSE 3
+
+typedef uint16_t bf16;
+
+/* As lib/sparse.py fills them; the same as in sparse.c. */
+typedef struct {
+    int64_t filters, channels, size_y, size_x, stride, padding, pool, weights, biases;
+} Spec;
+
+typedef struct {
+    double rate, momentum, decay, epsilon, noise;
+    uint64_t seed;
+    int64_t time;
+} Optimiser;
+
+/* A dense layer in blocks of 32 units x 32 inputs, by inputs first; units are filled up to a multiple of 32. */
+typedef struct {
+    int64_t units, inputs, rows, tall, wide; /* rows: units, filled up; tall, wide: blocks of units, of inputs */
+    int64_t planes;                          /* pixels of the image that it flattens, else 1 */
+    int64_t weights, biases;                 /* where they begin in the flat parameters */
+    uint16_t *mask;                          /* 16 bits for half a row of a block */
+    float *w, *m, *v;                        /* of the surviving weights, in the order of the blocks */
+    bf16 *by_unit, *by_pair;                 /* all weights, for the ways forward and back */
+    bf16 *x;                                 /* (BATCH, inputs) */
+    bf16 *pairs_of_inputs, *pairs_of_images; /* the same, for the ways forward and back */
+    float *sums;                             /* (rows, BATCH): of its products, then its gradient */
+    bf16 *by_image, *by_row;                 /* the gradient, for the two ways back */
+    bf16 *dx;                                /* (BATCH, inputs): gradient of the inputs */
+} Dense;
+
+typedef struct {
+    Dense dense[DENSE];
+    int64_t weights[2], biases[2]; /* of the convolutions, in the flat parameters */
+    bf16 *first_pairs, *first_rows;       /* weights of the first convolution */
+    bf16 *second_forward, *second_back;   /* of the second */
+    bf16 *taps, *tap_pairs, *by_pixel;    /* what the filters of the first layer see of an image, in three layouts */
+    bf16 *image;                          /* (EDGE, EDGE, FILTERS): output of the first convolution */
+    bf16 *by_channel;                     /* (3, EDGE, FILTERS, SIDE): the same, moved by -1, 0, 1 pixels */
+    bf16 *slope, *slope_pairs;            /* gradient of the second convolution's output, in two layouts */
+    bf16 *first_slope;                    /* of the first one's, in pairs of pixels */
+    uint64_t *positive;                   /* (BATCH, PIXELS): which outputs of the first convolution are above zero */
+    uint64_t *route;                      /* (BATCH, POOLED, GROUPS): which of four pixels the maximum is, 16 bits each */
+    float *first_gradient, *second_gradient;
+    float *gradient;                      /* of the convolutions' weights and of all biases, in the flat order */
+} Net;
+
+#define LOAD(tile, from, stride) \
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"((int64_t)(stride)) : "memory")
+#define STORE(tile, to, stride) \
+    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"((int64_t)(stride)) : "memory")
+#define ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile ::: "memory")
+#define MULTIPLY(sum, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sum ::: "memory")
+
+/* Ask the system for the use of the unit, which a process must do once. */
+int usable(void) { return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */) == 0; }
+
+static void begin(void) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } shape = {.palette = 1};
+    for (int i = 0; i < 8; i++) shape.bytes[i] = 64, shape.rows[i] = 16;
+    __asm__ volatile("ldtilecfg %0" ::"m"(shape) : "memory");
+    _mm_setcsr(_mm_getcsr() | 0x8040); /* what is smaller than normal is zero, as in the matrix unit */
+}
+
+static void end(unsigned state) {
+    __asm__ volatile("tilerelease" ::: "memory");
+    _mm_setcsr(state);
+}
+
+static inline bf16 rounded(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+static inline float widened(bf16 value) {
+    uint32_t bits = (uint32_t)value << 16;
+    float result;
+    memcpy(&result, &bits, 4);
+    return result;
+}
+
+static inline __m512i rounded32(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
+
+/* Interleave the first (half 0) or last 16 numbers of two rows of 32. */
+static inline __m512i interleaved(__m512i one, __m512i two, int half) {
+    const __m512i low = _mm512_set_epi16(
+        47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    return _mm512_permutex2var_epi16(one, half ? _mm512_add_epi16(low, _mm512_set1_epi16(16)) : low, two);
+}
+
+/* Transpose 16 x 16 words, rows `step` words apart. */
+static inline void transpose(const uint32_t *from, int64_t step, uint32_t *to, int64_t to_step) {
+    __m512i a[16], b[16];
+    for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_si512(from + i * step);
+    for (int i = 0; i < 16; i += 2)
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]), b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    for (int i = 0; i < 16; i += 4) {
+        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]), a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]), a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) { /* now a[4 g + i] holds of rows 4 g to 4 g + 3 the columns i, 4 + i, 8 + i, 12 + i */
+        b[i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88), b[4 + i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);
+        b[8 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
+        b[12 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        _mm512_storeu_si512(to + i * to_step, _mm512_shuffle_i32x4(b[i], b[8 + i], 0x88));
+        _mm512_storeu_si512(to + (8 + i) * to_step, _mm512_shuffle_i32x4(b[i], b[8 + i], 0xdd));
+        _mm512_storeu_si512(to + (4 + i) * to_step, _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0x88));
+        _mm512_storeu_si512(to + (12 + i) * to_step, _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0xdd));
+    }
+}
+
+/* ---- the optimiser ---- */
+
+typedef struct {
+    float keep, decay, epsilon, step, correct;
+} Adam;
+
+/* 1 / (sqrt(x) + epsilon) without the slow instructions: two estimates of 14 bits, each made better once. */
+static inline __m512 inverse_root(__m512 x, __m512 epsilon) {
+    x = _mm512_max_ps(x, _mm512_set1_ps(1e-30f));
+    __m512 y = _mm512_rsqrt14_ps(x), half = _mm512_mul_ps(_mm512_mul_ps(x, y), _mm512_set1_ps(0.5f));
+    y = _mm512_fmadd_ps(y, _mm512_fnmadd_ps(half, y, _mm512_set1_ps(0.5f)), y);
+    __m512 sum = _mm512_fmadd_ps(x, y, epsilon), z = _mm512_rcp14_ps(sum);
+    return _mm512_mul_ps(z, _mm512_fnmadd_ps(sum, z, _mm512_set1_ps(2)));
+}
+
+static inline void update(const Adam *o, int64_t n, float *w, float *m, float *v, const float *g) {
+    __m512 keep = _mm512_set1_ps(1 - o->keep), decay = _mm512_set1_ps(o->decay), rest = _mm512_set1_ps(1 - o->decay);
+    __m512 step = _mm512_set1_ps(o->step), correct = _mm512_set1_ps(o->correct), epsilon = _mm512_set1_ps(o->epsilon);
+    for (int64_t i = 0; i < n; i += 16) {
+        __mmask16 k = n - i < 16 ? (1u << (n - i)) - 1 : 0xffff;
+        __m512 gradient = _mm512_maskz_loadu_ps(k, g + i);
+        __m512 mean = _mm512_maskz_loadu_ps(k, m + i), square = _mm512_maskz_loadu_ps(k, v + i);
+        mean = _mm512_fmadd_ps(keep, _mm512_sub_ps(gradient, mean), mean);
+        square = _mm512_fmadd_ps(rest, _mm512_mul_ps(gradient, gradient), _mm512_mul_ps(decay, square));
+        __m512 by = _mm512_mul_ps(mean, inverse_root(_mm512_mul_ps(square, correct), epsilon));
+        _mm512_mask_storeu_ps(m + i, k, mean);
+        _mm512_mask_storeu_ps(v + i, k, square);
+        _mm512_mask_storeu_ps(w + i, k, _mm512_fnmadd_ps(step, by, _mm512_maskz_loadu_ps(k, w + i)));
+    }
+}
+
+/* ---- dense layers ---- */
+
+static inline int64_t flat(const Dense *d, int64_t unit, int64_t input) {
+    /* The image is flattened with its pixels innermost; here the filters of a pixel lie side by side. */
+    int64_t filters = d->inputs / d->planes;
+    return d->weights + unit * d->inputs + input % filters * d->planes + input / filters;
+}
+
+/* Lay out the weights of one block for the ways forward and back; return how many it has. */
+static inline int64_t lay_out(const Dense *d, int64_t i, int64_t u, const uint16_t *mask, const float *w) {
+    int64_t chunk = i / CHUNK, length = d->wide - chunk * CHUNK < CHUNK ? d->wide - chunk * CHUNK : CHUNK;
+    bf16 *row = d->by_unit + (chunk * CHUNK * d->tall * 2 + 2 * u * length + i % CHUNK) * TILE;
+    bf16 *pair = d->by_pair + (i * d->tall + u) * 2 * TILE;
+    const float *begin = w;
+    __m512i before = _mm512_setzero_si512();
+    for (int r = 0; r < 32; r++) {
+        __m512 low = _mm512_maskz_expandloadu_ps(mask[2 * r], w);
+        w += __builtin_popcount(mask[2 * r]);
+        __m512 high = _mm512_maskz_expandloadu_ps(mask[2 * r + 1], w);
+        w += __builtin_popcount(mask[2 * r + 1]);
+        __m512i both = rounded32(low, high);
+        _mm512_store_si512(row + r / 16 * length * TILE + r % 16 * 32, both);
+        if (r % 2) {
+            _mm512_store_si512(pair + r / 2 * 32, interleaved(before, both, 0));
+            _mm512_store_si512(pair + TILE + r / 2 * 32, interleaved(before, both, 1));
+        }
+        before = both;
+    }
+    return w - begin;
+}
+
+static void prepare_inputs(Dense *d, int training) {
+    for (int64_t i = 0; i < d->wide; i++) {
+        for (int n = 0; n < BATCH; n += 16)
+            transpose(
+                (uint32_t *)(d->x + n * d->inputs) + 16 * i, d->inputs / 2,
+                (uint32_t *)(d->pairs_of_inputs + i * 32 * BATCH) + n, BATCH);
+        if (!training) continue;
+        for (int n = 0; n < BATCH; n += 2) {
+            __m512i one = _mm512_load_si512(d->x + n * d->inputs + 32 * i);
+            __m512i two = _mm512_load_si512(d->x + (n + 1) * d->inputs + 32 * i);
+            for (int half = 0; half < 2; half++)
+                _mm512_store_si512(
+                    d->pairs_of_images + i * 32 * BATCH + n * 32 + half * 32, interleaved(one, two, half));
+        }
+    }
+}
+
+static void dense_forward(Dense *d, int training) {
+    prepare_inputs(d, training);
+    for (int64_t first = 0; first < d->wide; first += CHUNK) {
+        int64_t length = d->wide - first < CHUNK ? d->wide - first : CHUNK;
+        for (int64_t u = 0; u < 2 * d->tall; u++) {
+            float *sums = d->sums + u * 16 * BATCH;
+            if (first) {
+                LOAD(0, sums, BATCH * 4);
+                LOAD(1, sums + 16, BATCH * 4);
+                LOAD(2, sums + 32, BATCH * 4);
+                LOAD(3, sums + 48, BATCH * 4);
+            } else {
+                ZERO(0);
+                ZERO(1);
+                ZERO(2);
+                ZERO(3);
+            }
+            const bf16 *row = d->by_unit + (first * d->tall * 2 + u * length) * TILE;
+            const bf16 *x = d->pairs_of_inputs + first * 32 * BATCH;
+            for (int64_t i = 0; i < length; i++, row += TILE, x += 32 * BATCH) {
+                LOAD(4, row, 64);
+                LOAD(5, x, BATCH * 4);
+                MULTIPLY(0, 4, 5);
+                LOAD(6, x + 32, BATCH * 4);
+                MULTIPLY(1, 4, 6);
+                LOAD(7, x + 64, BATCH * 4);
+                MULTIPLY(2, 4, 7);
+                LOAD(5, x + 96, BATCH * 4);
+                MULTIPLY(3, 4, 5);
+            }
+            STORE(0, sums, BATCH * 4);
+            STORE(1, sums + 16, BATCH * 4);
+            STORE(2, sums + 32, BATCH * 4);
+            STORE(3, sums + 48, BATCH * 4);
+        }
+    }
+}
+
+/* From the gradient of the sums, in d->sums: the gradients of biases and inputs. */
+static void dense_back(Dense *d, float *gradient) {
+    for (int64_t u = 0; u < d->rows; u++) {
+        float all = 0;
+        for (int n = 0; n < BATCH; n++) {
+            float value = d->sums[u * BATCH + n];
+            all += value;
+            d->by_row[u * BATCH + n] = d->by_image[n * d->rows + u] = rounded(value);
+        }
+        if (u < d->units) gradient[d->biases + u] = all;
+    }
+    float part[BATCH * 16] __attribute__((aligned(64)));
+    int64_t stride = d->rows * 2;
+    for (int64_t i = 0; i < d->wide; i++)
+        for (int half = 0; half < 2; half++) {
+            ZERO(0);
+            ZERO(1);
+            ZERO(2);
+            ZERO(3);
+            for (int64_t u = 0; u < d->tall; u++) {
+                const bf16 *g = d->by_image + 32 * u;
+                LOAD(4, d->by_pair + ((i * d->tall + u) * 2 + half) * TILE, 64);
+                LOAD(5, g, stride);
+                MULTIPLY(0, 5, 4);
+                LOAD(6, g + 16 * d->rows, stride);
+                MULTIPLY(1, 6, 4);
+                LOAD(7, g + 32 * d->rows, stride);
+                MULTIPLY(2, 7, 4);
+                LOAD(5, g + 48 * d->rows, stride);
+                MULTIPLY(3, 5, 4);
+            }
+            STORE(0, part, 64);
+            STORE(1, part + 256, 64);
+            STORE(2, part + 512, 64);
+            STORE(3, part + 768, 64);
+            for (int n = 0; n < BATCH; n++)
+                _mm256_store_si256(
+                    (__m256i *)(d->dx + n * d->inputs + 32 * i + 16 * half),
+                    (__m256i)_mm512_cvtneps_pbh(_mm512_load_ps(part + 16 * n)));
+        }
+}
+
+/* The gradient of every weight, block by block, and at once the step of the surviving ones. */
+static void dense_update(Dense *d, const Adam *o) {
+    float all[32 * 32] __attribute__((aligned(64))), kept[32 * 32 + 16] __attribute__((aligned(64)));
+    float *w = d->w, *m = d->m, *v = d->v;
+    const uint16_t *mask = d->mask;
+    for (int64_t i = 0; i < d->wide; i++)
+        for (int64_t u = 0; u < d->tall; u++, mask += 64) {
+            const bf16 *g = d->by_row + u * 32 * BATCH, *x = d->pairs_of_images + i * 32 * BATCH;
+            ZERO(0);
+            ZERO(1);
+            ZERO(2);
+            ZERO(3);
+            for (int n = 0; n < BATCH; n += 32) {
+                LOAD(4, g + n, BATCH * 2);
+                LOAD(6, x + n * 32, 128);
+                MULTIPLY(0, 4, 6);
+                LOAD(7, x + n * 32 + 32, 128);
+                MULTIPLY(1, 4, 7);
+                LOAD(5, g + 16 * BATCH + n, BATCH * 2);
+                MULTIPLY(2, 5, 6);
+                MULTIPLY(3, 5, 7);
+            }
+            STORE(0, all, 128);
+            STORE(1, all + 16, 128);
+            STORE(2, all + 16 * 32, 128);
+            STORE(3, all + 16 * 32 + 16, 128);
+            int64_t n = 0;
+            for (int r = 0; r < 64; r++) {
+                _mm512_storeu_ps(kept + n, _mm512_maskz_compress_ps(mask[r], _mm512_load_ps(all + 16 * r)));
+                n += __builtin_popcount(mask[r]);
+            }
+            update(o, n, w, m, v, kept);
+            lay_out(d, i, u, mask, w);
+            w += n, m += n, v += n;
+        }
+}
+
+/* ---- convolutions ---- */
+
+static void lay_out_filters(Net *net, const float *parameters) {
+    const float *w = parameters + net->weights[0];
+    for (int f = 0; f < FILTERS; f++)
+        for (int k = 0; k < TAPS; k++) {
+            bf16 value = rounded(w[f * TAPS + k]);
+            net->first_rows[f * 32 + k] = value;
+            net->first_pairs[f / 16 * TILE + k / 2 * 32 + f % 16 * 2 + k % 2] = value;
+        }
+    w = parameters + net->weights[1];
+    for (int f = 0; f < FILTERS; f++)
+        for (int c = 0; c < FILTERS; c++)
+            for (int k = 0; k < 9; k++) {
+                bf16 value = rounded(w[(f * FILTERS + c) * 9 + k]);
+                int64_t forward = (k * 2 + c / 32) * GROUPS + f / 16, back = ((8 - k) * 2 + f / 32) * GROUPS + c / 16;
+                net->second_forward[forward * TILE + c % 32 / 2 * 32 + f % 16 * 2 + c % 2] = value;
+                net->second_back[back * TILE + f % 32 / 2 * 32 + c % 16 * 2 + f % 2] = value;
+            }
+}
+
+/* What the first layer's filters see of an image: taps as (row, tap, pixel of the row), and in pairs of taps. */
+static void see(Net *net, const uint8_t *image, const float *channels) {
+    bf16 padded[COLOURS][EDGE][SIDE + 16] = {};
+    for (int c = 0; c < COLOURS; c++) {
+        __m512 mean = _mm512_set1_ps(channels[2 * c]), scale = _mm512_set1_ps(channels[2 * c + 1]);
+        for (int y = 0; y < SIDE; y++) {
+            __m512 part[2];
+            for (int half = 0; half < 2; half++) {
+                __m128i bytes = _mm_loadu_si128((const __m128i *)(image + (c * SIDE + y) * SIDE + 16 * half));
+                part[half] = _mm512_mul_ps(_mm512_sub_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)), mean), scale);
+            }
+            _mm512_storeu_si512(&padded[c][y + 1][1], rounded32(part[0], part[1]));
+        }
+    }
+    __m512i one = _mm512_set1_epi16(0x3f80), zero = _mm512_setzero_si512();
+    for (int y = 0; y < SIDE; y++) {
+        __m512i rows[32];
+        for (int k = 0; k < TAPS; k++) rows[k] = _mm512_loadu_si512(&padded[k / 9][y + k / 3 % 3][k % 3]);
+        for (int k = TAPS; k < 32; k++) rows[k] = k == TAPS ? one : zero;
+        for (int k = 0; k < 32; k++) _mm512_store_si512(net->taps + (y * 32 + k) * SIDE, rows[k]);
+        for (int k = 0; k < 32; k += 2)
+            for (int half = 0; half < 2; half++)
+                _mm512_store_si512(
+                    net->tap_pairs + (y * 2 + half) * TILE + k * 16, interleaved(rows[k], rows[k + 1], half));
+    }
+}
+
+/* The first convolution, as (pixel, filter), and which of its outputs are above zero. */
+static void first_forward(Net *net, const float *bias, uint64_t *positive) {
+    float sums[16 * FILTERS] __attribute__((aligned(64)));
+    __m512 biases[GROUPS], zero = _mm512_setzero_ps();
+    for (int g = 0; g < GROUPS; g++) biases[g] = _mm512_loadu_ps(bias + 16 * g);
+    LOAD(4, net->first_pairs, 64);
+    LOAD(5, net->first_pairs + TILE, 64);
+    LOAD(6, net->first_pairs + 2 * TILE, 64);
+    for (int t = 0; t < PIXELS / 16; t++) {
+        transpose((uint32_t *)(net->tap_pairs + t * TILE), 16, (uint32_t *)net->by_pixel, 16);
+        LOAD(7, net->by_pixel, 64);
+        ZERO(0);
+        MULTIPLY(0, 7, 4);
+        STORE(0, sums, FILTERS * 4);
+        ZERO(1);
+        MULTIPLY(1, 7, 5);
+        STORE(1, sums + 16, FILTERS * 4);
+        ZERO(2);
+        MULTIPLY(2, 7, 6);
+        STORE(2, sums + 32, FILTERS * 4);
+        LOAD(3, net->first_pairs + 3 * TILE, 64);
+        ZERO(0);
+        MULTIPLY(0, 7, 3);
+        STORE(0, sums + 48, FILTERS * 4);
+        bf16 *to = net->image + ((t / 2 + 1) * EDGE + t % 2 * 16 + 1) * FILTERS;
+        for (int p = 0; p < 16; p++, to += FILTERS) {
+            uint64_t above = 0;
+            __m512 out[GROUPS];
+            for (int g = 0; g < GROUPS; g++) {
+                __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + p * FILTERS + 16 * g), biases[g]);
+                above |= (uint64_t)_mm512_cmp_ps_mask(sum, zero, _CMP_GT_OQ) << 16 * g;
+                out[g] = _mm512_max_ps(sum, zero);
+            }
+            _mm512_store_si512(to, rounded32(out[0], out[1]));
+            _mm512_store_si512(to + 32, rounded32(out[2], out[3]));
+            positive[t * 16 + p] = above;
+        }
+    }
+}
+
+/* The same as (filter, pixel), moved by -1, 0 and 1 pixels. */
+static void first_again(Net *net, const float *bias) {
+    const __m512i left = _mm512_set_epi16(
+        30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0);
+    const __m512i right = _mm512_set_epi16(
+        31, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1);
+    float sums[4][256] __attribute__((aligned(64)));
+    const int64_t moved = EDGE * FILTERS * SIDE;
+    __m512 zero = _mm512_setzero_ps();
+    for (int f = 0; f < FILTERS; f += 32) {
+        LOAD(4, net->first_rows + f * 32, 64);
+        LOAD(5, net->first_rows + (f + 16) * 32, 64);
+        for (int y = 0; y < SIDE; y++) {
+            LOAD(6, net->tap_pairs + y * 2 * TILE, 64);
+            LOAD(7, net->tap_pairs + (y * 2 + 1) * TILE, 64);
+            ZERO(0);
+            MULTIPLY(0, 4, 6);
+            ZERO(1);
+            MULTIPLY(1, 4, 7);
+            ZERO(2);
+            MULTIPLY(2, 5, 6);
+            ZERO(3);
+            MULTIPLY(3, 5, 7);
+            STORE(0, sums[0], 64);
+            STORE(1, sums[1], 64);
+            STORE(2, sums[2], 64);
+            STORE(3, sums[3], 64);
+            bf16 *to = net->by_channel + ((y + 1) * FILTERS + f) * SIDE;
+            for (int k = 0; k < 32; k++, to += SIDE) {
+                __m512 b = _mm512_set1_ps(bias[f + k]);
+                const float *from = sums[k / 16 * 2] + k % 16 * 16;
+                __m512 low = _mm512_max_ps(_mm512_add_ps(_mm512_load_ps(from), b), zero);
+                __m512 high = _mm512_max_ps(_mm512_add_ps(_mm512_load_ps(from + 256), b), zero);
+                __m512i row = rounded32(low, high);
+                _mm512_store_si512(to, _mm512_maskz_permutexvar_epi16(~1u, left, row));
+                _mm512_store_si512(to + moved, row);
+                _mm512_store_si512(to + 2 * moved, _mm512_maskz_permutexvar_epi16(~0u >> 1, right, row));
+            }
+        }
+    }
+}
+
+/* Convolve row y of an image (EDGE, EDGE, FILTERS) for 32 filters: (pixel, filter) into sums. */
+static inline void convolve_row(const bf16 *image, int y, const bf16 *weights, int half, float *sums) {
+    ZERO(0);
+    ZERO(1);
+    ZERO(2);
+    ZERO(3);
+    const bf16 *w = weights + 2 * half * TILE;
+    for (int k = 0; k < 9; k++) {
+        const bf16 *x = image + ((y + k / 3) * EDGE + k % 3) * FILTERS;
+        for (int part = 0; part < 2; part++, x += 32, w += GROUPS * TILE) {
+            LOAD(4, x, FILTERS * 2);
+            LOAD(6, w, 64);
+            MULTIPLY(0, 4, 6);
+            LOAD(7, w + TILE, 64);
+            MULTIPLY(1, 4, 7);
+            LOAD(5, x + 16 * FILTERS, FILTERS * 2);
+            MULTIPLY(2, 5, 6);
+            MULTIPLY(3, 5, 7);
+        }
+    }
+    STORE(0, sums, 128);
+    STORE(1, sums + 16, 128);
+    STORE(2, sums + 16 * 32, 128);
+    STORE(3, sums + 16 * 32 + 16, 128);
+}
+
+/* The second convolution, pooling and ReLU: (pooled pixel, filter) into x. */
+static void second_forward(Net *net, const float *bias, uint64_t *route, bf16 *x) {
+    float sums[2][32 * 32] __attribute__((aligned(64)));
+    __m512 zero = _mm512_setzero_ps();
+    for (int half = 0; half < 2; half++)
+        for (int y = 0; y < SIDE; y += 2) {
+            convolve_row(net->image, y, net->second_forward, half, sums[0]);
+            convolve_row(net->image, y + 1, net->second_forward, half, sums[1]);
+            for (int p = 0; p < SIDE / 2; p++)
+                for (int part = 0; part < 2; part++) {
+                    const float *upper = sums[0] + p * 64 + part * 16, *lower = sums[1] + p * 64 + part * 16;
+                    int64_t group = half * 2 + part, pixel = y / 2 * (SIDE / 2) + p;
+                    __m512 a = _mm512_load_ps(upper), b = _mm512_load_ps(lower);
+                    __m512 c = _mm512_load_ps(upper + 32), d = _mm512_load_ps(lower + 32);
+                    __m512 left = _mm512_max_ps(a, b), right = _mm512_max_ps(c, d);
+                    __m512 top = _mm512_add_ps(_mm512_max_ps(left, right), _mm512_loadu_ps(bias + 16 * group));
+                    uint64_t above = _mm512_cmp_ps_mask(top, zero, _CMP_GT_OQ);
+                    uint64_t is_left = _mm512_cmp_ps_mask(left, right, _CMP_GE_OQ);
+                    uint64_t left_upper = _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
+                    uint64_t right_upper = _mm512_cmp_ps_mask(c, d, _CMP_GE_OQ);
+                    uint64_t in_left = above & is_left, in_right = above & ~is_left;
+                    route[pixel * GROUPS + group] = (in_left & left_upper) | (in_right & right_upper) << 16 |
+                                                    (in_left & ~left_upper) << 32 | (in_right & ~right_upper) << 48;
+                    _mm256_store_si256(
+                        (__m256i *)(x + pixel * FILTERS + group * 16),
+                        (__m256i)_mm512_cvtneps_pbh(_mm512_max_ps(top, zero)));
+                }
+        }
+}
+
+/* Gradients of pooled pixels back to where their maximum was. */
+static void unpool(Net *net, const uint64_t *route, const bf16 *dx, float *bias_gradient) {
+    for (int g = 0; g < GROUPS; g++) {
+        __m512 all = _mm512_loadu_ps(bias_gradient + 16 * g);
+        for (int p = 0; p < POOLED; p++) {
+            int y = p / (SIDE / 2) * 2, pair = p % (SIDE / 2);
+            uint64_t to = route[p * GROUPS + g];
+            __mmask16 k[4] = {to, to >> 16, to >> 32, to >> 48};
+            __m512i value = _mm512_cvtepu16_epi32(_mm256_load_si256((const __m256i *)(dx + p * FILTERS + 16 * g)));
+            __m512 number = _mm512_castsi512_ps(_mm512_slli_epi32(value, 16));
+            all = _mm512_mask_add_ps(all, k[0] | k[1] | k[2] | k[3], all, number);
+            for (int row = 0; row < 2; row++) {
+                __m512i one = _mm512_maskz_mov_epi32(k[2 * row], value);
+                __m512i two = _mm512_maskz_mov_epi32(k[2 * row + 1], value);
+                bf16 *at = net->slope + ((y + row + 1) * EDGE + 2 * pair + 1) * FILTERS + 16 * g;
+                _mm256_store_si256((__m256i *)at, _mm512_cvtepi32_epi16(one));
+                _mm256_store_si256((__m256i *)(at + FILTERS), _mm512_cvtepi32_epi16(two));
+                _mm512_store_si512(
+                    net->slope_pairs + ((y + row) * GROUPS + g) * TILE + pair * 32,
+                    _mm512_or_si512(one, _mm512_slli_epi32(two, 16)));
+            }
+        }
+        _mm512_storeu_ps(bias_gradient + 16 * g, all);
+    }
+}
+
+/* The gradient of the first convolution's output, in pairs of pixels. */
+static void second_back(Net *net, const uint64_t *positive) {
+    float sums[32 * 32] __attribute__((aligned(64)));
+    for (int half = 0; half < 2; half++)
+        for (int y = 0; y < SIDE; y++) {
+            convolve_row(net->slope, y, net->second_back, half, sums);
+            for (int p = 0; p < SIDE; p += 2) {
+                __m512i row[2];
+                for (int k = 0; k < 2; k++) {
+                    uint64_t above = positive[y * SIDE + p + k] >> 32 * half;
+                    const float *from = sums + (p + k) * 32;
+                    row[k] = rounded32(
+                        _mm512_maskz_load_ps(above, from), _mm512_maskz_load_ps(above >> 16, from + 16));
+                }
+                for (int part = 0; part < 2; part++)
+                    _mm512_store_si512(
+                        net->first_slope + (y * GROUPS + half * 2 + part) * TILE + p * 16,
+                        interleaved(row[0], row[1], part));
+            }
+        }
+}
+
+/* The gradient of the second convolution's weights: for each of 3 x 16 x 16 tiles of channels, a row of an image is read
+   once for the three rows of the kernel. */
+static void second_weights(Net *net) {
+#define THREE(row, g0, g1, g2)               \
+    LOAD(6, x + (row) * FILTERS * SIDE, 64); \
+    LOAD(g0, g + (row) * GROUPS * TILE, 64); \
+    MULTIPLY(0, 6, g0);                      \
+    MULTIPLY(1, 6, g1);                      \
+    MULTIPLY(2, 6, g2);
+    for (int column = 0; column < 3; column++)
+        for (int channel = 0; channel < GROUPS; channel++)
+            for (int f = 0; f < GROUPS; f++) {
+                float *sums = net->second_gradient + ((column * GROUPS + channel) * GROUPS + f) * 3 * 256;
+                const bf16 *x = net->by_channel + ((int64_t)column * EDGE * FILTERS + channel * 16) * SIDE;
+                const bf16 *g = net->slope_pairs + f * TILE;
+                LOAD(0, sums, 64);
+                LOAD(1, sums + 256, 64);
+                LOAD(2, sums + 512, 64);
+                /* Row r of the kernel takes row y + r of the image (with its border) for row y of the output. */
+                LOAD(6, x + FILTERS * SIDE, 64);
+                LOAD(5, g, 64);
+                MULTIPLY(1, 6, 5);
+                LOAD(3, g + GROUPS * TILE, 64);
+                MULTIPLY(0, 6, 3);
+                for (int row = 2; row < SIDE; row += 3) {
+                    THREE(row, 4, 3, 5)
+                    THREE(row + 1, 5, 4, 3)
+                    THREE(row + 2, 3, 5, 4)
+                }
+                LOAD(6, x + SIDE * FILTERS * SIDE, 64);
+                MULTIPLY(1, 6, 3);
+                MULTIPLY(2, 6, 5);
+                STORE(0, sums, 64);
+                STORE(1, sums + 256, 64);
+                STORE(2, sums + 512, 64);
+            }
+}
+
+/* The gradient of the first convolution's weights, (tap, filter). */
+static void first_weights(Net *net) {
+    for (int f = 0; f < GROUPS; f += 2) {
+        float *sums = net->first_gradient + f * 16;
+        LOAD(0, sums, FILTERS * 4);
+        LOAD(1, sums + 16, FILTERS * 4);
+        LOAD(2, sums + 16 * FILTERS, FILTERS * 4);
+        LOAD(3, sums + 16 * FILTERS + 16, FILTERS * 4);
+        for (int y = 0; y < SIDE; y++) {
+            LOAD(4, net->taps + y * 32 * SIDE, 64);
+            LOAD(6, net->first_slope + (y * GROUPS + f) * TILE, 64);
+            MULTIPLY(0, 4, 6);
+            LOAD(7, net->first_slope + (y * GROUPS + f + 1) * TILE, 64);
+            MULTIPLY(1, 4, 7);
+            LOAD(5, net->taps + (y * 32 + 16) * SIDE, 64);
+            MULTIPLY(2, 5, 6);
+            MULTIPLY(3, 5, 7);
+        }
+        STORE(0, sums, FILTERS * 4);
+        STORE(1, sums + 16, FILTERS * 4);
+        STORE(2, sums + 16 * FILTERS, FILTERS * 4);
+        STORE(3, sums + 16 * FILTERS + 16, FILTERS * 4);
+    }
+}
+
+/* Write the gradients of the convolutions where the flat parameters have their weights. */
+static void collect(Net *net) {
+    float *to = net->gradient + net->weights[0];
+    for (int f = 0; f < FILTERS; f++) {
+        for (int k = 0; k < TAPS; k++) to[f * TAPS + k] = net->first_gradient[k * FILTERS + f];
+        net->gradient[net->biases[0] + f] = net->first_gradient[TAPS * FILTERS + f];
+    }
+    to = net->gradient + net->weights[1];
+    for (int f = 0; f < FILTERS; f++)
+        for (int c = 0; c < FILTERS; c++)
+            for (int k = 0; k < 9; k++) {
+                int64_t tile = ((k % 3 * GROUPS + c / 16) * GROUPS + f / 16) * 3 + k / 3;
+                to[(f * FILTERS + c) * 9 + k] = net->second_gradient[tile * 256 + c % 16 * 16 + f % 16];
+            }
+}
+
+/* ---- the network ---- */
+
+static void *zeros(int64_t bytes) {
+    void *memory = NULL;
+    bytes = (bytes + 4095) & ~(int64_t)4095;
+    if (posix_memalign(&memory, 4096, bytes)) return NULL;
+    return memset(memory, 0, bytes);
+}
+
+static void release(Net *net) {
+    void *all[] = {
+        net->first_pairs, net->first_rows, net->second_forward, net->second_back, net->taps, net->tap_pairs,
+        net->by_pixel, net->image, net->by_channel, net->slope, net->slope_pairs, net->first_slope, net->positive,
+        net->route, net->first_gradient, net->second_gradient, net->gradient};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    for (int i = 0; i < DENSE; i++) {
+        Dense *d = net->dense + i;
+        void *own[] = {
+            d->mask, d->w, d->m, d->v, d->by_unit, d->by_pair, d->x, d->pairs_of_inputs, d->pairs_of_images, d->sums,
+            d->by_image, d->by_row, d->dx};
+        for (size_t k = 0; k < sizeof own / sizeof *own; k++) free(own[k]);
+    }
+}
+
+static int prepare_dense(Dense *d, const Spec *s, int64_t planes, const uint8_t *mask) {
+    *d = (Dense){.units = s->filters, .inputs = s->channels, .planes = planes, .weights = s->weights, .biases = s->biases};
+    d->rows = (d->units + 31) / 32 * 32, d->tall = d->rows / 32, d->wide = d->inputs / 32;
+    int64_t blocks = d->tall * d->wide, all = d->rows * d->inputs, kept = 0;
+    if (!(d->mask = zeros(blocks * 64 * sizeof(uint16_t)))) return -1;
+    for (int64_t b = 0; b < blocks; b++)
+        for (int k = 0; k < 1024; k++) {
+            int64_t unit = b % d->tall * 32 + k / 32, input = b / d->tall * 32 + k % 32;
+            if (unit < d->units && mask[flat(d, unit, input)]) d->mask[b * 64 + k / 16] |= 1u << k % 16, kept++;
+        }
+    d->w = zeros((kept + 16) * 4), d->m = zeros((kept + 16) * 4), d->v = zeros((kept + 16) * 4);
+    d->by_unit = zeros(all * 2), d->by_pair = zeros(all * 2);
+    d->x = zeros(BATCH * d->inputs * 2), d->dx = zeros(BATCH * d->inputs * 2);
+    d->pairs_of_inputs = zeros(BATCH * d->inputs * 2), d->pairs_of_images = zeros(BATCH * d->inputs * 2);
+    d->sums = zeros(d->rows * BATCH * 4), d->by_image = zeros(d->rows * BATCH * 2), d->by_row = zeros(d->rows * BATCH * 2);
+    return d->w && d->m && d->v && d->by_unit && d->by_pair && d->x && d->dx && d->pairs_of_inputs &&
+           d->pairs_of_images && d->sums && d->by_image && d->by_row ? 0 : -1;
+}
+
+/* Copy the surviving weights (or moments) from the flat array, or back into it. */
+static void move(const Dense *d, float *own, float *all, int back) {
+    for (int64_t b = 0; b < d->tall * d->wide; b++)
+        for (int k = 0; k < 1024; k++)
+            if (d->mask[b * 64 + k / 16] >> k % 16 & 1) {
+                float *place = all + flat(d, b % d->tall * 32 + k / 32, b / d->tall * 32 + k % 32);
+                if (back) *place = *own++;
+                else *own++ = *place;
+            }
+}
+
+static int prepare(Net *net, const Spec *specs, const uint8_t *mask, int64_t n, float *parameters) {
+    memset(net, 0, sizeof *net);
+    for (int k = 0; k < 2; k++) net->weights[k] = specs[k].weights, net->biases[k] = specs[k].biases;
+    net->first_pairs = zeros(GROUPS * TILE * 2), net->first_rows = zeros(FILTERS * 32 * 2);
+    net->second_forward = zeros(STEPS * GROUPS * TILE * 2), net->second_back = zeros(STEPS * GROUPS * TILE * 2);
+    net->taps = zeros(PIXELS * 32 * 2), net->tap_pairs = zeros(PIXELS * 32 * 2), net->by_pixel = zeros(TILE * 2);
+    net->image = zeros(EDGE * EDGE * FILTERS * 2), net->by_channel = zeros(3 * EDGE * FILTERS * SIDE * 2);
+    net->slope = zeros(EDGE * EDGE * FILTERS * 2), net->slope_pairs = zeros(PIXELS * FILTERS * 2);
+    net->first_slope = zeros(PIXELS * FILTERS * 2);
+    net->positive = zeros(BATCH * PIXELS * 8), net->route = zeros(BATCH * POOLED * GROUPS * 8);
+    net->first_gradient = zeros(32 * FILTERS * 4), net->second_gradient = zeros(9 * FILTERS * FILTERS * 4);
+    net->gradient = zeros(n * 4);
+    if (!(net->first_pairs && net->first_rows && net->second_forward && net->second_back && net->taps &&
+          net->tap_pairs && net->by_pixel && net->image && net->by_channel && net->slope && net->slope_pairs &&
+          net->first_slope && net->positive && net->route && net->first_gradient && net->second_gradient &&
+          net->gradient))
+        return -1;
+    for (int i = 0; i < DENSE; i++) {
+        Dense *d = net->dense + i;
+        if (prepare_dense(d, specs + 2 + i, i ? 1 : POOLED, mask)) return -1;
+        move(d, d->w, parameters, 0);
+        const float *w = d->w;
+        for (int64_t b = 0; b < d->tall * d->wide; b++) w += lay_out(d, b / d->tall, b % d->tall, d->mask + b * 64, w);
+    }
+    lay_out_filters(net, parameters);
+    return 0;
+}
+
+/* Logits of `count` images, as (class, image) in the sums of the last layer. */
+static void forward(
+    Net *net, const float *parameters, const uint8_t *images, const int64_t *chosen, int64_t count, const float *channels,
+    int training) {
+    Dense *d = net->dense;
+    for (int64_t n = 0; n < count; n++) {
+        see(net, images + chosen[n] * COLOURS * PIXELS, channels);
+        first_forward(net, parameters + net->biases[0], net->positive + n * PIXELS);
+        second_forward(
+            net, parameters + net->biases[1], net->route + n * POOLED * GROUPS, d->x + n * d->inputs);
+    }
+    memset(d->x + count * d->inputs, 0, (BATCH - count) * d->inputs * 2);
+    for (int i = 0; i < DENSE; i++, d++) {
+        dense_forward(d, training);
+        const float *bias = parameters + d->biases;
+        for (int64_t u = 0; u < d->units; u++)
+            for (int n = 0; n < BATCH; n++) {
+                float value = d->sums[u * BATCH + n] += bias[u];
+                if (i + 1 < DENSE) d[1].x[n * d->units + u] = rounded(value > 0 ? value : 0);
+            }
+    }
+}
+
+/* The gradient of the mean loss by the logits in their place; return their part of the loss. */
+static double loss(Dense *d, const uint8_t *labels, const int64_t *chosen, int64_t count) {
+    double sum = 0;
+    for (int n = 0; n < BATCH; n++) {
+        float top = d->sums[n], all = 0, e[256];
+        for (int64_t k = 1; k < d->units; k++) top = fmaxf(top, d->sums[k * BATCH + n]);
+        for (int64_t k = 0; k < d->units; k++) all += e[k] = expf(d->sums[k * BATCH + n] - top);
+        int64_t label = labels[chosen[n < count ? n : 0]];
+        if (n < count) sum += logf(all) - (d->sums[label * BATCH + n] - top);
+        for (int64_t k = 0; k < d->rows; k++)
+            d->sums[k * BATCH + n] = n < count && k < d->units ? (e[k] / all - (k == label)) / count : 0;
+    }
+    return sum / count;
+}
+
+static void backward(
+    Net *net, const float *parameters, const uint8_t *images, const int64_t *chosen, int64_t count,
+    const float *channels) {
+    for (int i = DENSE - 1; i >= 0; i--) {
+        Dense *d = net->dense + i;
+        dense_back(d, net->gradient);
+        if (!i) break;
+        for (int64_t u = 0; u < d[-1].rows; u++) /* back through the ReLU of the layer before */
+            for (int n = 0; n < BATCH; n++) {
+                float *value = d[-1].sums + u * BATCH + n;
+                *value = *value > 0 && n < count ? widened(d->dx[n * d->inputs + u]) : 0;
+            }
+    }
+    memset(net->first_gradient, 0, 32 * FILTERS * 4);
+    memset(net->second_gradient, 0, 9 * FILTERS * FILTERS * 4);
+    memset(net->gradient + net->biases[1], 0, FILTERS * 4);
+    const Dense *d = net->dense;
+    for (int64_t n = 0; n < count; n++) {
+        see(net, images + chosen[n] * COLOURS * PIXELS, channels);
+        first_again(net, parameters + net->biases[0]);
+        unpool(net, net->route + n * POOLED * GROUPS, d->dx + n * d->inputs, net->gradient + net->biases[1]);
+        second_back(net, net->positive + n * PIXELS);
+        second_weights(net);
+        first_weights(net);
+    }
+    collect(net);
+}
+
+int train_epoch(
+    int64_t count, const Spec *specs, const int64_t *shape, const float *channels, const uint8_t *mask, int64_t n,
+    float *parameters, float *first, float *second, const uint8_t *images, const uint8_t *labels, const int64_t *order,
+    int64_t steps, int64_t batch, const Optimiser *optimiser, double *mean_loss) {
+    (void)shape;
+    Net net;
+    double sum = 0;
+    int failed = prepare(&net, specs, mask, n, parameters);
+    for (int i = 0; i < DENSE && !failed; i++)
+        move(net.dense + i, net.dense[i].m, first, 0), move(net.dense + i, net.dense[i].v, second, 0);
+    unsigned state = _mm_getcsr();
+    begin();
+    for (int64_t s = 0; s < steps && !failed; s++) {
+        const int64_t *chosen = order + s * batch, time = optimiser->time + s + 1;
+        Adam adam = {
+            optimiser->momentum, optimiser->decay, optimiser->epsilon,
+            optimiser->rate / (1 - pow(optimiser->momentum, time)), 1 / (1 - pow(optimiser->decay, time))};
+        forward(&net, parameters, images, chosen, batch, channels, 1);
+        sum += loss(net.dense + DENSE - 1, labels, chosen, batch);
+        backward(&net, parameters, images, chosen, batch, channels);
+        for (int i = 0; i < DENSE; i++) dense_update(net.dense + i, &adam);
+        for (int64_t k = 0; k < count; k++) {
+            const Spec *layer = specs + k;
+            if (k < 2) {
+                int64_t size = layer->filters * layer->channels * 9, at = layer->weights;
+                for (int64_t i = at; i < at + size; i++) net.gradient[i] *= mask[i];
+                update(&adam, size, parameters + at, first + at, second + at, net.gradient + at);
+            }
+            int64_t at = layer->biases;
+            update(&adam, layer->filters, parameters + at, first + at, second + at, net.gradient + at);
+        }
+        lay_out_filters(&net, parameters);
+    }
+    end(state);
+    for (int i = 0; i < DENSE && !failed; i++) {
+        move(net.dense + i, net.dense[i].w, parameters, 1);
+        move(net.dense + i, net.dense[i].m, first, 1), move(net.dense + i, net.dense[i].v, second, 1);
+    }
+    *mean_loss = sum / steps;
+    release(&net);
+    return failed;
+}
+
+/* Writes the logits of the n images, shape (n, classes). */
+int evaluate(
+    int64_t count, const Spec *specs, const int64_t *shape, const float *channels, const uint8_t *mask,
+    float *parameters, const uint8_t *images, int64_t n, float *logits) {
+    (void)shape;
+    Net net;
+    int64_t classes = specs[count - 1].filters, total = specs[count - 1].biases + classes;
+    int failed = prepare(&net, specs, mask, total, parameters);
+    unsigned state = _mm_getcsr();
+    begin();
+    for (int64_t i = 0; i < n && !failed; i += BATCH) {
+        int64_t chosen[BATCH], m = n - i < BATCH ? n - i : BATCH;
+        for (int64_t k = 0; k < m; k++) chosen[k] = i + k;
+        forward(&net, parameters, images, chosen, m, channels, 0);
+        const float *output = net.dense[DENSE - 1].sums;
+        for (int64_t k = 0; k < m; k++)
+            for (int64_t c = 0; c < classes; c++) logits[(i + k) * classes + c] = output[c * BATCH + k];
+    }
+    end(state);
+    release(&net);
+    return failed;
+}
+
+#endif
