@@ -10,10 +10,11 @@ on the device, with Adam; all sides must come to the same losses.
 * *this library*: `lib.training`, which on a CPU is `lib.sparse` where that knows the network.
 
 On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine
-counts little.  ``--variants`` adds a second table: this library at other precisions, with convolutions one by one and
-with torch.compile, each beside the limit of the device.  The limit is the time that the step's operations take at the
-rate of a large matrix product, or its bytes at the rate of a copy, whichever is longer; both rates are measured in the
-same run.  ``--pages`` writes the tables into the book's page on performance.
+counts little.  Conv-2 is measured there in bf16 too, all sides (the others by torch.autocast): with a matrix unit that
+is how it is trained.  ``--variants`` adds a second table: this library at other precisions, with convolutions one by
+one and with torch.compile, each beside the limit of the device.  The limit is the time that the step's operations take
+at the rate of a large matrix product, or its bytes at the rate of a copy, whichever is longer; both rates are measured
+in the same run.  ``--pages`` writes the tables into the book's page on performance.
 """
 
 import argparse
@@ -35,10 +36,11 @@ from lib.models import Architecture, initial_parameters
 from lib.pruning import DENSE, Level
 
 CASES = [
-    ("a/fashion-lenet/free", (1.0, 0.5, 0.2, 0.1, 0.02)),
-    ("a/cifar-lenet/free", (1.0, 0.1)),
-    ("a/cifar-resnet18/free", (1.0,)),
-    ("b/conv2/cifar10", (1.0, 0.3)),
+    ("a/fashion-lenet/free", "", (1.0, 0.5, 0.2, 0.1, 0.02)),
+    ("a/cifar-lenet/free", "", (1.0, 0.1)),
+    ("a/cifar-resnet18/free", "", (1.0,)),
+    ("b/conv2/cifar10", "", (1.0, 0.3)),
+    ("b/conv2/cifar10", "bf16", (1.0, 0.3)),
 ]
 SETTLE = 2  # steps that are not measured
 
@@ -147,20 +149,33 @@ def vmapped(experiment: Experiment, networks: list, masks: list, x: torch.Tensor
 
 
 def ours(
-    experiment: Experiment, starts: np.ndarray, masks: np.ndarray, x: torch.Tensor, y: torch.Tensor, device: str
+    experiment: Experiment,
+    starts: np.ndarray,
+    masks: np.ndarray,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    device: str,
+    precision: str = "",
 ) -> Callable:
-    """Return a function that does the steps of an order with this library."""
+    """Return a function that does the steps of an order with this library, at its usual precision or another."""
     architecture, rate = experiment.architecture, experiment.learning_rate
+    if device == "cuda":
+        return stacked(experiment, starts, masks, x, y, precision=precision or "tf32")
+    precision = precision or "fp32"
     pruned = dataclasses.replace(experiment, levels=(DENSE, Level("pruned", Fraction(masks.mean()))))
-    if training.engine(pruned, device, 1) == "sparse.c":
-        settings = (rate, *training.BETAS, training.EPSILON)
-        replicas = [sparse.Replica(architecture, s, m, *settings) for s, m in zip(starts, masks, strict=True)]
+    engine = training.engine(pruned, device, 1, precision)
+    if engine != "torch":
+        settings, tiled = (rate, *training.BETAS, training.EPSILON), engine == "tiles.c"
+        replicas = [
+            sparse.Replica(architecture, s, m, *settings, tiled=tiled) for s, m in zip(starts, masks, strict=True)
+        ]
         images, labels = x.numpy(), y.numpy().astype(np.uint8)
         return lambda order: [r.train_epoch(images, labels, o) for r, o in zip(replicas, order.numpy(), strict=True)]
-    if device == "cpu":
-        stacks = [training.Stack(architecture, s[None], m[None], rate) for s, m in zip(starts, masks, strict=True)]
-        return lambda order: [float(s.train_epoch(x, y, o[None])) for s, o in zip(stacks, order, strict=True)]
-    return stacked(experiment, starts, masks, x, y, precision="tf32")
+    stacks = [
+        training.Stack(architecture, s[None], m[None], rate, precision=precision)
+        for s, m in zip(starts, masks, strict=True)
+    ]
+    return lambda order: [float(s.train_epoch(x, y, o[None])) for s, o in zip(stacks, order, strict=True)]
 
 
 def stacked(
@@ -287,21 +302,25 @@ def measure(run: Callable, order: torch.Tensor, device: str) -> tuple[float, lis
     return now() - begin, first, losses
 
 
-def case(name: str, density: float, device: str, replicas: int, steps: int) -> dict[str, float]:
-    """Return images per second of every side, all of which must come to the same losses."""
+def case(name: str, precision: str, density: float, device: str, replicas: int, steps: int) -> dict[str, float]:
+    """Return images per second of every side, all of which must come to the same losses.
+
+    `precision` is that of all sides; empty for what each usually has.
+    """
     experiment = find(name)
     architecture = experiment.architecture
     starts, masks, x, y, order = given(experiment, density, device, replicas, steps)
     sides: dict[str, tuple[Callable, int]] = {
         "plain loop": (plain_loop(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
         "vmap": (vmapped(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
-        "this library": (ours(experiment, starts, masks, x, y, device), replicas),
+        "this library": (ours(experiment, starts, masks, x, y, device, precision), replicas),
     }
     if device == "cuda":
         sides["one graph"] = (ours(experiment, starts[:1], masks[:1], x, y, device), 1)
     found, losses = {}, {}
     for side, (run, trained) in sides.items():
-        taken, *losses[side] = measure(run, order[:trained], device)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            taken, *losses[side] = measure(run, order[:trained], device)
         found[side] = trained * steps * experiment.batch / taken
     for side, (first, _) in losses.items():
         np.testing.assert_allclose(first, losses["plain loop"][0][: len(first)], rtol=5e-3, err_msg=side)
@@ -329,17 +348,20 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|",
     ]
     rows, rates = [], ceilings(options.device) if options.variants else {}
-    for name, densities in cases:
+    for name, precision, densities in cases:
+        if precision and on_gpu:  # the second table has all precisions
+            continue
         experiment = find(name)
         replicas = options.replicas or (experiment.replicas if on_gpu else 2)
         steps = options.steps or (400 if on_gpu else 40)
-        steps = max(2, steps // (1 if experiment.architecture.name.startswith("lenet") else 10))
+        steps = max(2, steps // (1 if precision or experiment.architecture.name.startswith("lenet") else 10))
         for density in densities[: 1 if on_gpu else None]:  # a GPU multiplies by the zeros
-            found = case(name, density, options.device, replicas, steps)
+            label = " ".join(filter(None, (experiment.architecture.name, precision)))
+            found = case(name, precision, density, options.device, replicas, steps)
             us, others = found["this library"], [found.get(s) for s in ("plain loop", "vmap", "one graph")]
             cells = [f"{r:,.0f}" if r else "-" for r in others]
             lines.append(
-                f"| {experiment.architecture.name} | {100 * density:g} % | {' | '.join(cells)} | {us:,.0f} "
+                f"| {label} | {100 * density:g} % | {' | '.join(cells)} | {us:,.0f} "
                 f"| {us / found['plain loop']:.1f} | {us / found['vmap']:.1f} |"
             )
             print(lines[-1], flush=True)

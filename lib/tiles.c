@@ -216,10 +216,10 @@ static inline int64_t lay_out(const Dense *d, int64_t i, int64_t u, const uint16
         __m512 high = _mm512_maskz_expandloadu_ps(mask[2 * r + 1], w);
         w += __builtin_popcount(mask[2 * r + 1]);
         __m512i both = rounded32(low, high);
-        _mm512_store_si512(row + r / 16 * length * TILE + r % 16 * 32, both);
+        _mm512_stream_si512((__m512i *)(row + r / 16 * length * TILE + r % 16 * 32), both);
         if (r % 2) {
-            _mm512_store_si512(pair + r / 2 * 32, interleaved(before, both, 0));
-            _mm512_store_si512(pair + TILE + r / 2 * 32, interleaved(before, both, 1));
+            _mm512_stream_si512((__m512i *)(pair + r / 2 * 32), interleaved(before, both, 0));
+            _mm512_stream_si512((__m512i *)(pair + TILE + r / 2 * 32), interleaved(before, both, 1));
         }
         before = both;
     }
