@@ -24,9 +24,14 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is loaded: threads do not su
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.dont_write_bytecode = True
 # What the tests import besides the library itself: loaded once, and there in every process that is forked.
-import hypothesis.extra.numpy  # noqa: E402, F401
+import hypothesis.extra.numpy  # noqa: E402
 import pytest  # noqa: E402
 import scipy.stats  # noqa: E402, F401
+
+# That a test fails is what counts, not the smallest example with which it does.
+hypothesis.settings.register_profile(
+    "first failure", deadline=None, phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate], database=None
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "faults.md"
@@ -163,7 +168,7 @@ def _fails(tests: str, folder: str) -> bool:
                 os.dup2(sink, stream)
             os.chdir(folder)
             sys.path.insert(0, folder)
-            status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", tests])
+            status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-profile", "first failure", tests])
         finally:
             os._exit(status)
     return os.waitpid(pid, 0)[1] != 0
