@@ -39,6 +39,21 @@ def double(monkeypatch):
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Intervals of random tickets and controls from few draws, for tests that look at none."""
+    from lib import patterns
+
+    caches = (patterns._random_draws, patterns._random_intervals, patterns._control_intervals)
+    monkeypatch.setattr(patterns, "RANDOM_DRAWS", 9)
+    monkeypatch.setattr(patterns, "CONTROL_DRAWS", 9)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
 # What these need is imported where it is needed: training is tested where there is no Jupyter Book.
 
 

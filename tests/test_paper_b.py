@@ -203,7 +203,7 @@ def test_the_switches_change_what_is_compared(tmp_path):
         assert other.values().mean() != base.values().mean()
 
 
-def test_the_conclusion_under_every_switch(tmp_path, monkeypatch):
+def test_the_conclusion_under_every_switch(tmp_path, monkeypatch, few_draws):
     shown = {}
     monkeypatch.setattr(pages_b, "table", lambda header, rows, name, *_: shown.update({name: (header, list(rows))}))
     monkeypatch.setattr(pages_b, "markdown", lambda text: shown.update({"said": text}))
@@ -277,16 +277,11 @@ def test_distances_stand_beside_the_means_that_the_paper_s_differences_give(tmp_
             }.get(condition)
 
 
-def test_statistics_of_kernels_stand_beside_the_paper_s(monkeypatch):
+def test_statistics_of_kernels_stand_beside_the_paper_s(monkeypatch, few_draws):
     """The paper's numbers are copied from its text: footnotes 4 and 5, and section 6."""
     shown = {}
     monkeypatch.setattr(pages_b, "show", lambda draw, name, *parts: shown.update({name: (draw, *parts)}))
     monkeypatch.setattr(pages_b, "table", lambda header, rows, name, *_: shown.update({name: list(rows)}))
-    monkeypatch.setattr(patterns, "RANDOM_DRAWS", 9)
-    monkeypatch.setattr(patterns, "CONTROL_DRAWS", 9)
-    caches = (patterns._random_draws, patterns._random_intervals, patterns._control_intervals)
-    for cache in caches:
-        cache.cache_clear()
     real = dataclasses.replace(find(CIFAR), architecture=conv2())
     monkeypatch.setitem(EXPERIMENTS, CIFAR, real)
     for tickets in (14, 3):
@@ -311,8 +306,6 @@ def test_statistics_of_kernels_stand_beside_the_paper_s(monkeypatch):
         ]
         assert rows["random"][5] == f"{100 * kernels.neighbour_share(groups['random'].signs):.1f}"
         assert list(rows)[-1] == "random" and len(rows) == 2 + 4 + 1
-    for cache in caches:
-        cache.cache_clear()
 
 
 def test_winning_is_measured(tmp_path):

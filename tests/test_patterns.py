@@ -221,7 +221,7 @@ def test_stand_ins_stand_beside_and_decide_nothing(tmp_path):
     assert CIFAR in lacking and not set(lacking) & set(STAND_INS.values())
 
 
-def test_the_switches_switch(root):
+def test_the_switches_switch(root, few_draws):
     few, all_of_them = score(root), score(root, kernel_tickets=20)
     assert few["B-6-meanpos"].measured == "281 (weights)" and all_of_them["B-6-meanpos"].measured == "401 (weights)"
     assert "counts scaled to 14" in score(root, "Appendix A.3", kernel_tickets=20)["B-TA3-CIFAR-WTs"].measured
