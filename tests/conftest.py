@@ -17,6 +17,14 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
+# The longest files, in the order in which they begin; the pages in a browser when the book should be built.
+LONGEST = ("book", "training", "mutations", "paper_b", "inputs", "patterns", "pages", "build", "whole_book")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that short ones are left to share out when the first worker is done."""
+    rank = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Every page of the book in a browser, as readers open it: from disk, on a phone and wide, light and dark.
 
-The last of the files, so that by then the book is built.
+A file of its own, which any worker takes once the book should be built (`LONGEST` in conftest.py).
 """
 
 from pathlib import Path
