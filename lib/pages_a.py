@@ -544,7 +544,7 @@ def sensitivity_table(store: Store, name: str) -> None:
         for number, (experiment, measured) in enumerate(found.items()):
             if not number:
                 rows.append([f"{level} %", "chance", *(f"{y.expected:.1f}" for y in measured)])
-            # The interval on a line of its own, so that seven columns fit a phone.
+            # The interval below its mean: seven columns are narrower so, though a phone still has to scroll them.
             cells = [
                 pages.mean_interval(y.values, y.first, 1).replace(" (", "<br>(").replace(" to ", "–") for y in measured
             ]
