@@ -32,6 +32,7 @@ int usable(void) { return 0; }
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -197,9 +198,10 @@ static inline void update(const Adam *o, int64_t n, float *w, float *m, float *v
 
 /* ---- dense layers ---- */
 
-static inline int64_t flat(const Dense *d, int64_t unit, int64_t input) {
-    /* The image is flattened with its pixels innermost; here the filters of a pixel lie side by side. */
-    int64_t filters = d->inputs / d->planes;
+/* Where row r of a block begins in the flat parameters; its numbers are d->planes apart there, as the image is
+   flattened with its pixels innermost, while here the filters of a pixel lie side by side. */
+static inline int64_t flat(const Dense *d, int64_t block, int r) {
+    int64_t filters = d->inputs / d->planes, unit = block % d->tall * 32 + r, input = block / d->tall * 32;
     return d->weights + unit * d->inputs + input % filters * d->planes + input / filters;
 }
 
@@ -677,8 +679,10 @@ static void collect(Net *net) {
 
 static void *zeros(int64_t bytes) {
     void *memory = NULL;
-    bytes = (bytes + 4095) & ~(int64_t)4095;
-    if (posix_memalign(&memory, 4096, bytes)) return NULL;
+    int64_t page = bytes < 2 << 20 ? 4096 : 2 << 20; /* large pages, which the processor fetches ahead within */
+    bytes = (bytes + page - 1) / page * page;
+    if (posix_memalign(&memory, page, bytes)) return NULL;
+    if (page > 4096) madvise(memory, bytes, MADV_HUGEPAGE);
     return memset(memory, 0, bytes);
 }
 
@@ -703,9 +707,10 @@ static int prepare_dense(Dense *d, const Spec *s, int64_t planes, const uint8_t 
     int64_t blocks = d->tall * d->wide, all = d->rows * d->inputs, kept = 0;
     if (!(d->mask = zeros(blocks * 64 * sizeof(uint16_t)))) return -1;
     for (int64_t b = 0; b < blocks; b++)
-        for (int k = 0; k < 1024; k++) {
-            int64_t unit = b % d->tall * 32 + k / 32, input = b / d->tall * 32 + k % 32;
-            if (unit < d->units && mask[flat(d, unit, input)]) d->mask[b * 64 + k / 16] |= 1u << k % 16, kept++;
+        for (int r = 0; r < 32 && b % d->tall * 32 + r < d->units; r++) {
+            const uint8_t *row = mask + flat(d, b, r);
+            for (int k = 0; k < 32; k++)
+                if (row[k * d->planes]) d->mask[b * 64 + 2 * r + k / 16] |= 1u << k % 16, kept++;
         }
     d->w = zeros((kept + 16) * 4), d->m = zeros((kept + 16) * 4), d->v = zeros((kept + 16) * 4);
     d->by_unit = zeros(all * 2), d->by_pair = zeros(all * 2);
@@ -719,12 +724,15 @@ static int prepare_dense(Dense *d, const Spec *s, int64_t planes, const uint8_t 
 /* Copy the surviving weights (or moments) from the flat array, or back into it. */
 static void move(const Dense *d, float *own, float *all, int back) {
     for (int64_t b = 0; b < d->tall * d->wide; b++)
-        for (int k = 0; k < 1024; k++)
-            if (d->mask[b * 64 + k / 16] >> k % 16 & 1) {
-                float *place = all + flat(d, b % d->tall * 32 + k / 32, b / d->tall * 32 + k % 32);
+        for (int r = 0; r < 32; r++) {
+            float *row = all + flat(d, b, r);
+            uint32_t kept = d->mask[b * 64 + 2 * r] | (uint32_t)d->mask[b * 64 + 2 * r + 1] << 16;
+            for (; kept; kept &= kept - 1) {
+                float *place = row + __builtin_ctz(kept) * d->planes;
                 if (back) *place = *own++;
                 else *own++ = *place;
             }
+        }
 }
 
 static int prepare(Net *net, const Spec *specs, const uint8_t *mask, int64_t n, float *parameters) {
