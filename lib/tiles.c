@@ -70,7 +70,7 @@ typedef struct {
     int64_t weights, biases;                 /* where they begin in the flat parameters */
     uint16_t *mask;                          /* 16 bits for half a row of a block */
     float *w, *m, *v;                        /* of the surviving weights, in the order of the blocks */
-    bf16 *by_unit, *by_pair;                 /* all weights, for the ways forward and back */
+    bf16 *by_unit, *by_pair;                 /* weights that are worked on, for the ways forward and back */
     bf16 *x;                                 /* (BATCH, inputs) */
     bf16 *pairs_of_inputs, *pairs_of_images; /* the same, for the ways forward and back */
     float *sums;                             /* (rows, BATCH): of its products, then its gradient */
@@ -205,27 +205,13 @@ static inline int64_t flat(const Dense *d, int64_t block, int r) {
     return d->weights + unit * d->inputs + input % filters * d->planes + input / filters;
 }
 
-/* Lay out the weights of one block for the ways forward and back; return how many it has. */
-static inline int64_t lay_out(const Dense *d, int64_t i, int64_t u, const uint16_t *mask, const float *w) {
-    int64_t chunk = i / CHUNK, length = d->wide - chunk * CHUNK < CHUNK ? d->wide - chunk * CHUNK : CHUNK;
-    bf16 *row = d->by_unit + (chunk * CHUNK * d->tall * 2 + 2 * u * length + i % CHUNK) * TILE;
-    bf16 *pair = d->by_pair + (i * d->tall + u) * 2 * TILE;
-    const float *begin = w;
-    __m512i before = _mm512_setzero_si512();
-    for (int r = 0; r < 32; r++) {
-        __m512 low = _mm512_maskz_expandloadu_ps(mask[2 * r], w);
-        w += __builtin_popcount(mask[2 * r]);
-        __m512 high = _mm512_maskz_expandloadu_ps(mask[2 * r + 1], w);
-        w += __builtin_popcount(mask[2 * r + 1]);
-        __m512i both = rounded32(low, high);
-        _mm512_stream_si512((__m512i *)(row + r / 16 * length * TILE + r % 16 * 32), both);
-        if (r % 2) {
-            _mm512_stream_si512((__m512i *)(pair + r / 2 * 32), interleaved(before, both, 0));
-            _mm512_stream_si512((__m512i *)(pair + TILE + r / 2 * 32), interleaved(before, both, 1));
-        }
-        before = both;
-    }
-    return w - begin;
+/* Row r of a block, in bf16, from its surviving weights, which are moved past. */
+static inline __m512i filled(const uint16_t *mask, int r, const float **w) {
+    __m512 low = _mm512_maskz_expandloadu_ps(mask[2 * r], *w);
+    *w += __builtin_popcount(mask[2 * r]);
+    __m512 high = _mm512_maskz_expandloadu_ps(mask[2 * r + 1], *w);
+    *w += __builtin_popcount(mask[2 * r + 1]);
+    return rounded32(low, high);
 }
 
 static void prepare_inputs(Dense *d, int training) {
@@ -247,8 +233,15 @@ static void prepare_inputs(Dense *d, int training) {
 
 static void dense_forward(Dense *d, int training) {
     prepare_inputs(d, training);
+    const float *w = d->w;
+    const uint16_t *mask = d->mask;
     for (int64_t first = 0; first < d->wide; first += CHUNK) {
         int64_t length = d->wide - first < CHUNK ? d->wide - first : CHUNK;
+        for (int64_t i = 0; i < length; i++)
+            for (int64_t u = 0; u < d->tall; u++, mask += 64)
+                for (int r = 0; r < 32; r++)
+                    _mm512_store_si512(
+                        d->by_unit + ((2 * u + r / 16) * length + i) * TILE + r % 16 * 32, filled(mask, r, &w));
         for (int64_t u = 0; u < 2 * d->tall; u++) {
             float *sums = d->sums + u * 16 * BATCH;
             if (first) {
@@ -262,7 +255,7 @@ static void dense_forward(Dense *d, int training) {
                 ZERO(2);
                 ZERO(3);
             }
-            const bf16 *row = d->by_unit + (first * d->tall * 2 + u * length) * TILE;
+            const bf16 *row = d->by_unit + u * length * TILE;
             const bf16 *x = d->pairs_of_inputs + first * 32 * BATCH;
             for (int64_t i = 0; i < length; i++, row += TILE, x += 32 * BATCH) {
                 LOAD(4, row, 64);
@@ -296,7 +289,16 @@ static void dense_back(Dense *d, float *gradient) {
     }
     float part[BATCH * 16] __attribute__((aligned(64)));
     int64_t stride = d->rows * 2;
-    for (int64_t i = 0; i < d->wide; i++)
+    const float *w = d->w;
+    const uint16_t *mask = d->mask;
+    for (int64_t i = 0; i < d->wide; i++) {
+        for (int64_t u = 0; u < d->tall; u++, mask += 64)
+            for (int r = 0; r < 32; r += 2) {
+                __m512i one = filled(mask, r, &w), two = filled(mask, r + 1, &w);
+                bf16 *pair = d->by_pair + u * 2 * TILE + r * 16;
+                _mm512_store_si512(pair, interleaved(one, two, 0));
+                _mm512_store_si512(pair + TILE, interleaved(one, two, 1));
+            }
         for (int half = 0; half < 2; half++) {
             ZERO(0);
             ZERO(1);
@@ -304,7 +306,7 @@ static void dense_back(Dense *d, float *gradient) {
             ZERO(3);
             for (int64_t u = 0; u < d->tall; u++) {
                 const bf16 *g = d->by_image + 32 * u;
-                LOAD(4, d->by_pair + ((i * d->tall + u) * 2 + half) * TILE, 64);
+                LOAD(4, d->by_pair + (u * 2 + half) * TILE, 64);
                 LOAD(5, g, stride);
                 MULTIPLY(0, 5, 4);
                 LOAD(6, g + 16 * d->rows, stride);
@@ -323,6 +325,7 @@ static void dense_back(Dense *d, float *gradient) {
                     (__m256i *)(d->dx + n * d->inputs + 32 * i + 16 * half),
                     (__m256i)_mm512_cvtneps_pbh(_mm512_load_ps(part + 16 * n)));
         }
+    }
 }
 
 /* The gradient of every weight, block by block, and at once the step of the surviving ones. */
@@ -357,7 +360,6 @@ static void dense_update(Dense *d, const Adam *o) {
                 n += __builtin_popcount(mask[r]);
             }
             update(o, n, w, m, v, kept);
-            lay_out(d, i, u, mask, w);
             w += n, m += n, v += n;
         }
 }
@@ -704,7 +706,7 @@ static void release(Net *net) {
 static int prepare_dense(Dense *d, const Spec *s, int64_t planes, const uint8_t *mask) {
     *d = (Dense){.units = s->filters, .inputs = s->channels, .planes = planes, .weights = s->weights, .biases = s->biases};
     d->rows = (d->units + 31) / 32 * 32, d->tall = d->rows / 32, d->wide = d->inputs / 32;
-    int64_t blocks = d->tall * d->wide, all = d->rows * d->inputs, kept = 0;
+    int64_t blocks = d->tall * d->wide, kept = 0;
     if (!(d->mask = zeros(blocks * 64 * sizeof(uint16_t)))) return -1;
     for (int64_t b = 0; b < blocks; b++)
         for (int r = 0; r < 32 && b % d->tall * 32 + r < d->units; r++) {
@@ -713,7 +715,7 @@ static int prepare_dense(Dense *d, const Spec *s, int64_t planes, const uint8_t 
                 if (row[k * d->planes]) d->mask[b * 64 + 2 * r + k / 16] |= 1u << k % 16, kept++;
         }
     d->w = zeros((kept + 16) * 4), d->m = zeros((kept + 16) * 4), d->v = zeros((kept + 16) * 4);
-    d->by_unit = zeros(all * 2), d->by_pair = zeros(all * 2);
+    d->by_unit = zeros(CHUNK * d->rows * 32 * 2), d->by_pair = zeros(d->rows * 32 * 2);
     d->x = zeros(BATCH * d->inputs * 2), d->dx = zeros(BATCH * d->inputs * 2);
     d->pairs_of_inputs = zeros(BATCH * d->inputs * 2), d->pairs_of_images = zeros(BATCH * d->inputs * 2);
     d->sums = zeros(d->rows * BATCH * 4), d->by_image = zeros(d->rows * BATCH * 2), d->by_row = zeros(d->rows * BATCH * 2);
@@ -756,8 +758,6 @@ static int prepare(Net *net, const Spec *specs, const uint8_t *mask, int64_t n, 
         Dense *d = net->dense + i;
         if (prepare_dense(d, specs + 2 + i, i ? 1 : POOLED, mask)) return -1;
         move(d, d->w, parameters, 0);
-        const float *w = d->w;
-        for (int64_t b = 0; b < d->tall * d->wide; b++) w += lay_out(d, b / d->tall, b % d->tall, d->mask + b * 64, w);
     }
     lay_out_filters(net, parameters);
     return 0;
