@@ -469,7 +469,36 @@ def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = T
     trials_note(store, names.values())
     absent = paper_b.lacking(store, names, settings)
     if absent:
-        markdown(pages.missing_panel("Conditions with winning tickets", " and ".join(absent)))
+        some = len(absent) < len(names)
+        title = f"{'Other conditions' if some else 'Conditions'} with winning tickets"
+        markdown(pages.missing_panel(title, " and ".join(absent)))
+
+
+def comparison_brief(store: Store, settings: paper_b.Settings, sample: int) -> None:
+    """Show in a few sentences how far winning tickets are from random ones; nothing where none are trained.
+
+    Parameters
+    ----------
+    store, settings, sample
+        As for `distance_panel`.
+    """
+    chosen = [c for c in _conditions(True) if c.category == "WTs"]
+    by_metric = {signed: paper_b.measured(store, chosen, signed, settings, sample) for signed in (True, False)}
+    sentences = []
+    for condition in chosen:
+        said = []
+        for signed, found in by_metric.items():
+            if condition.name in found:
+                d, permuted = found[condition.name].difference(), found[condition.name].permutation_p()
+                how = "significantly closer" if d.lower else "not significantly closer"
+                said.append(
+                    f"{how} than two random ones by {METRICS[signed]} (d {d.cohen_d:.1f}, p {_tiny(d.p_value)}; with "
+                    f"the labels of tickets permuted {permuted:.2g})"
+                )
+        if said:
+            sentences.append(f"Two winning tickets of {condition.a} are {' and '.join(said)}.".replace("-", "−"))
+    if sentences:
+        markdown(f"**Measured here.** {' '.join(sentences)}")
 
 
 def distance_panel(

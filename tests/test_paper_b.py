@@ -377,7 +377,7 @@ def clear_draws():
         cache.cache_clear()
 
 
-DISTANCES = ("B-ABS-1", "B-F1-1", "B-F1-2", "B-5-S6", "B-5-7", "B-5-C1", "B-5-C2", "B-7-1", "B-7-2", "B-FA1", "B-FA3")
+DISTANCES = ("B-ABS-1", "B-F1-1", "B-F1-2", "B-5-S6", "B-5-7", "B-5-C1", "B-5-C2", "B-7-1", "B-FA1", "B-FA3")
 
 
 @pytest.mark.parametrize("trials", [3, 6])
@@ -432,7 +432,8 @@ def test_nothing_is_said_of_trials_that_are_too_few(tmp_path, first, trials):
 @pytest.mark.parametrize("planted", [True, False])
 def test_six_trials_are_enough_to_find_what_is_planted_and_nothing_else(tmp_path, planted):
     found = scored(make(tmp_path, CIFAR, planted=planted, trials=6), "Abstract", "5", "7")
-    for claim in ("B-ABS-1", "B-5-C1", "B-7-2", "B-F1-2"):
+    assert found["B-7-2"].verdict == Verdict.NOT_TESTABLE  # it is about two data sets
+    for claim in ("B-ABS-1", "B-5-C1", "B-7-1", "B-F1-2"):
         expected = Verdict.REPRODUCED if planted else Verdict.NOT_REPRODUCED
         assert found[claim].verdict == expected, (claim, found[claim].measured)
 

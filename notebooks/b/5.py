@@ -50,6 +50,9 @@ settings = paper_b.Settings(carry, trained, same_start, tickets)
 pages_b.untrained_note(store, settings)
 
 # %%
+pages_b.comparison_brief(store, settings, sample)
+
+# %%
 pages_b.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1", sample)
 
 # %% [markdown]
