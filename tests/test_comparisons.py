@@ -116,7 +116,7 @@ def test_what_the_book_keeps_are_the_distances_of_its_masks(monkeypatch, name):
     kept, experiment, rng = Store(), find(name), np.random.default_rng(6)
     for level in experiment.levels[1:]:
         masks = evidence.part(kept, name, level.name, "masks")
-        tickets = Group.of(name, experiment.architecture, masks.astype(np.int8), comparisons.starts(name))
+        tickets = Group.of(name, experiment.architecture, masks.astype(np.int8), comparisons.starts(experiment))
         i, j = np.sort([rng.choice(len(masks), 2, replace=False) for _ in range(4)]).T
         found = comparisons.distances(kept, tickets, tickets, signed=False)
         np.testing.assert_array_equal(found[i, j], topology.distances(experiment.architecture, masks, (i, j)))

@@ -325,12 +325,12 @@ def test_the_size_of_groups_follows_from_effect_and_p_value(size):
     assert paper_b.implied_group_size(statistics.cohen_d(a, b), p) == pytest.approx(size, abs=0.01)
 
 
-def test_the_printed_rows_imply_groups_of_thirty():
+def test_the_printed_rows_imply_groups_of_thirty(tmp_path):
     """Table 1's WTs_CIFAR with signs, by hand: d = -4.79 and p = 2.5e-25 lie between groups of 29 and of 30."""
     assert 2 * stats.t.sf(4.79 * np.sqrt(30 / 2), 58) < 2.5e-25 < 2 * stats.t.sf(4.79 * np.sqrt(29 / 2), 56)
     sizes = [n for _, n in paper_b.printed_rows(c for c in claims.load().values() if c.paper == "B")]
     assert 25 < np.median(sizes) < 31 and max(sizes) < 40
-    assert "departs: printed p and d fit 50" in scored(Store(), "5")["B-5-S2"].measured
+    assert "departs: printed p and d fit 50" in scored(Store(tmp_path), "5")["B-5-S2"].measured
 
 
 def test_a_small_network_is_read_from_text():
