@@ -319,7 +319,8 @@ def case(name: str, precision: str, density: float, device: str, replicas: int, 
         sides["one graph"] = (ours(experiment, starts[:1], masks[:1], x, y, device), 1)
     found, losses = {}, {}
     for side, (run, trained) in sides.items():
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        # Kept casts would be those of the weights before the first step.
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
             taken, *losses[side] = measure(run, order[:trained], device)
         found[side] = trained * steps * experiment.batch / taken
     for side, (first, _) in losses.items():
