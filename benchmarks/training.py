@@ -360,7 +360,7 @@ def main() -> None:
         replicas = options.replicas or (experiment.replicas if on_gpu else 2)
         steps = options.steps or (400 if on_gpu else 40)
         if precision:
-            steps *= 5  # of a call of tiles.c the beginning takes as long as twenty steps, a fortieth of an epoch
+            steps *= 5  # of a call of tiles.c the beginning takes as long as ten steps or so; an epoch has 833
         elif not experiment.architecture.name.startswith("lenet"):
             steps = max(2, steps // 10)
         for density in densities[: 1 if on_gpu else None]:  # a GPU multiplies by the zeros

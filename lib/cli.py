@@ -216,10 +216,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _trained(experiment: "Experiment") -> str:
     """Return the word 'trained', and how many of the experiment's initialisations if not all."""
-    from lib.experiments import find
+    from lib.experiments import trials
 
-    whole = find(experiment.name).inits
-    return "trained" if experiment.inits == whole else f"trained ({experiment.inits} of {whole} initialisations)"
+    said = trials(experiment)
+    return f"trained ({said})" if said else "trained"
 
 
 def _seconds(text: str) -> float:

@@ -291,8 +291,16 @@ def find(name: str) -> Experiment:
         raise UserError(f"experiment is {name!r}: known are {', '.join(EXPERIMENTS)}") from None
 
 
+def trials(experiment: Experiment) -> str:
+    """Return how many of its initialisations an experiment has, such as '6 of the 20 trials'; '' if it has all.
+
+    Where several runs start from one initialisation it is 'initialisations' that are counted.
+    """
+    whole_one = EXPERIMENTS.get(experiment.name, experiment)
+    kind_of = "trials" if experiment.runs == 1 else "initialisations"
+    return "" if experiment.inits == whole_one.inits else f"{experiment.inits} of the {whole_one.inits} {kind_of}"
+
+
 def train_command(experiment: Experiment) -> str:
     """Return the command that trains an experiment, with as many initialisations as this one has."""
-    whole_one = EXPERIMENTS.get(experiment.name, experiment)
-    trials = "" if experiment.inits == whole_one.inits else f" --trials {experiment.inits}"
-    return f"python -m lib train {experiment.name}{trials}"
+    return f"python -m lib train {experiment.name}{f' --trials {experiment.inits}' if trials(experiment) else ''}"

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.errors import LARGEST, UserError
-from lib.experiments import EXPERIMENTS, Experiment, find, train_command
+from lib.experiments import EXPERIMENTS, Experiment, find, train_command, trials
 from lib.files import SEAL, read_json, remove_leftovers, sealed, write_whole
 from lib.models import Architecture, initial_hash, initial_parameters
 from lib.pruning import Level, kept_counts, random_masks
@@ -187,13 +187,8 @@ class Store:
         return experiment.first(stored) if 1 <= stored <= experiment.inits else experiment
 
     def trials(self, name: str) -> str:
-        """Return how many of an experiment's trials are stored, such as '6 of the 20 trials'; '' if not just some are.
-
-        Where several runs start from one initialisation it is 'initialisations' that are counted.
-        """
-        stored, whole = self.find(name), find(name)
-        kind = "trials" if whole.runs == 1 else "initialisations"
-        return "" if stored == whole else f"{stored.inits} of the {whole.inits} {kind}"
+        """Return how many of an experiment's trials are stored, as `lib.experiments.trials` says it."""
+        return trials(self.find(name))
 
     def manifest(self, experiment: Experiment) -> dict[str, Any]:
         """Return the manifest of an experiment: one without levels and hash of initial weights if nothing is stored.

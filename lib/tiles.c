@@ -2,7 +2,7 @@
 
    Weights, gradients of weights and the optimiser's moments are fp32, as on a CUDA GPU with bf16.  A dense layer's
    surviving weights lie side by side, so a step reads and writes only these; its products and the convolutions take
-   pruned weights as zeros, which costs next to nothing here.
+   pruned weights as zeros.
 
    What multiplies what.  The unit knows tiles of 16 rows of 64 bytes and one operation, C (16 x 16, fp32) += A x B,
    A of 16 x 32 and B of 32 x 16 in bf16, B with two neighbouring rows interleaved ("in pairs").  So every operand is laid
@@ -100,6 +100,24 @@ typedef struct {
     __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"((int64_t)(stride)) : "memory")
 #define ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile ::: "memory")
 #define MULTIPLY(sum, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sum ::: "memory")
+
+/* Four sums at once: two by two, of A at a and at a + down, B at b and at b + right; numbers are counted, strides bytes. */
+#define ZEROS ZERO(0); ZERO(1); ZERO(2); ZERO(3)
+#define BLOCK(a, down, a_stride, b, right, b_stride) \
+    LOAD(4, a, a_stride); \
+    LOAD(6, b, b_stride); \
+    MULTIPLY(0, 4, 6); \
+    LOAD(7, (b) + (right), b_stride); \
+    MULTIPLY(1, 4, 7); \
+    LOAD(5, (a) + (down), a_stride); \
+    MULTIPLY(2, 5, 6); \
+    MULTIPLY(3, 5, 7)
+/* LOAD or STORE these sums where a row has `width` of them. */
+#define SUMS(move, at, width) \
+    move(0, at, (width) * 4); \
+    move(1, (at) + 16, (width) * 4); \
+    move(2, (at) + 16 * (width), (width) * 4); \
+    move(3, (at) + 16 * (width) + 16, (width) * 4)
 
 /* Ask the system for the use of the unit, which a process must do once. */
 int usable(void) { return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */) == 0; }
@@ -250,10 +268,7 @@ static void dense_forward(Dense *d, int training) {
                 LOAD(2, sums + 32, BATCH * 4);
                 LOAD(3, sums + 48, BATCH * 4);
             } else {
-                ZERO(0);
-                ZERO(1);
-                ZERO(2);
-                ZERO(3);
+                ZEROS;
             }
             const bf16 *row = d->by_unit + u * length * TILE;
             const bf16 *x = d->pairs_of_inputs + first * 32 * BATCH;
@@ -300,10 +315,7 @@ static void dense_back(Dense *d, float *gradient) {
                 _mm512_store_si512(pair + TILE, interleaved(one, two, 1));
             }
         for (int half = 0; half < 2; half++) {
-            ZERO(0);
-            ZERO(1);
-            ZERO(2);
-            ZERO(3);
+            ZEROS;
             for (int64_t u = 0; u < d->tall; u++) {
                 const bf16 *g = d->by_image + 32 * u;
                 LOAD(4, d->by_pair + (u * 2 + half) * TILE, 64);
@@ -336,24 +348,11 @@ static void dense_update(Dense *d, const Adam *o) {
     for (int64_t i = 0; i < d->wide; i++)
         for (int64_t u = 0; u < d->tall; u++, mask += 64) {
             const bf16 *g = d->by_row + u * 32 * BATCH, *x = d->pairs_of_images + i * 32 * BATCH;
-            ZERO(0);
-            ZERO(1);
-            ZERO(2);
-            ZERO(3);
+            ZEROS;
             for (int n = 0; n < BATCH; n += 32) {
-                LOAD(4, g + n, BATCH * 2);
-                LOAD(6, x + n * 32, 128);
-                MULTIPLY(0, 4, 6);
-                LOAD(7, x + n * 32 + 32, 128);
-                MULTIPLY(1, 4, 7);
-                LOAD(5, g + 16 * BATCH + n, BATCH * 2);
-                MULTIPLY(2, 5, 6);
-                MULTIPLY(3, 5, 7);
+                BLOCK(g + n, 16 * BATCH, BATCH * 2, x + n * 32, 32, 128);
             }
-            STORE(0, all, 128);
-            STORE(1, all + 16, 128);
-            STORE(2, all + 16 * 32, 128);
-            STORE(3, all + 16 * 32 + 16, 128);
+            SUMS(STORE, all, 32);
             int64_t n = 0;
             for (int r = 0; r < 64; r++) {
                 _mm512_storeu_ps(kept + n, _mm512_maskz_compress_ps(mask[r], _mm512_load_ps(all + 16 * r)));
@@ -496,28 +495,15 @@ static void first_again(Net *net, const float *bias) {
 
 /* Convolve row y of an image (EDGE, EDGE, FILTERS) for 32 filters: (pixel, filter) into sums. */
 static inline void convolve_row(const bf16 *image, int y, const bf16 *weights, int half, float *sums) {
-    ZERO(0);
-    ZERO(1);
-    ZERO(2);
-    ZERO(3);
+    ZEROS;
     const bf16 *w = weights + 2 * half * TILE;
     for (int k = 0; k < 9; k++) {
         const bf16 *x = image + ((y + k / 3) * EDGE + k % 3) * FILTERS;
         for (int part = 0; part < 2; part++, x += 32, w += GROUPS * TILE) {
-            LOAD(4, x, FILTERS * 2);
-            LOAD(6, w, 64);
-            MULTIPLY(0, 4, 6);
-            LOAD(7, w + TILE, 64);
-            MULTIPLY(1, 4, 7);
-            LOAD(5, x + 16 * FILTERS, FILTERS * 2);
-            MULTIPLY(2, 5, 6);
-            MULTIPLY(3, 5, 7);
+            BLOCK(x, 16 * FILTERS, FILTERS * 2, w, TILE, 64);
         }
     }
-    STORE(0, sums, 128);
-    STORE(1, sums + 16, 128);
-    STORE(2, sums + 16 * 32, 128);
-    STORE(3, sums + 16 * 32 + 16, 128);
+    SUMS(STORE, sums, 32);
 }
 
 /* The second convolution, pooling and ReLU: (pooled pixel, filter) into x. */
@@ -640,24 +626,11 @@ static void second_weights(Net *net) {
 static void first_weights(Net *net) {
     for (int f = 0; f < GROUPS; f += 2) {
         float *sums = net->first_gradient + f * 16;
-        LOAD(0, sums, FILTERS * 4);
-        LOAD(1, sums + 16, FILTERS * 4);
-        LOAD(2, sums + 16 * FILTERS, FILTERS * 4);
-        LOAD(3, sums + 16 * FILTERS + 16, FILTERS * 4);
+        SUMS(LOAD, sums, FILTERS);
         for (int y = 0; y < SIDE; y++) {
-            LOAD(4, net->taps + y * 32 * SIDE, 64);
-            LOAD(6, net->first_slope + (y * GROUPS + f) * TILE, 64);
-            MULTIPLY(0, 4, 6);
-            LOAD(7, net->first_slope + (y * GROUPS + f + 1) * TILE, 64);
-            MULTIPLY(1, 4, 7);
-            LOAD(5, net->taps + (y * 32 + 16) * SIDE, 64);
-            MULTIPLY(2, 5, 6);
-            MULTIPLY(3, 5, 7);
+            BLOCK(net->taps + y * 32 * SIDE, 16 * SIDE, 64, net->first_slope + (y * GROUPS + f) * TILE, TILE, 64);
         }
-        STORE(0, sums, FILTERS * 4);
-        STORE(1, sums + 16, FILTERS * 4);
-        STORE(2, sums + 16 * FILTERS, FILTERS * 4);
-        STORE(3, sums + 16 * FILTERS + 16, FILTERS * 4);
+        SUMS(STORE, sums, FILTERS);
     }
 }
 

@@ -20,7 +20,6 @@ from lib import (
     notebook,
     pages_b,
     paper_b,
-    patterns,
     scoring,
     statistics,
     topology,
@@ -362,19 +361,9 @@ FIRST = dataclasses.replace(
 
 
 @pytest.fixture
-def first(monkeypatch):
+def first(monkeypatch, few_draws):
     """CIFAR's tickets with a first layer of full size; few draws."""
     monkeypatch.setitem(EXPERIMENTS, CIFAR, dataclasses.replace(find(CIFAR), architecture=FIRST))
-    monkeypatch.setattr(patterns, "RANDOM_DRAWS", 9)
-    monkeypatch.setattr(patterns, "CONTROL_DRAWS", 9)
-    clear_draws()
-    yield
-    clear_draws()
-
-
-def clear_draws():
-    for cache in (patterns._random_draws, patterns._random_intervals, patterns._control_intervals):
-        cache.cache_clear()
 
 
 DISTANCES = ("B-ABS-1", "B-F1-1", "B-F1-2", "B-5-S6", "B-5-7", "B-5-C1", "B-5-C2", "B-7-1", "B-FA1", "B-FA3")

@@ -408,6 +408,8 @@ def test_training_that_is_killed_at_random_moments_ends_with_the_same_bits(tmp_p
     begin = time.monotonic()
     subprocess.run([sys.executable, script, undisturbed.root], check=True)
     took = time.monotonic() - begin
+    training.train(experiment, made_images(), Store(tmp_path / "here"), "cpu", quiet=True)
+    assert files(Store(tmp_path / "here"), experiment) == files(undisturbed, experiment)
     while kills < 3:
         process = subprocess.Popen([sys.executable, script, store.root], start_new_session=True)
         try:

@@ -39,7 +39,7 @@ def test_the_first_trials_are_bit_by_bit_those_of_the_whole_experiment(tiny, tmp
     for root, more in (("all", []), ("two", ["--trials", "2"])):
         where = ["--tickets", str(tmp_path / root), "--device", "cpu", "--workers", "1", "--quiet"]
         assert cli.main(["train", tiny.name, *where, *more]) == 0
-    assert "trained (2 of 6 initialisations)" in capsys.readouterr().out
+    assert "trained (2 of the 6 trials)" in capsys.readouterr().out
     whole, part = Store(tmp_path / "all"), Store(tmp_path / "two")
     held = part.find(tiny.name)
     assert (whole.find(tiny.name), held.inits) == (tiny, 2)
