@@ -168,15 +168,15 @@ def _train(options: argparse.Namespace) -> int:
     from lib import datasets
     from lib.experiments import find
 
-    experiments = [find(name) for name in options.names]
+    wanted = [find(name) for name in options.names]
     if options.trials is not None:
-        for each in experiments:
+        for each in wanted:
             if not 1 <= options.trials <= each.inits:
                 raise UserError(
                     f"--trials is {options.trials}: {each.name} has {each.inits} initialisations, so it should be a "
                     f"whole number from 1 to {each.inits}"
                 )
-        experiments = [each.first(options.trials) for each in experiments]
+        wanted = [each.first(options.trials) for each in wanted]
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers is {options.workers}: it should be at least 1")
     try:
@@ -189,7 +189,7 @@ def _train(options: argparse.Namespace) -> int:
     deadline = None if options.budget is None else time.monotonic() + _seconds(options.budget)
     store = _store(options)
     out = Store(options.out) if options.out else store
-    for experiment in experiments:
+    for experiment in (part for each in wanted for part in training.parts(each, store, out)):
         if not training.missing_levels(experiment, store, out):
             out.clean(experiment)
             print(f"{experiment.name}: all {len(experiment.levels)} levels are {_trained(experiment)}")
@@ -231,23 +231,31 @@ def _seconds(text: str) -> float:
 
 
 def _import(options: argparse.Namespace) -> int:
+    from lib.experiments import EXPERIMENTS, trials
     from lib.tickets import Store
 
     if not options.folder.is_dir():
         raise UserError(f"DIR is {options.folder}: there is no such folder")
     store, other = _store(options), Store(options.folder)
-    experiments = other.experiments()
-    if not experiments:
+    parts = [part for name in EXPERIMENTS for part in other.held(name)]
+    if not parts:
         raise UserError(f"{options.folder}: holds no experiment; python -m lib train NAME --out DIR makes one")
-    for experiment in experiments:
+    for experiment in parts:
         added = store.adopt(other, experiment)
-        print(f"{experiment.name}: {'added ' + ', '.join(added) if added else 'nothing new'}")
+        which = f" ({trials(experiment)})" if experiment.after else ""
+        print(f"{experiment.name}{which}: {'added ' + ', '.join(added) if added else 'nothing new'}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from lib.experiments import EXPERIMENTS, trials
+
     store = _store(options)
-    experiments = [store.find(name) for name in options.names] or store.experiments()
+    # Of what is named and not stored, it is said that it is missing.
+    held = {
+        name: store.held(name) or [store.find(name)] * (name in options.names) for name in options.names or EXPERIMENTS
+    }
+    experiments = [part for parts in held.values() for part in parts]
     if not experiments:
         raise UserError(f"{store.root}: holds no experiment; python -m lib train NAME trains one")
     print(f"{'experiment':32} {'tickets':>7} x {'levels':6}  {'level':>6}  {'bytes':>10}  sha256")
@@ -255,8 +263,8 @@ def _verify(options: argparse.Namespace) -> int:
     for experiment in experiments:
         whole, problems = store.verify(experiment)
         pruned = [name for name in whole if name != "dense"]
-        trials = store.trials(experiment.name)
-        print(f"{experiment.name:32} {experiment.replicas:>7} x {len(pruned):<6}{f'  {trials}' if trials else ''}")
+        said = trials(experiment)
+        print(f"{experiment.name:32} {experiment.replicas:>7} x {len(pruned):<6}{f'  {said}' if said else ''}")
         for name in whole:
             entry = store.manifest(experiment)["levels"][name]
             print(f"{'':50} {name:>6}  {entry['bytes']:>10,}  {entry['sha256'][:16]}  whole")

@@ -196,10 +196,10 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
             # The ticket is known as soon as the network before it is trained.
             level, key = before, "next masks sha256"
         evidence.require(store, name, level.name)
-        entry = store.manifest(experiment)["levels"][level.name]
+        entries = store.entries(experiment, level)
         # Files of the older kind have no hash of their masks, and hold them.
-        made_of = entry["sha256"] if trained else entry.get(key, entry["sha256"])
-        origin = f"{experiment.fingerprint()} {made_of}"
+        made_of = [entry["sha256"] if trained else entry.get(key, entry["sha256"]) for entry in entries]
+        origin = f"{experiment.fingerprint()} {' '.join(made_of)}"
     digest = hashlib.sha256(f"{kind} {trained} {origin}".encode()).hexdigest()
     return Group(label, experiment.architecture, starts(experiment), digest, make)
 

@@ -754,7 +754,7 @@ def accuracies(store: Store, name: str) -> dict[str, NDArray[np.float64]]:
     experiment = store.find(name)
     result = {}
     for level in store.finished(experiment):
-        images = store.manifest(experiment)["levels"][level.name]["data"]["test images"]
+        images = store.entries(experiment, level)[0]["data"]["test images"]
         correct = record(store, name, level.name).correct
         result[level.name] = 100 * correct.reshape(experiment.inits, experiment.runs) / images
     return result

@@ -24,9 +24,9 @@ KEEPS = ("all", "pruned", "tickets")
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One experiment: what is trained, on what, and which randomness its runs share.
+    """One experiment, or a part of it: what is trained, on what, and which randomness its runs share.
 
-    Replicas are ordered by initialisation, then by run: replica = init * runs + run.
+    Replicas are ordered by initialisation, then by run: replica = (init - after) * runs + run.
 
     Attributes
     ----------
@@ -55,6 +55,8 @@ class Experiment:
     keeps : str
         What of it is stored, one of `KEEPS`: `lib.tickets.contents` says what each means. The bits of a ticket do not
         hang on it, so it is no part of the fingerprint.
+    after : int
+        Of a part (`part`): how many of the experiment's initialisations come before its own.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Experiment:
     shared_order: float = 0.0
     noise: float = 0.0
     keeps: str = "all"
+    after: int = 0
 
     def __post_init__(self) -> None:
         """Raise `UserError` for a specification that cannot be trained."""
@@ -87,6 +90,7 @@ class Experiment:
         kind("architecture", self.architecture, Architecture)
         for field in ("inits", "runs", "epochs"):
             whole(field, getattr(self, field), 1)
+        whole("after", self.after, 0)
         whole("batch", self.batch, 1, SETS[self.dataset].counts[0])
         if finite("learning_rate", self.learning_rate) <= 0:
             raise UserError(f"learning_rate is {self.learning_rate}: it should be above 0")
@@ -124,17 +128,21 @@ class Experiment:
         return self.inits * self.runs
 
     def first(self, inits: int) -> "Experiment":
-        """Return the experiment with its first `inits` initialisations alone, under the same name.
+        """Return the experiment with its first `inits` initialisations alone, as `part` does."""
+        return self.part(0, whole("inits", inits, 1, self.inits))
 
-        A ticket hangs on its own initialisation and run only, so on a CPU these tickets are bit by bit the first ones
-        of the whole experiment.  The fingerprint is another: what is stored says how many there are.
+    def part(self, after: int, upto: int) -> "Experiment":
+        """Return the part of a whole experiment with its initialisations after + 1 to `upto`, under the same name.
+
+        A ticket hangs on its own initialisation and run only, so on a CPU these tickets are bit by bit those of the
+        whole experiment.  The fingerprint is another: what is stored says which it holds.
 
         Raises
         ------
         UserError
             If there are not so many.
         """
-        return _with_inits(self, whole("inits", inits, 1, self.inits))
+        return _part(self, whole("after", after, 0, self.inits - 1), whole("upto", upto, after + 1, self.inits))
 
     def samples(self) -> int:
         """Return how many images the training of all levels and replicas sees."""
@@ -186,7 +194,7 @@ class Experiment:
         images : int
             Number of training images.
         """
-        init, run = divmod(replica, self.runs)
+        init, run = self.after + replica // self.runs, replica % self.runs
         steps = images // self.batch
         # How many images of this epoch still belong to the shared part of the level.
         shared = round(self.shared_order * self.epochs * steps) - epoch * steps
@@ -201,14 +209,18 @@ class Experiment:
 
 
 @functools.cache  # the same object for the same number, so that what is cached by it is found quickly
-def _with_inits(experiment: Experiment, inits: int) -> Experiment:
-    return experiment if inits == experiment.inits else dataclasses.replace(experiment, inits=inits)
+def _part(experiment: Experiment, after: int, upto: int) -> Experiment:
+    if (after, upto) == (0, experiment.inits):
+        return experiment
+    return dataclasses.replace(experiment, inits=upto - after, after=after)
 
 
 @functools.cache  # asked for with every look at a manifest
 def _specification(experiment: Experiment) -> str:
     spec = dataclasses.asdict(experiment)
     del spec["keeps"]
+    if not experiment.after:  # only a later part says after which it comes, so that no old fingerprint changes
+        del spec["after"]
     # What a layer leaves at its default is left out, so that a new kind of layer changes no old fingerprint.
     spec["architecture"]["layers"] = [
         {f.name: getattr(y, f.name) for f in dataclasses.fields(y) if getattr(y, f.name) != f.default}
@@ -294,13 +306,18 @@ def find(name: str) -> Experiment:
 def trials(experiment: Experiment) -> str:
     """Return how many of its initialisations an experiment has, such as '6 of the 20 trials'; '' if it has all.
 
-    Where several runs start from one initialisation it is 'initialisations' that are counted.
+    Of a later part it is which they are, such as 'trials 7 to 14 of the 20'.  Where several runs start from one
+    initialisation it is 'initialisations' that are counted.
     """
-    whole_one = EXPERIMENTS.get(experiment.name, experiment)
-    kind_of = "trials" if experiment.runs == 1 else "initialisations"
-    return "" if experiment.inits == whole_one.inits else f"{experiment.inits} of the {whole_one.inits} {kind_of}"
+    every, upto = EXPERIMENTS.get(experiment.name, experiment).inits, experiment.after + experiment.inits
+    kind_of = "trial" if experiment.runs == 1 else "initialisation"
+    if experiment.after:
+        return f"{kind_of}s {experiment.after + 1} to {upto} of the {every}"
+    return "" if experiment.inits == every else f"{experiment.inits} of the {every} {kind_of}s"
 
 
 def train_command(experiment: Experiment) -> str:
-    """Return the command that trains an experiment, with as many initialisations as this one has."""
-    return f"python -m lib train {experiment.name}{f' --trials {experiment.inits}' if trials(experiment) else ''}"
+    """Return the command that trains an experiment, up to the last initialisation that this one has."""
+    upto = experiment.after + experiment.inits
+    every = EXPERIMENTS.get(experiment.name, experiment).inits
+    return f"python -m lib train {experiment.name}{f' --trials {upto}' if upto < every else ''}"

@@ -280,9 +280,9 @@ def initial_signs(architecture: Architecture, init: int) -> NDArray[np.int8]:
     return np.where(np.concatenate(words) >> np.uint64(63), 1, -1).astype(np.int8)
 
 
-def initial_hash(architecture: Architecture, inits: int) -> str:
-    """Return the SHA-256 (hex) of the initial parameters 0 .. `inits` - 1, to check them against."""
+def initial_hash(architecture: Architecture, inits: int, after: int = 0) -> str:
+    """Return the SHA-256 (hex) of the initial parameters of `inits` numbers from `after` on, to check them against."""
     digest = hashlib.sha256()
-    for init in range(inits):
+    for init in range(after, after + inits):
         digest.update(initial_parameters(architecture, init).astype("<f4").tobytes())
     return digest.hexdigest()

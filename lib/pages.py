@@ -23,8 +23,9 @@ from lib import (
 )
 from lib.claims import Scored
 from lib.errors import UserError
-from lib.experiments import EXPERIMENTS, find, train_command
+from lib.experiments import EXPERIMENTS, Experiment, find, train_command, trials
 from lib.notebook import markdown, png, show_html, table
+from lib.pruning import Level
 from lib.sources import Source
 from lib.tickets import Store
 
@@ -320,37 +321,41 @@ def provenance(store: Store, names: Sequence[str]) -> str:
         if not levels:
             parts.append(f"**`{name}`**: not trained. {how_to_train(name)}")
             continue
-        experiment = store.find(name)
-        manifest = store.manifest(experiment)
-        entries = {level.name: manifest["levels"][level.name] for level in levels}
-        first = next(iter(entries.values()))
-        # What a manifest says of the machine is text from elsewhere.
-        device = claims.escaped(first["device"])
-        versions, data = (
-            {key: claims.escaped(said) if isinstance(said, str) else said for key, said in first[part].items()}
-            for part in ("versions", "data")
-        )
-        seconds = sum(entry["wall seconds"] for entry in entries.values())
-        cost = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-        days = sorted({entry["finished"][:10] for entry in entries.values()})
-        lacking = [level.name for level in experiment.levels if level.name not in entries]
-        rows = "\n".join(
-            f"| {evidence.level_words(level)} | `{entry['file']}` | {entry['bytes']:,} | `{entry['sha256'][:16]}…` |"
-            for level, entry in entries.items()
-        )
-        parts.append(
-            f"**`{name}`**: {store.trials(name) or f'{experiment.inits} initialisations'} x {experiment.runs} "
-            f"{'run' if experiment.runs == 1 else 'runs'}, fingerprint "
-            f"`{manifest['fingerprint']}`, trained on {' and '.join(dict.fromkeys((days[0], days[-1])))} in {cost} on "
-            f"{device} ({first['processes']} process{'es' if first['processes'] > 1 else ''}), "
-            f"Python {versions['python']}, torch {versions['torch']}, NumPy {versions['numpy']}. Images: "
-            f"{data['name']} ({data['source']}; {data['training images']:,} for training, {data['test images']:,} for "
-            f"the test), SHA-256 `{data['sha256'][:16]}…`. "
-            + (f"Levels not trained yet: {', '.join(lacking)}. " if lacking else "")
-            + f"To train it again: `{train_command(experiment)}`.\n\n"
-            f"| pruned | file in `data/tickets/{name}` | bytes | SHA-256 |\n| --- | --- | ---: | --- |\n{rows}"
-        )
+        parts += [_part_provenance(store, part, levels) for part in store.parts(store.find(name))]
     return ":::{dropdown} Where these numbers come from\n" + "\n\n".join(parts) + "\n:::\n"
+
+
+def _part_provenance(store: Store, experiment: Experiment, levels: Sequence[Level]) -> str:
+    """Return where the tickets of an experiment come from that are stored together: all of them, or one part."""
+    manifest, folder = store.manifest(experiment), store.folder(experiment).relative_to(store.root).as_posix()
+    entries = {level.name: manifest["levels"][level.name] for level in levels}
+    first = next(iter(entries.values()))
+    # What a manifest says of the machine is text from elsewhere.
+    device = claims.escaped(first["device"])
+    versions, data = (
+        {key: claims.escaped(said) if isinstance(said, str) else said for key, said in first[about].items()}
+        for about in ("versions", "data")
+    )
+    seconds = sum(entry["wall seconds"] for entry in entries.values())
+    cost = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    days = sorted({entry["finished"][:10] for entry in entries.values()})
+    lacking = [level.name for level in experiment.levels if level.name not in entries]
+    rows = "\n".join(
+        f"| {evidence.level_words(level)} | `{entry['file']}` | {entry['bytes']:,} | `{entry['sha256'][:16]}…` |"
+        for level, entry in entries.items()
+    )
+    return (
+        f"**`{experiment.name}`**: {trials(experiment) or f'{experiment.inits} initialisations'} x {experiment.runs} "
+        f"{'run' if experiment.runs == 1 else 'runs'}, fingerprint "
+        f"`{manifest['fingerprint']}`, trained on {' and '.join(dict.fromkeys((days[0], days[-1])))} in {cost} on "
+        f"{device} ({first['processes']} process{'es' if first['processes'] > 1 else ''}), "
+        f"Python {versions['python']}, torch {versions['torch']}, NumPy {versions['numpy']}. Images: "
+        f"{data['name']} ({data['source']}; {data['training images']:,} for training, {data['test images']:,} for "
+        f"the test), SHA-256 `{data['sha256'][:16]}…`. "
+        + (f"Levels not trained yet: {', '.join(lacking)}. " if lacking else "")
+        + f"To train it again: `{train_command(experiment)}`.\n\n"
+        f"| pruned | file in `data/tickets/{folder}` | bytes | SHA-256 |\n| --- | --- | ---: | --- |\n{rows}"
+    )
 
 
 _STATE = re.compile(r"(<!-- state:.*?-->\n).*?(<!-- end of state -->)", re.DOTALL)

@@ -63,8 +63,7 @@ def how_trained(store: Store, name: str) -> str:
     If they are those of its first trials only, that is said first.
     """
     experiment = store.find(name)
-    levels = store.manifest(experiment)["levels"]
-    entries = [levels[level.name] for level in store.finished(experiment)]
+    entries = [entry for level in store.finished(experiment) for entry in store.entries(experiment, level)]
     days = sorted({entry["finished"][:10] for entry in entries})
     trials = store.trials(name)
     return f"{f'{trials}, ' if trials else ''}{' to '.join(dict.fromkeys((days[0], days[-1])))}, {cost(entries)}"

@@ -7,6 +7,9 @@ renamed into it; every read checks the SHA-256 that the manifest holds, and the 
 The manifest also holds the SHA-256 of the masks of every level and of those that pruning gave to the next one,
 so that the way to a ticket can be checked where its masks are not kept.  One process at a time writes an experiment.
 
+An experiment can be trained in parts, the first trials and later the next ones: a later part has a folder of its own
+within that of the first, ``after-6`` where six came before, with a manifest of its own.  What is read is all of them.
+
 Half of a number's bits follow a pattern and half of them do not: the bytes of all numbers of an array are stored
 place by place, which deflate packs better by a tenth.
 """
@@ -158,11 +161,14 @@ class Store:
         self._checked: set[tuple[object, ...]] = set()  # manifests, by their seal
 
     def folder(self, experiment: Experiment) -> Path:
-        """Return the folder of an experiment."""
-        return self.root / experiment.name
+        """Return the folder of an experiment, or of a part of it."""
+        folder = self.root / experiment.name
+        return folder / f"after-{experiment.after}" if experiment.after else folder
 
     def find(self, name: str) -> Experiment:
         """Return an experiment as this store holds it: with its first initialisations alone if only these were trained.
+
+        A later part counts once all its levels are trained.
 
         Parameters
         ----------
@@ -179,19 +185,60 @@ class Store:
         UserError
             If there is no experiment of this name.
         """
-        experiment = find(name)
-        try:
-            stored = _stored_inits(read_json(self.folder(experiment) / "manifest.json"))
-        except (FileNotFoundError, UserError):
-            return experiment
-        return experiment.first(stored) if 1 <= stored <= experiment.inits else experiment
+        experiment, inits = find(name), 0
+        for part in self._chain(name):
+            if inits and not self._complete(part):
+                break
+            inits += part.inits
+        return experiment.first(inits) if inits else experiment
 
     def trials(self, name: str) -> str:
         """Return how many of an experiment's trials are stored, as `lib.experiments.trials` says it."""
         return trials(self.find(name))
 
+    def stored(self, name: str, after: int) -> int:
+        """Return how many initialisations the part of an experiment has that begins after the first `after` ones.
+
+        It is 0 if nothing is stored there, or what is stored says no number that it could have.
+        """
+        experiment = find(name)
+        try:
+            stored = _stored_inits(read_json(self.folder(experiment.part(after, experiment.inits)) / "manifest.json"))
+        except (FileNotFoundError, UserError):
+            return 0
+        return stored if after + stored <= experiment.inits else 0
+
+    def _chain(self, name: str) -> list[Experiment]:
+        """Return the parts of an experiment that follow one another from its first initialisation on."""
+        experiment, after, chain = find(name), 0, []
+        while after < experiment.inits and (stored := self.stored(name, after)):
+            chain.append(experiment.part(after, after + stored))
+            after += stored
+        return chain
+
+    def _complete(self, part: Experiment) -> bool:
+        return len(self.finished(part)) == len(part.levels)
+
+    def parts(self, experiment: Experiment) -> list[Experiment]:
+        """Return the stored parts of which an experiment is made, as `find` returns it; often it is one alone."""
+        chain = [] if experiment.after or experiment.name not in EXPERIMENTS else self._chain(experiment.name)
+        parts = [part for part in chain if part.after + part.inits <= experiment.inits]
+        return parts if len(parts) > 1 and sum(part.inits for part in parts) == experiment.inits else [experiment]
+
+    def held(self, name: str) -> list[Experiment]:
+        """Return every part of an experiment of which anything is stored, also where one before it is missing."""
+        experiment = find(name)
+        folder, every = self.folder(experiment), range(1, experiment.inits)
+        found = [after for after in every if _is_file(folder / f"after-{after}" / "manifest.json")]
+        found = [0, *found] if _is_file(folder / "manifest.json") else found
+        return [
+            experiment.part(after, after + (self.stored(name, after) or experiment.inits - after)) for after in found
+        ]
+
     def manifest(self, experiment: Experiment) -> dict[str, Any]:
         """Return the manifest of an experiment: one without levels and hash of initial weights if nothing is stored.
+
+        Each of the `parts` of an experiment has its own.
 
         Raises
         ------
@@ -223,9 +270,11 @@ class Store:
         if manifest.get("fingerprint") != experiment.fingerprint():
             stored = _stored_inits(manifest)
             if stored > 0 and manifest["fingerprint"] == dataclasses.replace(experiment, inits=stored).fingerprint():
+                upto = experiment.after + stored
                 raise UserError(
-                    f"{path}: holds {stored} trials (initialisations) of {experiment.name}, not {experiment.inits}: "
-                    f"--trials {stored} goes on with them, and others need a folder of their own (--tickets, --out)"
+                    f"{path}: holds trials (initialisations) {experiment.after + 1} to {upto} of {experiment.name}, "
+                    f"not to {experiment.after + experiment.inits}: --trials {upto} goes on with them, and others need "
+                    "a folder of their own (--tickets, --out)"
                 )
             raise UserError(
                 f"{path}: was made with fingerprint {manifest.get('fingerprint')!r}; the specification of "
@@ -248,7 +297,7 @@ class Store:
         """
         folder = self.folder(experiment)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = self._locks.setdefault(experiment.name, filelock.FileLock(folder / ".lock"))
+        lock = self._locks.setdefault(str(folder), filelock.FileLock(folder / ".lock"))
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -264,13 +313,18 @@ class Store:
 
     def finished(self, experiment: Experiment) -> list[Level]:
         """Return the levels that are stored, in the experiment's order, up to the first that is not."""
-        stored = self.manifest(experiment)["levels"]
+        manifests = [self.manifest(part)["levels"] for part in self.parts(experiment)]
+        stored = set.intersection(*map(set, manifests))
         result = []
         for level in experiment.levels:
             if level.name not in stored:
                 break
             result.append(level)
         return result
+
+    def entries(self, experiment: Experiment, level: Level) -> list[dict[str, Any]]:
+        """Return what the manifests say of a stored level, one entry for each of the `parts`."""
+        return [self.manifest(part)["levels"][level.name] for part in self.parts(experiment)]
 
     def write(
         self,
@@ -354,7 +408,7 @@ class Store:
                 write_whole(self._pending(experiment, pruned_to), following)
             manifest["levels"][level.name] = entry
             if "initial weights sha256" not in manifest:
-                manifest["initial weights sha256"] = initial_hash(experiment.architecture, experiment.inits)
+                manifest["initial weights sha256"] = _initial_hash(experiment)
             write_whole(self.folder(experiment) / "manifest.json", sealed(manifest))
             self._tidy(experiment)
         return path
@@ -391,7 +445,7 @@ class Store:
         UserError
             If the level is missing, or its file is not the one that the manifest describes.
         """
-        return self._load(experiment, level)[0]
+        return _joined([self._load(part, level)[0] for part in self.parts(experiment)])
 
     def _load(self, experiment: Experiment, level: Level) -> tuple[LevelRecord, dict[str, Any], NDArray | None]:
         """Return a stored level, its entry in the manifest, and the next level's masks if its file holds them.
@@ -434,9 +488,11 @@ class Store:
         UserError
             If they are not known yet, not kept (see `contents`), or their file is damaged.
         """
-        anew = _made_anew(experiment, level)
+        anew, parts = _made_anew(experiment, level), self.parts(experiment)
         if anew is not None:
             return anew
+        if len(parts) > 1:
+            return np.concatenate([self.masks(part, level) for part in parts])
         stored = self.manifest(experiment)["levels"]
         if level.name in stored:
             masks = self.read(experiment, level).masks
@@ -480,10 +536,14 @@ class Store:
         Returns
         -------
         levels : list of str
-            The levels that are whole.
+            The levels that are whole, in all `parts`.
         problems : list of Problem
             What is wrong, a level that is missing among the rest included.
         """
+        if len(parts := self.parts(experiment)) > 1:
+            found = [self.verify(part) for part in parts]
+            levels = [level.name for level in experiment.levels if all(level.name in whole for whole, _ in found)]
+            return levels, [problem for _, problems in found for problem in problems]
         whole: list[str] = []
         problems: list[Problem] = []
 
@@ -496,7 +556,7 @@ class Store:
             problem("manifest", str(error))
             return whole, problems
         stored = manifest.get("initial weights sha256")
-        if stored is not None and stored != initial_hash(experiment.architecture, experiment.inits):
+        if stored is not None and stored != _initial_hash(experiment):
             problem("manifest", "the initial weights made now do not have the stored hash")
         for name in sorted(set(manifest["levels"]) - {level.name for level in experiment.levels}):
             problem(name, "the manifest names a level that the experiment does not have")
@@ -534,7 +594,7 @@ class Store:
         return whole, problems
 
     def adopt(self, other: "Store", experiment: Experiment) -> list[str]:
-        """Take over the levels of an experiment that another store holds and this one lacks.
+        """Take over the levels of an experiment, or of a part of it, that another store holds and this one lacks.
 
         Each is verified first: its checksum, shapes and counts, and that its masks are those that pruning the level
         before gave, here or there.
@@ -553,11 +613,14 @@ class Store:
         ------
         UserError
             If a level is damaged, does not follow from the one before it, or is here already with other content;
-            the levels before it have then been added.
+            the levels before it have then been added. If the trials before those of a part are not here, or it has
+            some that are.
         """
         theirs, added = other.manifest(experiment), []
+        if experiment.after:
+            self._check_before(other, experiment)
         stored = theirs.get("initial weights sha256")
-        if theirs["levels"] and stored != initial_hash(experiment.architecture, experiment.inits):
+        if theirs["levels"] and stored != _initial_hash(experiment):
             raise UserError(f"{other.folder(experiment)}: was trained from other initial weights than those made here")
         for level in experiment.levels:
             entry, ours = (held.manifest(experiment)["levels"].get(level.name) for held in (other, self))
@@ -573,6 +636,17 @@ class Store:
                 added.append(level.name)
         self.clean(experiment)
         return added
+
+    def _check_before(self, other: "Store", part: Experiment) -> None:
+        """Raise `UserError` if a part that another store holds does not follow on what is stored here."""
+        before = [each for each in self._chain(part.name) if each.after < part.after]
+        reached = sum(each.inits for each in before)
+        if reached == part.after and all(map(self._complete, before)):
+            return
+        wrong = f"should hold the first {part.after} whole before they are added"
+        if reached > part.after:
+            wrong = f"holds the first {reached} already"
+        raise UserError(f"{other.folder(part)}: holds {trials(part)} of {part.name}: {self.root} {wrong}")
 
     def _adopt(self, other: "Store", experiment: Experiment, level: Level) -> None:
         """Take over one level, verified; a file of the older kind is packed anew."""
@@ -611,20 +685,27 @@ class Store:
         ``manifest.sha256`` beside it. Training does not write that file: whoever adds tickets to the book says so by
         ``sha256sum manifest.json > manifest.sha256`` in their folder.
         """
-        folder = self.folder(experiment)
-        try:
-            manifest, told = ((folder / name).read_bytes() for name in ("manifest.json", "manifest.sha256"))
-        except OSError:
-            return False
-        return told == f"{hashlib.sha256(manifest).hexdigest()}  manifest.json\n".encode()
+        for part in self.parts(experiment):
+            folder = self.folder(part)
+            try:
+                manifest, told = ((folder / name).read_bytes() for name in ("manifest.json", "manifest.sha256"))
+            except OSError:
+                return False
+            if told != f"{hashlib.sha256(manifest).hexdigest()}  manifest.json\n".encode():
+                return False
+        return True
 
     def initial_weights(self, experiment: Experiment) -> NDArray[np.float32]:
         """Return the initial weights, shape (inits, W), regenerated and checked against the stored hash."""
-        stored = self.manifest(experiment).get("initial weights sha256")
-        if stored is not None and stored != initial_hash(experiment.architecture, experiment.inits):
-            raise UserError(f"{experiment.name}: the initial weights made now do not have the stored hash")
-        count = experiment.architecture.weight_count
-        return np.stack([initial_parameters(experiment.architecture, i)[:count] for i in range(experiment.inits)])
+        for part in self.parts(experiment):
+            stored = self.manifest(part).get("initial weights sha256")
+            if stored is not None and stored != _initial_hash(part):
+                raise UserError(f"{experiment.name}: the initial weights made now do not have the stored hash")
+        count, inits = (
+            experiment.architecture.weight_count,
+            range(experiment.after, experiment.after + experiment.inits),
+        )
+        return np.stack([initial_parameters(experiment.architecture, init)[:count] for init in inits])
 
 
 def _is_file(path: Path) -> bool:
@@ -673,7 +754,8 @@ def _drawn(architecture: Architecture, level: Level, replicas: int) -> NDArray[n
 def _made_anew(experiment: Experiment, level: Level) -> NDArray[np.bool_] | None:
     """Return the masks of a level that need no training: of the dense one and of random tickets."""
     if level.random:
-        return _drawn(experiment.architecture, level, experiment.replicas)
+        before = experiment.after * experiment.runs
+        return _drawn(experiment.architecture, level, before + experiment.replicas)[before:]
     if level == experiment.levels[0]:
         return np.broadcast_to(np.True_, (experiment.replicas, experiment.architecture.weight_count))
     return None
@@ -683,6 +765,21 @@ def _known(experiment: Experiment, level: Level) -> tuple[str, ...]:
     """Return the parts of a level that has been read: those in the file, and masks that are made anew."""
     anew = ("masks",) if _made_anew(experiment, level) is not None else ()
     return (*contents(experiment, level), *anew)
+
+
+def _initial_hash(experiment: Experiment) -> str:
+    return initial_hash(experiment.architecture, experiment.inits, experiment.after)
+
+
+def _joined(records: list[LevelRecord]) -> LevelRecord:
+    """Return the record of all parts of an experiment from those of each."""
+    if len(records) == 1:
+        return records[0]
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(LevelRecord):
+        values = [getattr(record, field.name) for record in records]
+        fields[field.name] = None if values[0] is None else np.concatenate(values)
+    return LevelRecord(**fields)
 
 
 def _mask_hash(masks: NDArray[np.bool_]) -> str:

@@ -38,7 +38,7 @@ from torch.nn import functional
 from lib import sparse
 from lib.datasets import Images, cache_folder, channel_statistics
 from lib.errors import UserError
-from lib.experiments import Experiment
+from lib.experiments import Experiment, find
 from lib.files import write_whole
 from lib.models import Architecture, Layer, initial_parameters
 from lib.pruning import Level, kept_counts, prune
@@ -422,11 +422,12 @@ def train_stack(
     Trained
     """
     architecture = experiment.architecture
+    numbers = [int(r) + experiment.after * experiment.runs for r in replicas]  # in the whole experiment
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        inits = sorted({int(r) // experiment.runs for r in replicas})
+        inits = sorted({number // experiment.runs for number in numbers})
         made = dict(zip(inits, pool.map(lambda init: initial_parameters(architecture, init), inits), strict=True))
-    start = np.stack([made[int(r) // experiment.runs] for r in replicas])
-    label = f"noise/{experiment.name}/{level}/{','.join(str(r) for r in replicas)}"
+    start = np.stack([made[number // experiment.runs] for number in numbers])
+    label = f"noise/{experiment.name}/{level}/{','.join(map(str, numbers))}"
     seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
     channels = channel_statistics(images.train) if experiment.scaling == "standardised" else None
     trainer = engine(experiment, device, level, precision)
@@ -730,6 +731,27 @@ def _progress(experiment: Experiment, epochs: int, quiet: bool) -> Any:
     except ImportError:
         return _Silent()
     return tqdm(total=epochs, desc=experiment.name, unit="epoch", disable=quiet, smoothing=0.02)
+
+
+def parts(experiment: Experiment, *stores: Store) -> list[Experiment]:
+    """Return the parts in which an experiment is trained: those that a store holds any of, then the rest as one.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The whole one, or its first initialisations.
+    *stores : Store
+        Looked at in this order.
+    """
+    whole, after, found = find(experiment.name), 0, []
+    while after < experiment.inits:
+        stored = next((n for n in (store.stored(experiment.name, after) for store in stores) if n), 0)
+        found.append(whole.part(after, after + stored if stored else experiment.inits))
+        after += found[-1].inits
+    if after > experiment.inits and missing_levels(found[-1], *stores):
+        # Levels of more trials than are asked for have been begun: the store says that these are to be gone on with.
+        missing_levels(whole.part(found[-1].after, experiment.inits), *stores)
+    return found
 
 
 def missing_levels(experiment: Experiment, *stores: Store) -> list[Level]:

@@ -1,6 +1,7 @@
-"""An experiment with its first initialisations alone: trained, stored, taken over, and said to be so."""
+"""An experiment with its first initialisations alone, or in parts: trained, stored, taken over, and said to be so."""
 
 import dataclasses
+import hashlib
 import json
 import re
 
@@ -8,14 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import made_images, made_store, tiny_experiment
+from made import PROVENANCE, made_images, made_store, tiny_experiment
 
-from lib import cli, experiments
+pytest.importorskip("torch")
+
+from lib import cli, experiments, pages, sources, training
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS
 from lib.files import sealed
 from lib.pruning import with_random
-from lib.tickets import Store
+from lib.tickets import LevelRecord, Store
 
 
 @pytest.fixture
@@ -32,6 +35,22 @@ def refused(capsys, *arguments):
     assert cli.main([str(a) for a in arguments]) == 2
     (sentence,) = capsys.readouterr().err.strip().splitlines()
     return sentence
+
+
+def equal(one, other):
+    """Whether two records hold the same."""
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in dataclasses.fields(one)]
+    return all(np.array_equal(a, b) if a is not None else b is None for a, b in pairs)
+
+
+def copy_part(at_once, store, part, level):
+    """Store one level of a part of an experiment that another store holds as one."""
+    whole = at_once.find(part.name)
+    rows = slice(part.after * part.runs, (part.after + part.inits) * part.runs)
+    record, pruned_to = at_once.read(whole, level), whole.pruned_to(level)
+    fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    own = LevelRecord(**{name: None if values is None else values[rows] for name, values in fields.items()})
+    store.write(part, level, own, PROVENANCE, None if pruned_to is None else at_once.masks(whole, pruned_to)[rows])
 
 
 def test_the_first_trials_are_bit_by_bit_those_of_the_whole_experiment(tiny, tmp_path, capsys, monkeypatch):
@@ -53,6 +72,28 @@ def test_the_first_trials_are_bit_by_bit_those_of_the_whole_experiment(tiny, tmp
     assert manifests[0]["specification"] == manifests[1]["specification"]
     assert manifests[0]["fingerprint"] != manifests[1]["fingerprint"]
     assert part.verify(held) == ([level.name for level in tiny.levels], [])
+    # Gone on with, in two steps: three trials more, and the last.
+    where = ["--tickets", str(tmp_path / "two"), "--device", "cpu", "--workers", "1", "--quiet"]
+    capsys.readouterr()
+    assert cli.main(["train", tiny.name, *where, "--trials", "5"]) == 0
+    assert re.findall(r"trained \((.*?)\)", capsys.readouterr().out) == ["2 of the 6 trials", "trials 3 to 5 of the 6"]
+    assert part.trials(tiny.name) == "5 of the 6 trials"
+    assert cli.main(["train", tiny.name, *where]) == 0
+    assert (part.find(tiny.name), part.trials(tiny.name)) == (tiny, "")
+    assert part.parts(tiny) == part.held(tiny.name) == [tiny.first(2), tiny.part(2, 5), tiny.part(5, 6)]
+    for level in tiny.levels:
+        assert equal(part.read(tiny, level), whole.read(tiny, level))
+        np.testing.assert_array_equal(part.masks(tiny, level), whole.masks(tiny, level))
+    np.testing.assert_array_equal(part.initial_weights(tiny), whole.initial_weights(tiny))
+    assert part.verify(tiny) == ([level.name for level in tiny.levels], [])
+    capsys.readouterr()
+    assert cli.main(["verify", "--tickets", str(tmp_path / "two")]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(tiny.name)]
+    assert [re.split(" {2,}", line)[1:] for line in lines] == [
+        ["2 x 3", "2 of the 6 trials"],
+        ["3 x 3", "trials 3 to 5 of the 6"],
+        ["1 x 3", "trials 6 to 6 of the 6"],
+    ]
 
 
 @settings(max_examples=20)
@@ -108,19 +149,105 @@ def test_numbers_of_trials_that_cannot_be_are_refused(tiny, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("stored", "asked"), [(2, 6), (2, 3), (6, 2)])
-def test_trials_are_not_mixed(tiny, tmp_path, capsys, stored, asked, monkeypatch):
+@pytest.mark.parametrize(("after", "stored", "asked"), [(0, 6, 2), (2, 5, 3)])
+def test_trials_are_not_mixed(tiny, tmp_path, capsys, after, stored, asked, monkeypatch):
     """Neither where the store holds others, nor where only the folder of new levels does."""
     monkeypatch.setattr("lib.datasets.load", lambda *_: made_images())
-    made_store(tmp_path / "old", tiny.first(stored), levels=1)
-    trials = [] if asked == 6 else ["--trials", asked]
+    if after:
+        for root in ("old", "new"):
+            made_store(tmp_path / root, tiny.first(after))
+    begun = tiny.part(after, stored)
+    made_store(tmp_path / "old", begun, levels=1)
     for where in (("--tickets", tmp_path / "old"), ("--tickets", tmp_path / "new", "--out", tmp_path / "old")):
-        said = refused(capsys, "train", tiny.name, *where, *trials)
-        assert f"{tmp_path / 'old' / tiny.name / 'manifest.json'}: holds {stored} trials" in said
-        assert f"not {asked}: --trials {stored} goes on with them" in said
-    made_store(tmp_path / "new", tiny.first(asked), levels=1)
+        said = refused(capsys, "train", tiny.name, *where, "--trials", asked)
+        path = Store(tmp_path / "old").folder(begun) / "manifest.json"
+        assert f"{path}: holds trials (initialisations) {after + 1} to {stored} of {tiny.name}" in said
+        assert f"not to {asked}: --trials {stored} goes on with them" in said
+    made_store(tmp_path / "new", tiny.part(after, asked), levels=1)
     said = refused(capsys, "import", tmp_path / "new", "--tickets", tmp_path / "old")
-    assert f"holds {stored} trials" in said and f"not {asked}" in said
+    assert f"{after + 1} to {stored} of {tiny.name}" in said and f"not to {asked}" in said
+
+
+@settings(max_examples=20)
+@given(inits=st.integers(1, 6), runs=st.integers(1, 3), data=st.data())
+def test_the_runs_of_a_part_are_those_of_the_whole_experiment(inits, runs, data):
+    experiment = tiny_experiment(
+        "test/tiny/part", inits=inits, runs=runs, shared_order=data.draw(st.sampled_from([0, 0.3, 1]))
+    )
+    after = data.draw(st.integers(0, inits - 1))
+    part = experiment.part(after, data.draw(st.integers(after + 1, inits)))
+    assert part is experiment.part(after, after + part.inits) and part.replicas == part.inits * runs
+    assert (part.fingerprint() == experiment.fingerprint()) == (part == experiment) == (part.inits == inits)
+    for replica in range(part.replicas):
+        own, whole = (e.batch_order(replica + more, 1, 1, 50) for e, more in ((part, 0), (experiment, after * runs)))
+        np.testing.assert_array_equal(own, whole)
+    for wrong in ((-1, 1), (after, after), (after, inits + 1), (inits, inits + 1)):
+        with pytest.raises(UserError, match=r"after is|upto is"):
+            experiment.part(*wrong)
+
+
+def test_noise_and_initial_weights_of_a_part_are_those_of_the_whole_experiment():
+    """With noise on the gradients, by PyTorch and alone: the stream has the number in the whole experiment."""
+    whole = tiny_experiment("test/tiny/noise", inits=3, runs=1, epochs=1, noise=0.1)
+    part, masks = whole.part(2, 3), np.ones((1, whole.architecture.weight_count), bool)
+    a, b, other = (
+        training.train_stack(e, made_images(), 0, masks, np.array([replica])).parameters
+        for e, replica in ((part, 0), (whole, 2), (whole, 1))
+    )
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, other)
+
+
+def test_a_part_counts_when_it_is_whole_and_what_is_made_of_all_is_as_if_trained_at_once(tiny, tmp_path):
+    store, at_once = Store(tmp_path / "parts"), made_store(tmp_path / "at once", tiny)
+    for after, upto in ((0, 2), (2, 6)):
+        for number, level in enumerate(tiny.levels):
+            assert store.find(tiny.name).inits == (2 if after or number else 6)
+            copy_part(at_once, store, tiny.part(after, upto), level)
+    assert store.find(tiny.name) == tiny and store.finished(tiny) == list(tiny.levels)
+    assert [len(s.entries(tiny, tiny.last)) for s in (store, at_once)] == [2, 1]
+    for level in tiny.levels:
+        assert equal(store.read(tiny, level), at_once.read(tiny, level))
+    assert not store.shipped(tiny)
+    for part in store.parts(tiny):
+        manifest = store.folder(part) / "manifest.json"
+        assert not store.shipped(tiny)
+        digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        manifest.with_suffix(".sha256").write_text(f"{digest}  manifest.json\n")
+    assert store.shipped(tiny)
+    said = pages.provenance(store, [tiny.name])
+    assert f"**`{tiny.name}`**: 2 of the 6 trials" in said and f"**`{tiny.name}`**: trials 3 to 6 of the 6" in said
+    assert f"`data/tickets/{tiny.name}`" in said and f"`data/tickets/{tiny.name}/after-2`" in said
+    # 90 s a level and part.
+    assert sources.how_trained(store, tiny.name).endswith("12 min x 2 processes on a pretended machine")
+
+
+def test_parts_are_taken_over_one_after_another(tiny, tmp_path, capsys):
+    here, there, gap = (tmp_path / name for name in ("here", "there", "gap"))
+    at_once = made_store(tmp_path / "at once", tiny)
+    for part in (tiny.first(2), tiny.part(2, 5)):
+        for level in tiny.levels:
+            copy_part(at_once, Store(there), part, level)
+            if part.after:
+                copy_part(at_once, Store(gap), part, level)
+    said = refused(capsys, "import", gap, "--tickets", here)
+    assert f"{gap / tiny.name / 'after-2'}: holds trials 3 to 5 of the 6 of {tiny.name}" in said
+    assert f"{here} should hold the first 2 whole before they are added" in said
+    assert cli.main(["import", str(there), "--tickets", str(here)]) == 0
+    names = ", ".join(level.name for level in tiny.levels)
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tiny.name}: added {names}",
+        f"{tiny.name} (trials 3 to 5 of the 6): added {names}",
+    ]
+    assert Store(here).trials(tiny.name) == "5 of the 6 trials"
+    for level in tiny.levels:
+        copy_part(at_once, Store(tmp_path / "other"), tiny.part(1, 6), level)
+    said = refused(capsys, "import", tmp_path / "other", "--tickets", here)
+    assert f"{here} holds the first 2 already" in said
+    (here / tiny.name / "after-2" / "manifest.json").write_text("{")
+    assert Store(here).trials(tiny.name) == "2 of the 6 trials"
+    assert cli.main(["verify", "--tickets", str(here)]) == 1
+    assert "after-2/manifest.json: is not readable JSON" in capsys.readouterr().out
 
 
 def test_some_trials_are_taken_over_and_gone_on_with(tiny, tmp_path, capsys, monkeypatch):
