@@ -72,7 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
+    def precision(sub: argparse.ArgumentParser) -> None:
+        precisions = ("fp32", "tf32", "bf16")
+        sub.add_argument("--precision", choices=precisions, help="default: tf32 on a GPU, fp32 on a CPU")
+
     sub = command("experiments", _experiments, "list the experiments and what is trained of them")
+    precision(sub)
     sub.add_argument("--tickets", type=Path, metavar="DIR", help="the store (default: data/tickets)")
 
     sub = command("train", _train, "train what is missing of an experiment, level by level")
@@ -86,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--budget", metavar="TIME", help="stop cleanly before so much time is over, such as 500s or 10m")
     sub.add_argument("--device", choices=("cpu", "cuda"), help="default: a CUDA GPU if there is one")
     sub.add_argument("--workers", type=int, metavar="N", help="processes on a CPU (default: one a core)")
-    sub.add_argument("--precision", choices=("fp32", "tf32", "bf16"), help="default: tf32 on a GPU, fp32 on a CPU")
+    precision(sub)
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 
     sub = command("import", _import, "verify levels that train --out wrote and add them to the store")
@@ -151,7 +156,7 @@ def _experiments(options: argparse.Namespace) -> int:
         state = "trained" if done == all_levels and held == experiment else "partly" if done else "missing"
         networks = f"{held.replicas} of {experiment.replicas}" if held != experiment else experiment.replicas
         samples = experiment.samples() / 1e6
-        time_here = _duration(training.seconds(experiment)) if training else "-"
+        time_here = _duration(training.seconds(experiment, precision=options.precision)) if training else "-"
         print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
     return 0
 

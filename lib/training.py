@@ -627,9 +627,7 @@ def train(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    precision = precision or _usual_precision(device)
-    if precision not in PRECISIONS or (device == "cpu" and precision == "tf32"):
-        raise UserError(f"precision is {precision!r}: it should be 'fp32' or 'bf16', or 'tf32' on a CUDA GPU")
+    precision = _precision(device, precision)
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
     out = out or store
     missing = missing_levels(experiment, store, out)
@@ -704,8 +702,12 @@ def train(
     return True
 
 
-def _usual_precision(device: str) -> str:
-    return "tf32" if device == "cuda" else "fp32"
+def _precision(device: str, precision: str | None) -> str:
+    """Return the precision that is asked for, or the usual one of the device."""
+    precision = precision or ("tf32" if device == "cuda" else "fp32")
+    if precision not in PRECISIONS or (device == "cpu" and precision == "tf32"):
+        raise UserError(f"precision is {precision!r}: it should be 'fp32' or 'bf16', or 'tf32' on a CUDA GPU")
+    return precision
 
 
 class _Silent:
@@ -844,7 +846,9 @@ def device_name(device: str) -> str:
     return f"CPU: {name}, {os.cpu_count()} cores"
 
 
-def seconds(experiment: Experiment, device: str | None = None, workers: int | None = None) -> float:
+def seconds(
+    experiment: Experiment, device: str | None = None, workers: int | None = None, precision: str | None = None
+) -> float:
     """Return about how long all of `experiment` takes on this device.
 
     What a step takes is measured once for every architecture, at the first and the last level, kept beside the cached
@@ -853,17 +857,19 @@ def seconds(experiment: Experiment, device: str | None = None, workers: int | No
     Parameters
     ----------
     experiment : Experiment
-    device, workers : optional
+    device, workers, precision : optional
         As of `train`.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    precision = _precision(device, precision)
     workers = 1 if device == "cuda" else min(workers or os.cpu_count() or 1, experiment.replicas)
     together = experiment.replicas if device == "cuda" else 1
     counts = [sum(kept_counts(experiment.architecture, level).values()) for level in experiment.levels]
     about = (
         device_name(device),
-        [engine(experiment, device, n) for n in (0, -1)],
-        getattr(sparse.compiled_library(), "_name", None),  # has the hash of sparse.c
+        precision,
+        [engine(experiment, device, n, precision) for n in (0, -1)],
+        getattr(sparse.compiled_library(), "_name", None),  # has the hash of the compiled code
         torch.__version__,
         together,
         experiment.batch,
@@ -873,14 +879,14 @@ def seconds(experiment: Experiment, device: str | None = None, workers: int | No
     try:
         dense, pruned = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        dense, pruned = (_step_seconds(experiment, device, together, level) for level in (0, -1))
+        dense, pruned = (_step_seconds(experiment, device, together, level, precision) for level in (0, -1))
         with contextlib.suppress(OSError):  # a pace that cannot be kept is measured again
             write_whole(place, json.dumps([dense, pruned]).encode())
     step = np.interp(counts, (counts[-1], counts[0]), (pruned, dense)).mean()
     return float(step * experiment.samples() / (experiment.batch * together * workers))
 
 
-def _step_seconds(experiment: Experiment, device: str, together: int, level: int) -> float:
+def _step_seconds(experiment: Experiment, device: str, together: int, level: int, precision: str) -> float:
     """Measure what one step of a stack costs, on noise; what starting costs drops out of a difference."""
     architecture, rng = experiment.architecture, np.random.default_rng(0)
     parameters = np.stack([initial_parameters(architecture, 0)] * together)
@@ -889,14 +895,17 @@ def _step_seconds(experiment: Experiment, device: str, together: int, level: int
 
     def measure(steps: int) -> float:
         def noise(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-            return rng.integers(0, 256, (count, *architecture.input_shape), np.uint8), np.zeros(count, np.uint8)
+            # Labels of all classes: of one alone gradients would become so small that processors slow down.
+            classes = architecture.layers[-1].shape[0]
+            images = rng.integers(0, 256, (count, *architecture.input_shape), np.uint8)
+            return images, rng.integers(0, classes, count, np.uint8)
 
         images = Images("noise", *noise(steps * experiment.batch), *noise(1), "noise", "0" * 64)
         # One thread's processor time, so that other work on the machine does not count.
         now = time.perf_counter if device == "cuda" else time.process_time
         begin = now()
         once, every = dataclasses.replace(experiment, epochs=1), np.arange(together)
-        train_stack(once, images, level, masks, every, device, precision=_usual_precision(device))
+        train_stack(once, images, level, masks, every, device, precision=precision)
         return now() - begin
 
     threads = torch.get_num_threads()

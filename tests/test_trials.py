@@ -261,7 +261,7 @@ def test_some_trials_are_taken_over_and_gone_on_with(tiny, tmp_path, capsys, mon
     capsys.readouterr()
     assert cli.main(["verify", "--tickets", str(here)]) == 0
     assert re.search(rf"^{tiny.name} +2 x 3 +2 of the 6 trials$", capsys.readouterr().out, re.MULTILINE)
-    monkeypatch.setattr("lib.training.seconds", lambda experiment: experiment.samples() / 1e6)
+    monkeypatch.setattr("lib.training.seconds", lambda experiment, precision: experiment.samples() / 1e6)
     assert cli.main(["experiments", "--tickets", str(here)]) == 0
     (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith(tiny.name))
     # 60,000 images x 1 epoch x 4 levels x 6 networks.
