@@ -312,7 +312,8 @@ def trials(experiment: Experiment) -> str:
     every, upto = EXPERIMENTS.get(experiment.name, experiment).inits, experiment.after + experiment.inits
     kind_of = "trial" if experiment.runs == 1 else "initialisation"
     if experiment.after:
-        return f"{kind_of}s {experiment.after + 1} to {upto} of the {every}"
+        first = experiment.after + 1
+        return f"{kind_of} {upto} of the {every}" if first == upto else f"{kind_of}s {first} to {upto} of the {every}"
     return "" if experiment.inits == every else f"{experiment.inits} of the {every} {kind_of}s"
 
 

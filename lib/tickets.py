@@ -701,9 +701,9 @@ class Store:
             stored = self.manifest(part).get("initial weights sha256")
             if stored is not None and stored != _initial_hash(part):
                 raise UserError(f"{experiment.name}: the initial weights made now do not have the stored hash")
-        count, inits = (
-            experiment.architecture.weight_count,
+        inits, count = (
             range(experiment.after, experiment.after + experiment.inits),
+            experiment.architecture.weight_count,
         )
         return np.stack([initial_parameters(experiment.architecture, init)[:count] for init in inits])
 

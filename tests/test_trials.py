@@ -92,7 +92,7 @@ def test_the_first_trials_are_bit_by_bit_those_of_the_whole_experiment(tiny, tmp
     assert [re.split(" {2,}", line)[1:] for line in lines] == [
         ["2 x 3", "2 of the 6 trials"],
         ["3 x 3", "trials 3 to 5 of the 6"],
-        ["1 x 3", "trials 6 to 6 of the 6"],
+        ["1 x 3", "trial 6 of the 6"],
     ]
 
 
