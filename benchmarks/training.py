@@ -10,11 +10,11 @@ on the device, with Adam; all sides must come to the same losses.
 * *this library*: `lib.training`, which on a CPU is `lib.sparse` where that knows the network.
 
 On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine
-counts little.  Conv-2 is measured there in bf16 too, all sides (the others by torch.autocast): with a matrix unit that
-is how it is trained.  ``--variants`` adds a second table: this library at other precisions, with convolutions one by
-one and with torch.compile, each beside the limit of the device.  The limit is the time that the step's operations take
-at the rate of a large matrix product, or its bytes at the rate of a copy, whichever is longer; both rates are measured
-in the same run.  ``--pages`` writes the tables into the book's page on performance.
+counts little.  ResNet18 and Conv-2 are measured there in bf16 too, all sides (the others by torch.autocast): with a
+matrix unit that is how they are trained.  ``--variants`` adds a second table: this library at other precisions, with
+convolutions one by one and with torch.compile, each beside the limit of the device.  The limit is the time that the
+step's operations take at the rate of a large matrix product, or its bytes at the rate of a copy, whichever is longer;
+both rates are measured in the same run.  ``--pages`` writes the tables into the book's page on performance.
 """
 
 import argparse
@@ -35,12 +35,15 @@ from lib.experiments import Experiment, find
 from lib.models import Architecture, initial_parameters
 from lib.pruning import DENSE, Level
 
+# Experiment, precision of all sides, shares of weights that are left, and on a CPU how many steps for one of LeNet's.
 CASES = [
-    ("a/fashion-lenet/free", "", (1.0, 0.5, 0.2, 0.1, 0.02)),
-    ("a/cifar-lenet/free", "", (1.0, 0.1)),
-    ("a/cifar-resnet18/free", "", (1.0,)),
-    ("b/conv2/cifar10", "", (1.0, 0.3)),
-    ("b/conv2/cifar10", "bf16", (1.0, 0.3)),
+    ("a/fashion-lenet/free", "", (1.0, 0.5, 0.2, 0.1, 0.02), 1),
+    ("a/cifar-lenet/free", "", (1.0, 0.1), 1),
+    ("a/cifar-resnet18/free", "", (1.0,), 0.1),
+    ("a/cifar-resnet18/free", "bf16", (1.0,), 1),
+    ("b/conv2/cifar10", "", (1.0, 0.3), 0.1),
+    # What a call of tiles.c begins with takes as long as ten steps or so; an epoch has 833.
+    ("b/conv2/cifar10", "bf16", (1.0, 0.3), 5),
 ]
 SETTLE = 2  # steps that are not measured
 
@@ -165,7 +168,7 @@ def ours(
     pruned = dataclasses.replace(experiment, levels=(DENSE, Level("pruned", Fraction(masks.mean()))))
     engine = training.engine(pruned, device, 1, precision)
     if engine != "torch":
-        settings, tiled = (rate, *training.BETAS, training.EPSILON), engine == "tiles.c"
+        settings, tiled = (rate, *training.BETAS, training.EPSILON), engine != "sparse.c"
         replicas = [
             sparse.Replica(architecture, s, m, *settings, tiled=tiled) for s, m in zip(starts, masks, strict=True)
         ]
@@ -335,7 +338,7 @@ def main() -> None:
     parser.add_argument(
         "--steps",
         type=int,
-        help="measured steps of LeNet, a tenth of the others, five times of bf16 (40; 400 on a GPU)",
+        help="measured steps of LeNet, to which those of the others are in proportion (40; 400 on a GPU)",
     )
     parser.add_argument("--networks", nargs="+", metavar="NAME", help="experiments (default: one for each network)")
     parser.add_argument("--variants", action="store_true", help="the second table too")
@@ -353,16 +356,12 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|",
     ]
     rows, rates = [], ceilings(options.device) if options.variants else {}
-    for name, precision, densities in cases:
+    for name, precision, densities, share in cases:
         if precision and on_gpu:  # the second table has all precisions
             continue
         experiment = find(name)
         replicas = options.replicas or (experiment.replicas if on_gpu else 2)
-        steps = options.steps or (400 if on_gpu else 40)
-        if precision:
-            steps *= 5  # of a call of tiles.c the beginning takes as long as ten steps or so; an epoch has 833
-        elif not experiment.architecture.name.startswith("lenet"):
-            steps = max(2, steps // 10)
+        steps = max(2, round((options.steps or (400 if on_gpu else 40)) * (0.1 if on_gpu and share < 1 else share)))
         for density in densities[: 1 if on_gpu else None]:  # a GPU multiplies by the zeros
             label = " ".join(filter(None, (experiment.architecture.name, precision)))
             found = case(name, precision, density, options.device, replicas, steps)

@@ -1,8 +1,8 @@
-"""Trains one masked replica on one core: compiles and calls sparse.c and tiles.c.
+"""Trains one masked replica on one core: compiles and calls sparse.c, tiles.c and residual.c.
 
 PyTorch multiplies pruned weights as it does the others; in sparse.c they cost nothing.  In tiles.c, for paper B's
-network in bf16, the processor's matrix unit multiplies.  The machine's C compiler makes the libraries the first time
-they are needed.
+network, and residual.c, for paper A's ResNet18, both in bf16, the processor's matrix unit multiplies.  The machine's C
+compiler makes the libraries the first time they are needed.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.datasets import cache_folder
-from lib.models import Architecture, conv2
+from lib.models import Architecture, conv2, resnet18
 
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 
@@ -36,14 +36,26 @@ def supports(architecture: Architecture) -> bool:
     )
 
 
-@functools.cache
-def tiles(architecture: Architecture) -> bool:
-    """Return whether tiles.c can train `architecture` in this process.
+# Of the libraries that use a matrix unit: what each can train, and in which batches at most.
+_TILED = {"tiles": (conv2(), 64), "residual": (resnet18(), 128)}
 
-    It does paper B's network, where the processor has a matrix unit for bf16 (AMX) and the system lends it.
+
+@functools.cache
+def tiled_library(architecture: Architecture) -> str:
+    """Return which library trains `architecture` by the processor's matrix unit for bf16, without ``.c``.
+
+    It is '' where none does, the processor has no such unit (AMX), or the system does not lend it to this process.
     """
-    library = compiled_library("tiles") if architecture == conv2() else None
-    return library is not None and bool(library.usable())
+    for name, (known, _) in _TILED.items():
+        if architecture == known:
+            library = compiled_library(name)
+            return name if library is not None and library.usable() else ""
+    return ""
+
+
+def most(architecture: Architecture) -> int:
+    """Return how many images a batch may have where there is a `tiled_library`."""
+    return next(images for known, images in _TILED.values() if known == architecture)
 
 
 def _compiler() -> str | None:
@@ -72,7 +84,8 @@ def compiled_library(name: str = "sparse") -> ctypes.CDLL | None:
     try:
         about = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
         about += subprocess.run([compiler, "-march=native", "-Q", "--help=target"], capture_output=True).stdout
-        key = hashlib.sha256(source.read_bytes() + about + repr(_FLAGS).encode()).hexdigest()[:16]
+        text = source.read_bytes() + source.with_name("tiles.h").read_bytes()
+        key = hashlib.sha256(text + about + repr(_FLAGS).encode()).hexdigest()[:16]
         place = cache_folder() / f"{name}-{key}.so"
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +104,7 @@ class Replica:
     Parameters
     ----------
     architecture : Architecture
-        One that `supports` accepts, or `tiles`.
+        One that `supports` accepts, or for which there is a `tiled_library`.
     parameters : float32 array, shape (parameter_count,)
         Initial parameters, before masking.
     mask : bool array, shape (weight_count,)
@@ -104,7 +117,7 @@ class Replica:
     channels : pair of float arrays, shape (channels,), optional
         Mean and standard deviation of every channel, to standardise the pixels; they are divided by 255 if not given.
     tiled : bool
-        Whether tiles.c trains it: in batches of at most 64, without noise, by Adam.
+        Whether its `tiled_library` trains it: in batches of at most `most` images, without noise, by Adam.
     """
 
     def __init__(
@@ -121,13 +134,14 @@ class Replica:
         channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
         tiled: bool = False,
     ) -> None:
-        name = "tiles" if tiled else "sparse"
-        compiled = compiled_library(name)
-        if compiled is None or not (tiles if tiled else supports)(architecture):
-            raise ValueError(f"{architecture.name} cannot be trained by {name}.c on this machine")
+        name = tiled_library(architecture) if tiled else "sparse" if supports(architecture) else ""
+        compiled = compiled_library(name) if name else None
+        if compiled is None:
+            how = "by a matrix unit" if tiled else "by sparse.c"
+            raise ValueError(f"{architecture.name} cannot be trained {how} on this machine")
         if tiled and (noise or not decay):
-            raise ValueError("tiles.c has neither noise nor SGD")
-        self._library, self._most = compiled, 64 if tiled else None
+            raise ValueError(f"{name}.c has neither noise nor SGD")
+        self._library, self._most = compiled, most(architecture) if tiled else None
         self.parameters = np.array(parameters, np.float32)
         self.parameters[: len(mask)] *= mask
         self._first, self._second = np.zeros_like(self.parameters), np.zeros_like(self.parameters)
@@ -157,7 +171,7 @@ class Replica:
         """
         steps, batch = order.shape
         if self._most is not None and batch > self._most:
-            raise ValueError(f"order has batches of {batch}; tiles.c takes at most {self._most}")
+            raise ValueError(f"order has batches of {batch}; it should be at most {self._most} images")
         loss = ctypes.c_double()
         self._call(
             self._library.train_epoch,

@@ -4,9 +4,8 @@
    surviving weights lie side by side, so a step reads and writes only these; its products and the convolutions take
    pruned weights as zeros.
 
-   What multiplies what.  The unit knows tiles of 16 rows of 64 bytes and one operation, C (16 x 16, fp32) += A x B,
-   A of 16 x 32 and B of 32 x 16 in bf16, B with two neighbouring rows interleaved ("in pairs").  So every operand is laid
-   out in the order in which it is summed over, and what is summed over in two ways is laid out twice:
+   What multiplies what.  Every operand is laid out in the order in which it is summed over, and what is summed over in two
+   ways is laid out twice (tiles.h says what "in pairs" is):
 
      convolution, forward    sums over channels    image as (pixel, channel)      weights in pairs of channels
      convolution, input      sums over filters     gradient as (pixel, filter)    weights in pairs of filters
@@ -28,13 +27,7 @@ int usable(void) { return 0; }
 
 #else
 
-#include <immintrin.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "tiles.h"
 
 #define SIDE 32              /* pixels of a row, and rows of an image */
 #define EDGE (SIDE + 2)      /* with a border of zeros */
@@ -46,22 +39,8 @@ int usable(void) { return 0; }
 #define STEPS (9 * FILTERS / 32) /* tiles that are summed for one output of the second convolution */
 #define POOLED (PIXELS / 4)
 #define BATCH 64             /* most images of a batch */
-#define TILE 512             /* bf16 numbers of a tile */
 #define CHUNK 64             /* times 32 inputs of a dense layer that are worked on at once: they fit the second cache */
 #define DENSE 3
-
-typedef uint16_t bf16;
-
-/* As lib/sparse.py fills them; the same as in sparse.c. */
-typedef struct {
-    int64_t filters, channels, size_y, size_x, stride, padding, pool, weights, biases;
-} Spec;
-
-typedef struct {
-    double rate, momentum, decay, epsilon, noise;
-    uint64_t seed;
-    int64_t time;
-} Optimiser;
 
 /* A dense layer in blocks of 32 units x 32 inputs, by inputs first; units are filled up to a multiple of 32. */
 typedef struct {
@@ -93,126 +72,6 @@ typedef struct {
     float *first_gradient, *second_gradient;
     float *gradient;                      /* of the convolutions' weights and of all biases, in the flat order */
 } Net;
-
-#define LOAD(tile, from, stride) \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"((int64_t)(stride)) : "memory")
-#define STORE(tile, to, stride) \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"((int64_t)(stride)) : "memory")
-#define ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile ::: "memory")
-#define MULTIPLY(sum, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sum ::: "memory")
-
-/* Four sums at once: two by two, of A at a and at a + down, B at b and at b + right; numbers are counted, strides bytes. */
-#define ZEROS ZERO(0); ZERO(1); ZERO(2); ZERO(3)
-#define BLOCK(a, down, a_stride, b, right, b_stride) \
-    LOAD(4, a, a_stride); \
-    LOAD(6, b, b_stride); \
-    MULTIPLY(0, 4, 6); \
-    LOAD(7, (b) + (right), b_stride); \
-    MULTIPLY(1, 4, 7); \
-    LOAD(5, (a) + (down), a_stride); \
-    MULTIPLY(2, 5, 6); \
-    MULTIPLY(3, 5, 7)
-/* LOAD or STORE these sums where a row has `width` of them. */
-#define SUMS(move, at, width) \
-    move(0, at, (width) * 4); \
-    move(1, (at) + 16, (width) * 4); \
-    move(2, (at) + 16 * (width), (width) * 4); \
-    move(3, (at) + 16 * (width) + 16, (width) * 4)
-
-/* Ask the system for the use of the unit, which a process must do once. */
-int usable(void) { return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */) == 0; }
-
-static void begin(void) {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } shape = {.palette = 1};
-    for (int i = 0; i < 8; i++) shape.bytes[i] = 64, shape.rows[i] = 16;
-    __asm__ volatile("ldtilecfg %0" ::"m"(shape) : "memory");
-    _mm_setcsr(_mm_getcsr() | 0x8040); /* what is smaller than normal is zero, as in the matrix unit */
-}
-
-static void end(unsigned state) {
-    __asm__ volatile("tilerelease" ::: "memory");
-    _mm_setcsr(state);
-}
-
-static inline bf16 rounded(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, 4);
-    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
-static inline float widened(bf16 value) {
-    uint32_t bits = (uint32_t)value << 16;
-    float result;
-    memcpy(&result, &bits, 4);
-    return result;
-}
-
-static inline __m512i rounded32(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
-
-/* Interleave the first (half 0) or last 16 numbers of two rows of 32. */
-static inline __m512i interleaved(__m512i one, __m512i two, int half) {
-    const __m512i low = _mm512_set_epi16(
-        47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    return _mm512_permutex2var_epi16(one, half ? _mm512_add_epi16(low, _mm512_set1_epi16(16)) : low, two);
-}
-
-/* Transpose 16 x 16 words, rows `step` words apart. */
-static inline void transpose(const uint32_t *from, int64_t step, uint32_t *to, int64_t to_step) {
-    __m512i a[16], b[16];
-    for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_si512(from + i * step);
-    for (int i = 0; i < 16; i += 2)
-        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]), b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
-    for (int i = 0; i < 16; i += 4) {
-        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]), a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
-        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]), a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) { /* now a[4 g + i] holds of rows 4 g to 4 g + 3 the columns i, 4 + i, 8 + i, 12 + i */
-        b[i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88), b[4 + i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);
-        b[8 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
-        b[12 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        _mm512_storeu_si512(to + i * to_step, _mm512_shuffle_i32x4(b[i], b[8 + i], 0x88));
-        _mm512_storeu_si512(to + (8 + i) * to_step, _mm512_shuffle_i32x4(b[i], b[8 + i], 0xdd));
-        _mm512_storeu_si512(to + (4 + i) * to_step, _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0x88));
-        _mm512_storeu_si512(to + (12 + i) * to_step, _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0xdd));
-    }
-}
-
-/* ---- the optimiser ---- */
-
-typedef struct {
-    float keep, decay, epsilon, step, correct;
-} Adam;
-
-/* 1 / (sqrt(x) + epsilon) without the slow instructions: two estimates of 14 bits, each made better once. */
-static inline __m512 inverse_root(__m512 x, __m512 epsilon) {
-    x = _mm512_max_ps(x, _mm512_set1_ps(1e-30f));
-    __m512 y = _mm512_rsqrt14_ps(x), half = _mm512_mul_ps(_mm512_mul_ps(x, y), _mm512_set1_ps(0.5f));
-    y = _mm512_fmadd_ps(y, _mm512_fnmadd_ps(half, y, _mm512_set1_ps(0.5f)), y);
-    __m512 sum = _mm512_fmadd_ps(x, y, epsilon), z = _mm512_rcp14_ps(sum);
-    return _mm512_mul_ps(z, _mm512_fnmadd_ps(sum, z, _mm512_set1_ps(2)));
-}
-
-static inline void update(const Adam *o, int64_t n, float *w, float *m, float *v, const float *g) {
-    __m512 keep = _mm512_set1_ps(1 - o->keep), decay = _mm512_set1_ps(o->decay), rest = _mm512_set1_ps(1 - o->decay);
-    __m512 step = _mm512_set1_ps(o->step), correct = _mm512_set1_ps(o->correct), epsilon = _mm512_set1_ps(o->epsilon);
-    for (int64_t i = 0; i < n; i += 16) {
-        __mmask16 k = n - i < 16 ? (1u << (n - i)) - 1 : 0xffff;
-        __m512 gradient = _mm512_maskz_loadu_ps(k, g + i);
-        __m512 mean = _mm512_maskz_loadu_ps(k, m + i), square = _mm512_maskz_loadu_ps(k, v + i);
-        mean = _mm512_fmadd_ps(keep, _mm512_sub_ps(gradient, mean), mean);
-        square = _mm512_fmadd_ps(rest, _mm512_mul_ps(gradient, gradient), _mm512_mul_ps(decay, square));
-        __m512 by = _mm512_mul_ps(mean, inverse_root(_mm512_mul_ps(square, correct), epsilon));
-        _mm512_mask_storeu_ps(m + i, k, mean);
-        _mm512_mask_storeu_ps(v + i, k, square);
-        _mm512_mask_storeu_ps(w + i, k, _mm512_fnmadd_ps(step, by, _mm512_maskz_loadu_ps(k, w + i)));
-    }
-}
 
 /* ---- dense layers ---- */
 
@@ -651,15 +510,6 @@ static void collect(Net *net) {
 }
 
 /* ---- the network ---- */
-
-static void *zeros(int64_t bytes) {
-    void *memory = NULL;
-    int64_t page = bytes < 2 << 20 ? 4096 : 2 << 20; /* large pages, which the processor fetches ahead within */
-    bytes = (bytes + page - 1) / page * page;
-    if (posix_memalign(&memory, page, bytes)) return NULL;
-    if (page > 4096) madvise(memory, bytes, MADV_HUGEPAGE);
-    return memset(memory, 0, bytes);
-}
 
 static void release(Net *net) {
     void *all[] = {

@@ -6,7 +6,7 @@ and one step of the whole stack is one captured CUDA graph.  On a CPU each repli
 trained on one thread, as many at once as there are cores: there a loop over replicas beats grouped
 convolutions, and a replica's bits do not depend on how many others there are.  Networks without batch
 normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing; and paper B's
-network in bf16 by the processor's matrix unit where it has one.
+network and paper A's ResNet18 in bf16 by the processor's matrix unit where it has one.
 
 On a CUDA GPU matrix products and convolutions round their operands to TF32 unless told otherwise (`PRECISIONS`);
 weights, gradients and the optimiser's moments are always fp32.  Precision is no part of an experiment, as the device
@@ -432,7 +432,7 @@ def train_stack(
     channels = channel_statistics(images.train) if experiment.scaling == "standardised" else None
     trainer = engine(experiment, device, level, precision)
     if trainer != "torch" and len(replicas) == 1:
-        tiled, replica = trainer == "tiles.c", int(replicas[0])
+        tiled, replica = trainer != "sparse.c", int(replicas[0])
         return _train_alone(experiment, images, level, start[0], masks[0], replica, seed, channels, on_epochs, tiled)
     stack = Stack(
         architecture,
@@ -477,13 +477,18 @@ def _orders(
 
 
 def engine(experiment: Experiment, device: torch.device | str, level: int, precision: str = "fp32") -> str:
-    """Return what trains a level of `experiment` on `device`: 'sparse.c' (fp32), 'tiles.c' (bf16) or 'torch'.
+    """Return what trains a level of `experiment` on `device`: 'torch', 'sparse.c', in bf16 'tiles.c' or 'residual.c'.
 
     PyTorch's convolutions of many channels are faster than those of sparse.c as long as many weights are left.
     """
     if str(device) == "cpu" and precision == "bf16":
-        plain = experiment.optimiser == "Adam" and not experiment.noise and experiment.batch <= 64
-        return "tiles.c" if plain and sparse.tiles(experiment.architecture) else "torch"
+        library = sparse.tiled_library(experiment.architecture)
+        plain = experiment.optimiser == "Adam" and not experiment.noise
+        return (
+            f"{library}.c"
+            if library and plain and experiment.batch <= sparse.most(experiment.architecture)
+            else "torch"
+        )
     layers = experiment.architecture.layers
     kept = kept_counts(experiment.architecture, experiment.levels[level])
     dense = any(len(y.shape) == 4 and y.shape[1] >= WIDE and kept[y.name] > WIDE_KEPT * y.size for y in layers)

@@ -12,7 +12,9 @@ from lib import sparse, training
 from lib.experiments import find
 from lib.models import conv2, initial_parameters
 
-ALONE = pytest.mark.skipif(not sparse.tiles(conv2()), reason="needs a processor with a matrix unit for bf16 (AMX)")
+ALONE = pytest.mark.skipif(
+    not sparse.tiled_library(conv2()), reason="needs a processor with a matrix unit for bf16 (AMX)"
+)
 CONV2 = conv2()
 ADAM = (1e-3, 0.9, 0.999, 1e-3)  # an epsilon that keeps Adam from turning rounding errors into whole steps
 
@@ -158,14 +160,14 @@ def test_what_it_does_not_know_is_refused():
         tiled(start, mask).train_epoch(images, labels, np.arange(65)[None])
     with pytest.raises(ValueError, match="neither noise nor SGD"):
         tiled(start, mask, noise=1e-7)
-    with pytest.raises(ValueError, match=r"tiny cannot be trained by tiles\.c"):
+    with pytest.raises(ValueError, match="tiny cannot be trained by a matrix unit"):
         sparse.Replica(TINY, initial_parameters(TINY, 0), np.ones(TINY.weight_count, bool), *ADAM, tiled=True)
 
 
 def test_bf16_on_a_cpu_is_trained_by_the_matrix_unit_where_there_is_one(monkeypatch):
     experiment, partial = find("b/conv2/cifar10"), tiny_experiment()
-    for there, expected in ((True, "tiles.c"), (False, "torch")):
-        monkeypatch.setattr(sparse, "tiles", lambda architecture, there=there: there and architecture == CONV2)
+    for there, expected in (("tiles", "tiles.c"), ("", "torch")):
+        monkeypatch.setattr(sparse, "tiled_library", lambda known, there=there: there if known == CONV2 else "")
         assert training.engine(experiment, "cpu", 0, "bf16") == expected
         assert training.engine(partial, "cpu", 0, "bf16") == "torch"
         assert training.engine(experiment, "cuda", 0, "bf16") == "torch"
@@ -173,8 +175,9 @@ def test_bf16_on_a_cpu_is_trained_by_the_matrix_unit_where_there_is_one(monkeypa
 
 
 @pytest.mark.skipif(sparse.compiled_library() is None, reason="needs a C compiler")
-def test_a_processor_without_the_unit_compiles_it_and_says_so(tmp_path):
+@pytest.mark.parametrize("name", ["tiles", "residual"])
+def test_a_processor_without_the_unit_compiles_it_and_says_so(tmp_path, name):
     made_for_less = tmp_path / "tiles.so"
-    source = sparse.__file__.replace("sparse.py", "tiles.c")
+    source = sparse.__file__.replace("sparse.py", f"{name}.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", made_for_less, source], check=True)
     assert ctypes.CDLL(str(made_for_less)).usable() == 0
