@@ -48,6 +48,11 @@ def overlap_panel(
         Of the panel in `paper_a.PANELS`, to draw what the paper's text says of each layer; '' for none.
     """
     pairs = "one initialisation" if panel.within else "different initialisations"
+    try:
+        evidence.overlaps(store, panel.experiment, level, panel.within)
+    except evidence.Missing as missing:  # not trained, or with one initialisation alone
+        markdown(pages.missing_panel(_title(what, panel.experiment), str(missing)))
+        return
     ranges, other = (paper_a.paper_ranges(key, panel.experiment, start) for start in (1, 0))
 
     def draw(level: str) -> tuple[Figure, str]:
@@ -827,14 +832,16 @@ def share_panel(
         )
         return figures.share_by_level(shares, share.axis, said), f"Means: {means}."
 
+    inits = store.find(experiment).inits
+    over = f"mean and standard deviation over {inits} initialisations" if inits > 1 else "of one initialisation"
     show_levels(
         draw,
         {"all": "all levels", **{level: f"{level} %" for level in levels}},
         level,
         name,
         f"{_capital(share.words)}; {what}: {tickets_of(experiment)}, {find(experiment).runs} runs of each "
-        "initialisation. All levels: a marker is a layer, mean and standard deviation over "
-        f"{store.find(experiment).inits} initialisations; one level: a row is a layer, a dot an initialisation. Grey: "
+        f"initialisation. All levels: a marker is a layer, {over}; one level: a row is a layer, a dot an "
+        "initialisation. Grey: "
         f"the central 95 % of what chance gives; black: its mean.{_orange(experiment, any(said.values()))}",
         "Shares of weights by layer beside grey intervals of chance.",
         pages.origin(store, [experiment], "A" if any(said.values()) else ""),

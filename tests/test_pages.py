@@ -149,6 +149,21 @@ def test_a_share_panel_has_all_levels_and_each(store, shown):
     assert len(panel.draw("all")[0].axes[0].get_xticklabels()) == 6
 
 
+def test_panels_of_tickets_of_one_initialisation(tmp_path, shown):
+    """It has pairs of its own, none across, and nothing to average over."""
+    one = made_store(tmp_path, EXPERIMENT.first(1), levels=2)
+    pages_a.overlap_panel(one, paper_a.PANELS["A-F2-1"], "50", "fig-x", "the paper's Figure 2")
+    pages_a.overlap_panel(one, paper_a.PANELS["A-F3a"], "50", "fig-x", "the paper's Figure 3a")
+    pages_a.share_panel(one, FASHION, pages_a.SHARED, "fig-x", "Figure 4a")
+    across, within, share = shown
+    assert f"This panel needs the tickets of `{FASHION} beyond 1 of the 5 initialisations`" in across
+    assert f"`python -m lib train {FASHION}` trains them" in across
+    assert "one of 10 pairs" in within.caption and within.draw("50")[1].startswith("Means of 10 pairs")
+    assert "a marker is a layer, of one initialisation; one level" in share.caption
+    for level in ("all", "50"):
+        assert "nan" not in share.draw(level)[1]
+
+
 @pytest.mark.parametrize("measure", evidence.MEASURES)
 def test_a_similarity_panel_has_all_levels_and_each(store, shown, measure):
     pages_a.similarity_panel(store, FASHION, measure, "fig-x", "Figure 6")
