@@ -78,8 +78,15 @@ def cost(entries: Sequence[dict[str, Any]]) -> str:
         time = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
         # What a manifest says of the machine is text from elsewhere.
         devices = " and ".join(dict.fromkeys(escaped(entry["device"]) for entry in own))
-        parts.append(f"{time} x {processes} process{'es' if processes > 1 else ''} on {devices}")
+        parts.append(f"{time} x {processes} process{'es' if processes > 1 else ''} on {devices}{rounding(own)}")
     return "; ".join(parts)
+
+
+def rounding(entries: Sequence[dict[str, Any]]) -> str:
+    """Return ', in bf16' if operands were rounded so when some levels were trained; '' if only to fp32."""
+    # Entries that do not name a precision are from when there was but one.
+    found = dict.fromkeys(escaped(str(entry.get("precision", "fp32"))) for entry in entries)
+    return "" if list(found) == ["fp32"] else f", in {' and '.join(found)}"
 
 
 def in_book(sources: Sequence[Source]) -> str:

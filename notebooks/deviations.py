@@ -31,6 +31,7 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 # | B | how a match of units crosses convolution and flattening in NNSTD | it is carried in blocks of kernels and pixels; also without | the only way that keeps connections whole | {ref}`B 5 <b-5>` |
 # | B | which neighbours are meant in a kernel | those that share an edge | the paper's 34.5 % for random kernels fits 12 of 36 pairs, not 20 of 36 | {numref}`tab-deviations-effects` |
 # | B | whether signs are those of the initial or of the trained weights | those of the initial weights; of the trained ones by a parameter | a ticket is a mask with the weights it starts from | {numref}`tab-deviations-effects`; {ref}`B 5 <b-5>` |
+# | both | precision of the training | fp32; of paper B's network and the ResNet products are of numbers rounded to bf16, with sums, weights and optimiser in fp32, as the source below each figure says | in fp32 these two take days of a CPU | not measured yet: {doc}`/performance` says how |
 # | both | rounding of the number of weights kept; biases | cut to a whole number in every layer; biases are never pruned | the code that paper A follows {cite:p}`zhou2019`; paper B's 542 weights of its first layer fit | none: the counts in the papers fit ({ref}`A 2 <a-2>`, {ref}`B A.3 <b-appendix-a-3>`) |
 # | A | numbers for words such as "slightly", "low", "stable" | limits that stand beside the claim in `lib/paper_a.py` | a verdict needs a number | not measured: one limit each, fixed before |
 #

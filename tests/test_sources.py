@@ -54,6 +54,11 @@ def test_levels_that_ran_differently_are_counted_apart():
         {"processes": 2, "wall seconds": 140.0, "device": "*three*"},
     ]
     assert sources.cost(entries) == "30 s x 1 process on two; 4 min x 2 processes on one and &#42;three&#42;"
+    for entry, precision in zip(entries, ("bf16", "fp32", "bf16"), strict=True):
+        entry["precision"] = precision
+    said = "30 s x 1 process on two; 4 min x 2 processes on one and &#42;three&#42;, in bf16"
+    assert sources.cost(entries) == said
+    assert sources.rounding(entries) == ", in bf16 and fp32" and sources.rounding([{}, entries[1]]) == ""
 
 
 def test_the_line_of_badges():
@@ -71,4 +76,4 @@ def test_all_tickets_of_the_book_are_sealed():
     store = Store()
     for experiment in EXPERIMENTS.values():
         if f"data/tickets/{experiment.name}/manifest.json" in listed:
-            assert store.shipped(experiment), f"{experiment.name}: {HINT}"
+            assert store.shipped(store.find(experiment.name)), f"{experiment.name}: {HINT}"
