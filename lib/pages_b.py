@@ -463,6 +463,11 @@ def _conditions(stand_ins: bool) -> list[paper_b.Condition]:
     return [*own[:-1], *(c for c in more if c not in own), own[-1]]
 
 
+def _stand_in(words: str) -> str:
+    """Return ' (stand-in)' if what is named, such as a condition, is of a stand-in; else ''."""
+    return " (stand-in)" if any(key in words for key in paper_b.STAND_INS) else ""
+
+
 def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = True) -> None:
     """Say which of paper B's winning tickets, or trials, are not trained, and so what the chapter cannot show."""
     names = {**paper_b.DATASETS, **(paper_b.STAND_INS if stand_ins else {})}
@@ -496,7 +501,8 @@ def comparison_brief(store: Store, settings: paper_b.Settings, sample: int) -> N
                     f"the labels of tickets permuted {permuted:.2g})"
                 )
         if said:
-            sentences.append(f"Two winning tickets of {condition.a} are {' and '.join(said)}.".replace("-", "−"))
+            said_of = " and ".join(said).replace("-", "−")
+            sentences.append(f"Two winning tickets of {condition.a}{_stand_in(condition.a)} are {said_of}.")
     if sentences:
         markdown(f"**Measured here.** {' '.join(sentences)}")
 
@@ -577,7 +583,7 @@ def _show_distances(
     means = "; ".join(
         f"{title}: "
         + ", ".join(
-            f"{c} {own.mean():.4f}" + (_said(round(paper[title][c], 4)) if c in paper[title] else "")
+            f"{c}{_stand_in(c)} {own.mean():.4f}" + (_said(round(paper[title][c], 4)) if c in paper[title] else "")
             for c, own in panel.items()
         )
         for title, panel in values.items()
@@ -649,7 +655,7 @@ def comparison_table(
         if condition.name not in printed and condition.name not in found:
             continue
         said = printed.get(condition.name)
-        row = [f"`{condition.name}`"]
+        row = [f"`{condition.name}`{_stand_in(condition.name)}"]
         row.append(
             _lines(f"{said.diff_mean:g}", f"p {said.p_value:.2g}", f"d {said.cohen_d:g}", said.label) if said else "–"
         )
@@ -743,7 +749,7 @@ def switch_table(store: Store, name: str) -> None:
 
     table(
         ["pairs", *switches],
-        [[f"`{c}`", *(cell(switch, c) for switch in switches)] for c in found[switches[0]]],
+        [[f"`{c}`{_stand_in(c)}", *(cell(switch, c) for switch in switches)] for c in found[switches[0]]],
         name,
         "Whether pairs of tickets are closer than *random* ones by NNSTD±, with one switch turned at a time: Welch's "
         "test of the drawn pairs and the permutation of tickets must both say so, at 0.01. Below it Cohen's d; p of "

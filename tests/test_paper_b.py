@@ -229,7 +229,11 @@ def test_the_conclusion_under_every_switch(tmp_path, monkeypatch, few_draws):
         header, rows = shown["tab-y"]
         cells = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
         assert cells["`WTs_CIFAR`"]["as the ledger is scored"].startswith("yes" if planted else "**no**")
-        assert cells["`WTs_CIFAR`"]["pairs of one start count"] == "–" != cells["`photo_CIFAR`"]["at most 14 tickets"]
+        assert (
+            cells["`WTs_CIFAR`"]["pairs of one start count"]
+            == "–"
+            != cells["`photo_CIFAR` (stand-in)"]["at most 14 tickets"]
+        )
 
 
 def test_distances_stand_beside_the_means_that_the_paper_s_differences_give(tmp_path, monkeypatch):
@@ -259,6 +263,7 @@ def test_distances_stand_beside_the_means_that_the_paper_s_differences_give(tmp_
             assert len(said) == 9
             assert marks == pytest.approx({condition: mean + difference for condition, difference in said.items()})
         assert "50 pairs a condition" in caption and "*photo* are stand-ins" in caption and "Orange: " in caption
+        assert all(f"{c} (stand-in) 0." in alt for c in ("WTs_photo", "photo_CIFAR")) and "WTs_CIFAR (" not in alt
         assert f"random {mean:.4f}" in alt and [source.words for source in origin][-1] == "quoted from the paper"
         dots = figures.dots(figure, figures.rendered(figure, 200)[1])
         assert len(dots) == 6 * len(signed)  # by panel: WTs and mixed of two data sets, between them, random
