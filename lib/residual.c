@@ -16,8 +16,6 @@
 
    lib/sparse.py compiles and calls this file, which has the functions of sparse.c, and says what the arguments are. */
 
-#include <stdint.h>
-
 #ifndef __AMX_BF16__
 
 int usable(void) { return 0; }
@@ -646,6 +644,7 @@ int train_epoch(
         sum += loss(net, labels, chosen, batch);
         backward(net, parameters, images, chosen, batch, channels);
         for (int64_t i = 0; i < weights; i++) net->gradient[i] *= mask[i];
+        disturb(optimiser, time, trained, net->gradient);
         update(&adam, trained, parameters, first, second, net->gradient);
         for (int i = 0; i < CONVOLUTIONS; i++) lay_out(net->layer + i, parameters);
     }

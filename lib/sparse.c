@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
+
 #ifdef __AVX512F__
 #define WIDTH 16 /* floats of a vector; in wider ones than the processor has the sums no longer fit its registers */
 #else
@@ -25,13 +27,6 @@
 
 typedef float vec __attribute__((vector_size(WIDTH * 4)));
 typedef int32_t ivec __attribute__((vector_size(WIDTH * 4)));
-
-/* As lib/sparse.py fills it. */
-typedef struct {
-    int64_t filters, channels, size_y, size_x; /* shape of the weights */
-    int64_t stride, padding, pool;
-    int64_t weights, biases; /* where they begin in the flat parameters */
-} Spec;
 
 /* One surviving weight: its place in the flat parameters, and in the input relative to the output's place there. */
 typedef struct {
@@ -427,27 +422,8 @@ static void backward(Net *net, const float *parameters, float *gradient) {
     }
 }
 
-/* 24 random bits of a counter (C. Wellons' "lowbias32" of seed and place), as a float in [-1, 1). */
-static inline float shake(uint32_t seed, uint32_t place) {
-    uint32_t x = place * 0x9e3779b9u ^ seed;
-    x ^= x >> 16, x *= 0x7feb352du, x ^= x >> 15, x *= 0x846ca68bu, x ^= x >> 16;
-    return (int32_t)(x >> 8) * (1.0f / 8388608) - 1;
-}
-
-typedef struct {
-    double rate, momentum, decay, epsilon, noise; /* decay 0: SGD with momentum; else Adam */
-    uint64_t seed;
-    int64_t time; /* steps done before */
-} Optimiser;
-
 static void update(const Optimiser *o, int64_t time, int64_t n, float *w, float *m, float *v, float *g) {
-    if (o->noise) {
-        uint64_t h = (o->seed + time) * 0x9e3779b97f4a7c15u;
-        h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-        uint32_t seed = h >> 32;
-        float noise = o->noise;
-        for (int64_t i = 0; i < n; i++) g[i] *= 1 + noise * shake(seed, i);
-    }
+    disturb(o, time, n, g);
     float a = o->momentum, b = o->decay, epsilon = o->epsilon, rate = o->rate;
     if (b == 0) {
         for (int64_t i = 0; i < n; i++) {

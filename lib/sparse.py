@@ -36,8 +36,8 @@ def supports(architecture: Architecture) -> bool:
     )
 
 
-# Of the libraries that use a matrix unit: what each can train, and in which batches at most.
-_TILED = {"tiles": (conv2(), 64), "residual": (resnet18(), 128)}
+# Of the libraries that use a matrix unit: what each can train, in which batches at most, and whether with noise.
+_TILED = {"tiles": (conv2(), 64, False), "residual": (resnet18(), 128, True)}
 
 
 @functools.cache
@@ -46,16 +46,17 @@ def tiled_library(architecture: Architecture) -> str:
 
     It is '' where none does, the processor has no such unit (AMX), or the system does not lend it to this process.
     """
-    for name, (known, _) in _TILED.items():
+    for name, (known, _, _) in _TILED.items():
         if architecture == known:
             library = compiled_library(name)
             return name if library is not None and library.usable() else ""
     return ""
 
 
-def most(architecture: Architecture) -> int:
-    """Return how many images a batch may have where there is a `tiled_library`."""
-    return next(images for known, images in _TILED.values() if known == architecture)
+def tiles(architecture: Architecture, batch: int, optimiser: str, noise: float) -> bool:
+    """Return whether the `tiled_library` of an architecture can train it so; optimisers are those of an experiment."""
+    name = tiled_library(architecture)
+    return bool(name) and batch <= _TILED[name][1] and optimiser == "Adam" and (not noise or _TILED[name][2])
 
 
 def _compiler() -> str | None:
@@ -84,7 +85,7 @@ def compiled_library(name: str = "sparse") -> ctypes.CDLL | None:
     try:
         about = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
         about += subprocess.run([compiler, "-march=native", "-Q", "--help=target"], capture_output=True).stdout
-        text = source.read_bytes() + source.with_name("tiles.h").read_bytes()
+        text = b"".join(source.with_name(file).read_bytes() for file in (source.name, "common.h", "tiles.h"))
         key = hashlib.sha256(text + about + repr(_FLAGS).encode()).hexdigest()[:16]
         place = cache_folder() / f"{name}-{key}.so"
         if not place.exists():
@@ -117,7 +118,7 @@ class Replica:
     channels : pair of float arrays, shape (channels,), optional
         Mean and standard deviation of every channel, to standardise the pixels; they are divided by 255 if not given.
     tiled : bool
-        Whether its `tiled_library` trains it: in batches of at most `most` images, without noise, by Adam.
+        Whether its `tiled_library` trains it, as far as it `tiles`.
     """
 
     def __init__(
@@ -139,9 +140,9 @@ class Replica:
         if compiled is None:
             how = "by a matrix unit" if tiled else "by sparse.c"
             raise ValueError(f"{architecture.name} cannot be trained {how} on this machine")
-        if tiled and (noise or not decay):
-            raise ValueError(f"{name}.c has neither noise nor SGD")
-        self._library, self._most = compiled, most(architecture) if tiled else None
+        if tiled and not tiles(architecture, 1, "Adam" if decay else "SGD", noise):
+            raise ValueError(f"{name}.c cannot train with noise {noise} and decay {decay}")
+        self._library, self._most = compiled, _TILED[name][1] if tiled else None
         self.parameters = np.array(parameters, np.float32)
         self.parameters[: len(mask)] *= mask
         self._first, self._second = np.zeros_like(self.parameters), np.zeros_like(self.parameters)

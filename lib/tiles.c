@@ -19,8 +19,6 @@
 
    lib/sparse.py compiles and calls this file, which has the functions of sparse.c, and says what the arguments are. */
 
-#include <stdint.h>
-
 #ifndef __AMX_BF16__
 
 int usable(void) { return 0; }

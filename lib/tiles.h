@@ -5,27 +5,17 @@
 
 #include <immintrin.h>
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common.h"
+
 #define TILE 512 /* bf16 numbers of a tile */
 
 typedef uint16_t bf16;
-
-/* As lib/sparse.py fills them; the same as in sparse.c. */
-typedef struct {
-    int64_t filters, channels, size_y, size_x, stride, padding, pool, weights, biases;
-} Spec;
-
-typedef struct {
-    double rate, momentum, decay, epsilon, noise;
-    uint64_t seed;
-    int64_t time;
-} Optimiser;
 
 #define LOAD(tile, from, stride) \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"((int64_t)(stride)) : "memory")

@@ -482,13 +482,9 @@ def engine(experiment: Experiment, device: torch.device | str, level: int, preci
     PyTorch's convolutions of many channels are faster than those of sparse.c as long as many weights are left.
     """
     if str(device) == "cpu" and precision == "bf16":
-        library = sparse.tiled_library(experiment.architecture)
-        plain = experiment.optimiser == "Adam" and not experiment.noise
-        return (
-            f"{library}.c"
-            if library and plain and experiment.batch <= sparse.most(experiment.architecture)
-            else "torch"
-        )
+        e = experiment
+        tiled = sparse.tiles(e.architecture, e.batch, e.optimiser, e.noise)
+        return f"{sparse.tiled_library(e.architecture)}.c" if tiled else "torch"
     layers = experiment.architecture.layers
     kept = kept_counts(experiment.architecture, experiment.levels[level])
     dense = any(len(y.shape) == 4 and y.shape[1] >= WIDE and kept[y.name] > WIDE_KEPT * y.size for y in layers)

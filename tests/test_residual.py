@@ -1,5 +1,7 @@
 """The trainer of the ResNet for the matrix unit against torch in double precision, rounded where it rounds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -250,6 +252,23 @@ def test_epochs_in_one_go_or_one_by_one_give_the_same_bits():
 
 
 @ALONE
+def test_noise_is_relative_and_as_large_as_it_should_be():
+    images, labels, start = made()
+    mask, order = np.ones(RESNET.weight_count, bool), np.arange(20)[None]
+    found = []
+    for noise, seed in ((0.0, 1), (0.01, 1), (0.01, 1), (0.01, 2)):
+        replica = tiled(start, mask, noise=noise, seed=seed)
+        replica.train_epoch(images, labels, order)
+        found.append(replica._first[: RESNET.trained_count].astype(np.float64))
+    np.testing.assert_array_equal(found[1], found[2])
+    for noisy in found[1:]:
+        shaken = noisy[found[0] != 0] / found[0][found[0] != 0] - 1
+        assert np.abs(shaken).max() <= 0.0101 and abs(shaken.mean()) < 1e-4
+        assert shaken.std() == pytest.approx(0.01 / np.sqrt(3), rel=0.02)  # uniform
+    assert (found[1] != found[3]).mean() > 0.9
+
+
+@ALONE
 def test_batches_that_are_too_large_are_refused():
     images, labels, start = made()
     with pytest.raises(ValueError, match="at most 128"):
@@ -260,6 +279,7 @@ def test_bf16_on_a_cpu_is_trained_by_the_matrix_unit_where_there_is_one(monkeypa
     free, partial = find("a/cifar-resnet18/free"), find("a/cifar-resnet18/partial")
     for there, expected in (("residual", "residual.c"), ("", "torch")):
         monkeypatch.setattr(sparse, "tiled_library", lambda architecture, there=there: there)
-        assert training.engine(free, "cpu", 0, "bf16") == expected
-        assert training.engine(partial, "cpu", 0, "bf16") == "torch"  # it has noise
+        assert training.engine(free, "cpu", 0, "bf16") == training.engine(partial, "cpu", 0, "bf16") == expected
+        for change in ({"batch": 129}, {"optimiser": "SGD"}):
+            assert training.engine(dataclasses.replace(free, **change), "cpu", 0, "bf16") == "torch"
         assert training.engine(free, "cpu", 0, "fp32") == "torch"

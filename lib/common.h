@@ -1,0 +1,33 @@
+/* What lib/sparse.py hands to sparse.c, tiles.c and residual.c alike. */
+
+#include <stdint.h>
+
+/* A layer; size_y and size_x are zero of a dense one. */
+typedef struct {
+    int64_t filters, channels, size_y, size_x; /* shape of the weights */
+    int64_t stride, padding, pool;
+    int64_t weights, biases; /* where they begin in the flat parameters */
+} Spec;
+
+typedef struct {
+    double rate, momentum, decay, epsilon, noise; /* decay 0: SGD with momentum; else Adam */
+    uint64_t seed;
+    int64_t time; /* steps done before */
+} Optimiser;
+
+/* 24 random bits of a counter (C. Wellons' "lowbias32" of seed and place), as a float in [-1, 1). */
+static inline float shake(uint32_t seed, uint32_t place) {
+    uint32_t x = place * 0x9e3779b9u ^ seed;
+    x ^= x >> 16, x *= 0x7feb352du, x ^= x >> 15, x *= 0x846ca68bu, x ^= x >> 16;
+    return (int32_t)(x >> 8) * (1.0f / 8388608) - 1;
+}
+
+/* Multiply the gradient of step `time` by one and some noise, if the optimiser has any. */
+static inline void disturb(const Optimiser *o, int64_t time, int64_t n, float *gradient) {
+    if (!o->noise) return;
+    uint64_t h = (o->seed + time) * 0x9e3779b97f4a7c15u;
+    h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
+    uint32_t seed = h >> 32;
+    float noise = o->noise;
+    for (int64_t i = 0; i < n; i++) gradient[i] *= 1 + noise * shake(seed, i);
+}
