@@ -57,7 +57,7 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 # | B | random tickets with as many positive as negative weights, winning ones with up to twice as many positive | a control with the same ratio of signs and the same survivors of each filter | {ref}`B 5 <b-5>` |
 # | B | kernel statistics of 14 tickets, of 20 | 14; all by a parameter | {numref}`tab-deviations-effects` |
 # | B | the rates of its rounds keep 378,829 weights when every layer is cut to a whole number; it says 378,831 | 378,829 | none: two weights of 378,831 |
-# | A | Figure 4a: "no shared weights already in iteration two" in deep layers of the ResNet, where five random masks share 1 % of their weights | chance stands beside the measurement | {ref}`A 3.2.1 <a-3-2-1>`, once the ResNet is trained |
+# | A | Figure 4a: "no shared weights already in iteration two" in deep layers of the ResNet, where five random masks share 1 % of their weights | chance stands beside the measurement | {ref}`A 3.2.1 <a-3-2-1>` |
 #
 # ## Measured effects
 #
