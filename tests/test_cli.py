@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,10 +133,21 @@ def test_a_flipped_bit_is_status_1_and_names_the_file(damaged, tiny, capsys):
     assert cli.main(["verify", tiny.name, "--tickets", str(root)]) == 1
 
 
-def test_levels_that_are_not_trained_are_status_1(tiny, tmp_path, capsys):
-    made_store(tmp_path, tiny, levels=2)
+def test_levels_that_are_not_trained_yet_are_no_fault_but_those_before_a_stored_one_are(tiny, tmp_path, capsys):
+    store = made_store(tmp_path, tiny, levels=2)
+    assert cli.main(["verify", "--tickets", str(tmp_path)]) == 0
+    assert re.search(r"^ +80 +not trained yet$", capsys.readouterr().out, re.MULTILINE)
+    (store.folder(tiny) / "80_masks.npz").write_bytes(b"half")
     assert cli.main(["verify", "--tickets", str(tmp_path)]) == 1
-    assert re.search(r"^ +80 +missing$", capsys.readouterr().out, re.MULTILINE)
+    made_store(tmp_path / "other", tiny)
+    path = store.folder(tiny) / "manifest.json"
+    manifest = json.loads((tmp_path / "other" / tiny.name / "manifest.json").read_text())
+    del manifest["levels"]["50"]
+    shutil.copytree(tmp_path / "other" / tiny.name, store.folder(tiny), dirs_exist_ok=True)
+    path.write_bytes(sealed(manifest))
+    capsys.readouterr()
+    assert cli.main(["verify", tiny.name, "--tickets", str(tmp_path)]) == 1
+    assert re.search(r"^ +50 +missing$", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
