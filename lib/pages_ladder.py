@@ -135,7 +135,11 @@ def _show_rungs(
     origin: Sequence[Source],
     view: View,
 ) -> None:
-    """Show a figure on several rungs, each on a tab, the paper's first if it is there."""
+    """Show a figure on several rungs, each on a tab, the paper's first if it is there; on one alone without tabs."""
+    if len(words) == 1:
+        said = " ".join(draw(words[0])[1].split())
+        show(lambda: draw(words[0])[0], name, f"{caption} Only *{words[0]}* is trained. {said}", alt, origin, view)
+        return
     labels = {w: f"{w} (the paper's)" if w == own else w for w in words}
     first = own if own in words else words[0]
     show_levels(draw, labels, first, name, caption, alt, origin, "What the runs share", view)

@@ -263,3 +263,15 @@ def test_networks_and_figures_that_are_not_there(store):
     with pytest.raises(UserError, match="of the same name with 'a/fashion-equal'"):
         ladder.rungs("a/cifar-resnet19", "a/fashion-equal")
     assert ladder.own_rung("A-F3a") == ladder.own_rung("A-F4b") == "free" and ladder.own_rung("A-F12a") == "partial"
+
+
+@pytest.mark.parametrize("key", ["A-F3a", "A-F4a", "A-F5a"])
+def test_new_initial_weights_need_two_initialisations(tmp_path, key):
+    """Of one alone, the next one would be itself."""
+    one = made_store(tmp_path, FREE.first(1), levels=2)
+    for rung in RUNGS.values():
+        if rung.across:
+            with pytest.raises(Missing, match="a/fashion-lenet/free beyond 1 of the 5 initialisations"):
+                ladder.measure(one, key, rung, "50")
+        elif rung.experiment == FREE.name:
+            assert ladder.measure(one, key, rung, "50")
