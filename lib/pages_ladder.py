@@ -15,7 +15,7 @@ from lib import (
     pages_a,
     paper_a,
 )
-from lib.experiments import find
+from lib.experiments import EXPERIMENTS, find
 from lib.notebook import View, markdown, show, show_levels, table
 from lib.sources import Source
 from lib.tickets import Store
@@ -442,7 +442,9 @@ def _name_missing(lacking: Mapping[str, str], unspecified: Sequence[str]) -> Non
     """Say which rungs are not trained, and how they are, and which are not specified."""
     sentences = []
     if lacking:
-        names = dict.fromkeys(missing.split(" at ")[0] for missing in lacking.values())
+        # `Missing` names one experiment or more, perhaps each with the level or the trials.
+        named = (word for missing in lacking.values() for word in missing.split() if word in EXPERIMENTS)
+        names = dict.fromkeys(named)
         commands = ", ".join(f"`python -m lib train {name}`" for name in names)
         sentences.append(f"Rungs that are not trained yet: {', '.join(lacking)}. To train them: {commands}.")
     if unspecified:

@@ -162,6 +162,9 @@ def test_panels_of_tickets_of_one_initialisation(tmp_path, shown):
     assert "a marker is a layer, of one initialisation; one level" in share.caption
     for level in ("all", "50"):
         assert "nan" not in share.draw(level)[1]
+    shown.clear()
+    pages_ladder._name_missing({"new initial weights": f"{FASHION} beyond 1 of the 5 initialisations"}, [])
+    assert f"To train them: `python -m lib train {FASHION}`." in shown[0]
 
 
 @pytest.mark.parametrize("measure", evidence.MEASURES)
