@@ -100,3 +100,51 @@ def reference(architecture, make, flat, mask, images, labels, order, optimiser):
     parameters = torch.cat([*weights, *biases, *(m.weight for m in norms), *running]).detach().numpy()
     network.eval()
     return losses, parameters, network(images[:50].float() / 255).detach().numpy()
+
+
+# --- for the trainers that round to bf16 -------------------------------------------------------------------------
+
+ADAM = (1e-3, 0.9, 0.999, 1e-3)  # an epsilon that keeps Adam from turning rounding errors into whole steps
+
+
+def rounded(x):
+    """Numbers in bf16, kept in double precision."""
+    return x.to(torch.bfloat16).to(torch.float64)
+
+
+class InDouble:
+    """A network in double precision: `flat`, a leaf, holds its trained parameters, and `logits` says what it gives."""
+
+    def __init__(self, start, mask, channels=None):
+        self.mask = torch.from_numpy(np.r_[mask, np.ones(len(start) - len(mask), bool)])
+        self.flat = (torch.from_numpy(start.astype(np.float64)) * self.mask).requires_grad_()
+        self.channels = channels or (np.zeros(3), np.full(3, 255.0))
+
+    def pixels(self, images):
+        means, deviations = (torch.from_numpy(np.asarray(c)).view(-1, 1, 1) for c in self.channels)
+        return (torch.from_numpy(images.astype(np.float64)) - means) / deviations
+
+    def logits(self, images):
+        raise NotImplementedError
+
+    def gradient(self, images, labels):
+        loss = torch.nn.functional.cross_entropy(self.logits(images), torch.from_numpy(labels.astype(np.int64)))
+        (gradient,) = torch.autograd.grad(loss, self.flat)
+        return loss.item(), gradient * self.mask
+
+    def train(self, images, labels, order):
+        optimiser = torch.optim.Adam([self.flat], ADAM[0], ADAM[1:3], ADAM[3])
+        losses = []
+        for chosen in order:
+            loss, self.flat.grad = self.gradient(images[chosen], labels[chosen])
+            optimiser.step()
+            losses.append(loss)
+        return float(np.mean(losses))
+
+
+def by_epochs(make, images, labels, order, parts):
+    """The parameters after training a replica in so many epochs."""
+    replica = make()
+    for part in np.split(order, parts):
+        replica.train_epoch(images, labels, part)
+    return replica.parameters

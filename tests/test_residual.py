@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from reference import residual
+from reference import ADAM, InDouble, by_epochs, residual, rounded
 
 from lib import sparse, training
 from lib.experiments import find
@@ -15,12 +15,7 @@ RESNET = resnet18()
 ALONE = pytest.mark.skipif(
     not sparse.tiled_library(RESNET), reason="needs a processor with a matrix unit for bf16 (AMX)"
 )
-ADAM = (1e-3, 0.9, 0.999, 1e-3)  # an epsilon that keeps Adam from turning rounding errors into whole steps
 EPSILON, MOMENTUM = 1e-5, 0.1  # of batch normalisation
-
-
-def rounded(x):
-    return x.to(torch.bfloat16).to(torch.float64)
 
 
 class Normalised(torch.autograd.Function):
@@ -70,18 +65,15 @@ def wide(x):
     return x.view(-1, 1, 1)
 
 
-class Reference:
-    """The network in double precision; its flat parameters are a leaf."""
+class Reference(InDouble):
+    """The ResNet; its running statistics lie beside the parameters that are trained."""
 
     def __init__(self, start, mask, channels=None):
-        count, self.channels = RESNET.trained_count, channels or (np.zeros(3), np.full(3, 255.0))
-        self.mask = torch.from_numpy(np.r_[mask, np.ones(count - len(mask), bool)])
-        self.flat = (torch.from_numpy(start[:count].astype(np.float64)) * self.mask).requires_grad_()
-        self.running = torch.from_numpy(start[count:].astype(np.float64))
+        super().__init__(start[: RESNET.trained_count], mask, channels)
+        self.running = torch.from_numpy(start[RESNET.trained_count :].astype(np.float64))
 
     def logits(self, images):
-        means, deviations = (wide(torch.from_numpy(np.asarray(c))) for c in self.channels)
-        x = (torch.from_numpy(images.astype(np.float64)) - means) / deviations
+        x = self.pixels(images)
         weights, biases, outputs = RESNET.weight_slices(), RESNET.bias_slices(), {}
         scales, *statistics = RESNET.norm_slices()
         first = RESNET.trained_count
@@ -100,20 +92,6 @@ class Reference:
             x = outputs[layer.name] = x if layer.linear else Cut.apply(x)
         last = RESNET.layers[-1]
         return x.mean((2, 3)) @ self.flat[weights[last.name]].view(last.shape).T + self.flat[biases[last.name]]
-
-    def train(self, images, labels, order):
-        optimiser = torch.optim.Adam([self.flat], ADAM[0], ADAM[1:3], ADAM[3])
-        losses = []
-        for chosen in order:
-            loss, self.flat.grad = self.gradient(images[chosen], labels[chosen])
-            optimiser.step()
-            losses.append(loss)
-        return float(np.mean(losses))
-
-    def gradient(self, images, labels):
-        loss = torch.nn.functional.cross_entropy(self.logits(images), torch.from_numpy(labels.astype(np.int64)))
-        (gradient,) = torch.autograd.grad(loss, self.flat)
-        return loss.item(), gradient * self.mask
 
 
 def made(count=140, seed=0, branches=1.0):
@@ -242,12 +220,7 @@ def test_epochs_in_one_go_or_one_by_one_give_the_same_bits():
     images, labels, start = made()
     mask = np.random.default_rng(5).random(RESNET.weight_count) < 0.5
     order = np.random.default_rng(6).integers(0, 140, (4, 30))
-    found = []
-    for parts in (1, 4):
-        replica = tiled(start, mask)
-        for part in np.split(order, parts):
-            replica.train_epoch(images, labels, part)
-        found.append(replica.parameters)
+    found = (by_epochs(lambda: tiled(start, mask), images, labels, order, parts) for parts in (1, 4))
     np.testing.assert_array_equal(*found)
 
 

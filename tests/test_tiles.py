@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from made import TINY, tiny_experiment
+from reference import ADAM, InDouble, by_epochs, rounded
 
 from lib import sparse, training
 from lib.experiments import find
@@ -16,11 +17,6 @@ ALONE = pytest.mark.skipif(
     not sparse.tiled_library(conv2()), reason="needs a processor with a matrix unit for bf16 (AMX)"
 )
 CONV2 = conv2()
-ADAM = (1e-3, 0.9, 0.999, 1e-3)  # an epsilon that keeps Adam from turning rounding errors into whole steps
-
-
-def rounded(x):
-    return x.to(torch.bfloat16).to(torch.float64)
 
 
 class Rounded(torch.autograd.Function):
@@ -44,17 +40,11 @@ class Rounded(torch.autograd.Function):
         return rounded(by_x), by_w, summed
 
 
-class Reference:
-    """Conv-2 in double precision; its flat parameters are a leaf."""
-
-    def __init__(self, start, mask, channels=None):
-        self.mask = torch.from_numpy(np.r_[mask, np.ones(len(start) - len(mask), bool)])
-        self.flat = (torch.from_numpy(start.astype(np.float64)) * self.mask).requires_grad_()
-        self.channels = channels or (np.zeros(3), np.full(3, 255.0))
+class Reference(InDouble):
+    """Conv-2."""
 
     def logits(self, images):
-        means, deviations = (torch.from_numpy(np.asarray(c)).view(-1, 1, 1) for c in self.channels)
-        x = (torch.from_numpy(images.astype(np.float64)) - means) / deviations
+        x = self.pixels(images)
         weights, biases = CONV2.weight_slices(), CONV2.bias_slices()
         for layer in CONV2.layers:
             x = x.flatten(1) if len(layer.shape) == 2 else x
@@ -62,20 +52,6 @@ class Reference:
             x = torch.nn.functional.max_pool2d(x, 2) if layer.pool else x
             x = x if layer.name == "output" else torch.relu(x)
         return x
-
-    def gradient(self, images, labels):
-        loss = torch.nn.functional.cross_entropy(self.logits(images), torch.from_numpy(labels.astype(np.int64)))
-        (gradient,) = torch.autograd.grad(loss, self.flat)
-        return loss.item(), (gradient * self.mask)
-
-    def train(self, images, labels, order):
-        optimiser = torch.optim.Adam([self.flat], ADAM[0], ADAM[1:3], ADAM[3])
-        losses = []
-        for chosen in order:
-            loss, self.flat.grad = self.gradient(images[chosen], labels[chosen])
-            optimiser.step()
-            losses.append(loss)
-        return float(np.mean(losses))
 
 
 def made(count=70, seed=0):
@@ -143,12 +119,7 @@ def test_epochs_in_one_go_or_one_by_one_give_the_same_bits():
     images, labels, start = made()
     mask = np.random.default_rng(4).random(CONV2.weight_count) < 0.5
     order = np.random.default_rng(5).integers(0, 70, (4, 30))
-    found = []
-    for parts in (1, 4):
-        replica = tiled(start, mask)
-        for part in np.split(order, parts):
-            replica.train_epoch(images, labels, part)
-        found.append(replica.parameters)
+    found = (by_epochs(lambda: tiled(start, mask), images, labels, order, parts) for parts in (1, 4))
     np.testing.assert_array_equal(*found)
 
 
