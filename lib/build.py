@@ -143,7 +143,7 @@ def _parse(source: str, path: Path) -> list[Parameter]:
     result = []
     lines = source.splitlines()
     try:
-        statements = ast.parse(source).body
+        statements = inputs.parsed(source).body
     except SyntaxError as error:
         raise UserError(f"{path}: the parameters cell is not Python ({error.msg}, its line {error.lineno})") from error
     for statement in statements:

@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import os
 import sys
+import threading
 from collections import UserDict
 from collections.abc import Collection, Iterable, Mapping
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
@@ -126,6 +127,19 @@ def noted() -> Noted:
 # --- what a chapter uses of the library ----------------------------------------------------------------------
 
 
+_PARSING = threading.Lock()
+
+
+def parsed(code: str) -> ast.Module:
+    """Return the syntax tree of some code; one thread at a time.
+
+    Before 3.11.8 and 3.12.2 Python counts how deep it is for all threads together, and fails now and then where two
+    parse at once (python/cpython issue 106905).
+    """
+    with _PARSING:
+        return ast.parse(code)
+
+
 class Library:
     """The definitions of the library, and which of them use which.
 
@@ -137,7 +151,7 @@ class Library:
 
     def __init__(self, root: Path) -> None:
         files = {"lib" if p.stem == "__init__" else f"lib.{p.stem}": p for p in sorted((root / "lib").glob("*.py"))}
-        trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in files.items()}
+        trees = {name: parsed(path.read_text(encoding="utf-8")) for name, path in files.items()}
         self._modules = {name: _Module(name, tree) for name, tree in trees.items()}
         self._hashes: dict[str, str] = {}
         self._uses: dict[str, set[str]] = {}
@@ -153,7 +167,7 @@ class Library:
             What `noted` says was called. Other functions do not count, and neither does what only they use.
         """
         try:
-            found = self._named([ast.parse(code)], {})
+            found = self._named([parsed(code)], {})
         except SyntaxError:
             found = set(self._modules)
         return self._closure(found, called)

@@ -340,6 +340,8 @@ def _part_provenance(store: Store, experiment: Experiment, levels: Sequence[Leve
     cost = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
     days = sorted({entry["finished"][:10] for entry in entries.values()})
     lacking = [level.name for level in experiment.levels if level.name not in entries]
+    rounded = claims.escaped(str(first.get("precision", "fp32")))
+    precision = "" if rounded == "fp32" else f" --precision {rounded}"
     rows = "\n".join(
         f"| {evidence.level_words(level)} | `{entry['file']}` | {entry['bytes']:,} | `{entry['sha256'][:16]}…` |"
         for level, entry in entries.items()
@@ -354,7 +356,7 @@ def _part_provenance(store: Store, experiment: Experiment, levels: Sequence[Leve
         f"{data['name']} ({data['source']}; {data['training images']:,} for training, {data['test images']:,} for "
         f"the test), SHA-256 `{data['sha256'][:16]}…`. "
         + (f"Levels not trained yet: {', '.join(lacking)}. " if lacking else "")
-        + f"To train it again: `{train_command(experiment)}`.\n\n"
+        + f"To train it again: `{train_command(experiment)}{precision}`.\n\n"
         f"| pruned | file in `data/tickets/{folder}` | bytes | SHA-256 |\n| --- | --- | ---: | --- |\n{rows}"
     )
 

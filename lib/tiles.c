@@ -664,9 +664,7 @@ int train_epoch(
     begin();
     for (int64_t s = 0; s < steps && !failed; s++) {
         const int64_t *chosen = order + s * batch, time = optimiser->time + s + 1;
-        Adam adam = {
-            optimiser->momentum, optimiser->decay, optimiser->epsilon,
-            optimiser->rate / (1 - pow(optimiser->momentum, time)), 1 / (1 - pow(optimiser->decay, time))};
+        Adam adam = at_step(optimiser, time);
         forward(&net, parameters, images, chosen, batch, channels, 1);
         sum += loss(net.dense + DENSE - 1, labels, chosen, batch);
         backward(&net, parameters, images, chosen, batch, channels);

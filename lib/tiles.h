@@ -117,6 +117,11 @@ typedef struct {
     float keep, decay, epsilon, step, correct;
 } Adam;
 
+static Adam at_step(const Optimiser *o, int64_t time) {
+    return (Adam){
+        o->momentum, o->decay, o->epsilon, o->rate / (1 - pow(o->momentum, time)), 1 / (1 - pow(o->decay, time))};
+}
+
 /* 1 / (sqrt(x) + epsilon) without the slow instructions: two estimates of 14 bits, each made better once. */
 static inline __m512 inverse_root(__m512 x, __m512 epsilon) {
     x = _mm512_max_ps(x, _mm512_set1_ps(1e-30f));

@@ -1,16 +1,19 @@
 """What a chapter depends on: exactly what could change its result makes it due again."""
 
 import ast
+import concurrent.futures
+import gc
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from test_build import CELLS, write
 
-from lib import build
+from lib import build, inputs
 from lib.inputs import Library, reason
 
 # A library of its own: what one definition names leads to others.
@@ -211,3 +214,24 @@ def test_the_plan_names_each_chapter_and_why(project: Path) -> None:
     assert build.plan(project).splitlines()[1:] == ["a/3.1: notebooks/a/3-1.py changed"]
     state = json.loads((project / ".build" / "executed.json").read_text(encoding="utf-8"))
     assert all(entry["seconds"] > 0 for entry in state.values())
+
+
+def test_threads_that_parse_at_once_do_not_disturb_each_other():
+    """Python 3.11.7 fails here now and then without a lock: a collection of garbage lets another thread go on."""
+    code = Path(inputs.__file__).read_text(encoding="utf-8")
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+
+    def give_way(phase, info):
+        time.sleep(0)
+
+    gc.callbacks.append(give_way)
+    gc.set_threshold(300)
+    sys.setswitchinterval(1e-6)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            found = {ast.dump(tree) for tree in pool.map(inputs.parsed, [code] * 40)}
+    finally:
+        gc.callbacks.remove(give_way)
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
+    assert found == {ast.dump(ast.parse(code))}

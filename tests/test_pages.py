@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from lib import build, claims, evidence, ladder, notebook, pages, pages_a, pages_ladder, paper_a, scoring, similarity
 from lib.errors import UserError
 from lib.experiments import find
+from lib.files import sealed
 from lib.paper_a import CIFAR, FASHION
 from lib.tickets import Store
 
@@ -414,6 +415,17 @@ def test_provenance_holds_what_the_manifest_and_the_files_hold(store):
     assert manifest["levels"]["dense"]["finished"][:10] in block
     assert "not trained yet" not in block
     assert block.startswith(":::{dropdown}") and block.endswith("\n:::\n") and block.count(":::") == 2
+
+
+def test_provenance_names_the_precision_and_trains_with_it_again(tmp_path):
+    store = made_store(tmp_path, EXPERIMENT, levels=1)
+    path = store.folder(EXPERIMENT) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["levels"]["dense"]["precision"] = "bf16"
+    path.write_bytes(sealed(manifest))
+    block = pages.provenance(store, [FASHION])
+    assert "a pretended machine (2 processes), in bf16, Python 3.0" in block
+    assert f"`python -m lib train {FASHION} --precision bf16`" in block
 
 
 def test_provenance_names_what_is_not_there(tmp_path):
