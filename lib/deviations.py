@@ -100,7 +100,8 @@ def effects(store: Store) -> list[Effect]:
     ):
         base, variant = (scoring.score("B", "6", store, settings=s) for s in (Settings(), settings))
         result.append(Effect("B", departure, otherwise, _both(base, variant)))
-    return result + [_fewer_trials(store, e.name) for e in store.experiments() if store.trials(e.name)]
+    fewer = (_fewer_trials(store, e.name) for e in store.experiments() if store.trials(e.name))
+    return result + [effect for effect in fewer if effect.verdicts]  # no claim rests on a stand-in
 
 
 def _fewer_trials(store: Store, name: str) -> Effect:

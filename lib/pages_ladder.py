@@ -446,7 +446,12 @@ def _name_missing(lacking: Mapping[str, str], unspecified: Sequence[str]) -> Non
         named = (word for missing in lacking.values() for word in missing.split() if word in EXPERIMENTS)
         names = dict.fromkeys(named)
         commands = ", ".join(f"`python -m lib train {name}`" for name in names)
-        sentences.append(f"Rungs that are not trained yet: {', '.join(lacking)}. To train them: {commands}.")
+        # A rung that lacks a level alone is shown at the others.
+        rungs = ", ".join(
+            f"{words} at {missing.split(' at ')[1]}" if " at " in missing else words
+            for words, missing in lacking.items()
+        )
+        sentences.append(f"Rungs that are not trained yet: {rungs}. To train them: {commands}.")
     if unspecified:
         sentences.append(f"Rungs that are not specified for this network: {', '.join(unspecified)}.")
     if sentences:

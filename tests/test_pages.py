@@ -166,6 +166,8 @@ def test_panels_of_tickets_of_one_initialisation(tmp_path, shown):
     shown.clear()
     pages_ladder._name_missing({"new initial weights": f"{FASHION} beyond 1 of the 5 initialisations"}, [])
     assert f"To train them: `python -m lib train {FASHION}`." in shown[0]
+    pages_ladder._name_missing({"free": f"{FASHION} at 98 %", "partial": "a/fashion-lenet/partial"}, [])
+    assert "not trained yet: free at 98 %, partial. To train them: " in shown[1]
 
 
 @pytest.mark.parametrize("measure", evidence.MEASURES)
