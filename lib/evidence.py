@@ -270,7 +270,7 @@ LEAST_RANKED = 3
 def measured_layers(name: str, level: str, least: int = 1) -> dict[str, tuple[slice, int]]:
     """Return the layers of an experiment that keep weights enough at a level to be measured.
 
-    Here it is decided what is said of a layer that keeps no weight, as two layers of the ResNet at 99.9 % pruned:
+    Here it is decided what is said of a layer that keeps no weight, as three layers of the ResNet at 99.9 % pruned:
     nothing.  Its overlap, and its share of weights in all masks, are zero of zero, for trained masks as for random
     ones, so it has no value, no chance to be held against, no part in a mean, and no row in a figure; captions name it.
     Of rank correlations the same is said of a layer that keeps fewer than `LEAST_RANKED` weights.
@@ -590,16 +590,18 @@ def output_similarities(
     Raises
     ------
     Missing
-        If the level is not trained, or no pair of its tickets has a CKA.
+        If the level or a second initialisation is not trained, or no pair of tickets has a CKA.
     UserError
         If there is no such measure.
     """
     matrix, experiment = output_matrix(store, name, level, measure), store.find(name)
+    if experiment.inits == 1 < find(name).inits:
+        raise Missing(beyond(store, name))
     design = (experiment.inits, experiment.runs)
     within, across = matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
     within, across = within[~np.isnan(within)], across[~np.isnan(across)]
     if not (len(within) and len(across)):
-        raise Missing(f"{name} at {level} % whose outputs depend on the image")
+        raise Missing(f"{name} at {level_words(level)} whose outputs depend on the image")
     return within, across
 
 
@@ -656,10 +658,11 @@ def origins(store: Store, name: str, level: str) -> list[Origin]:
     Raises
     ------
     Missing
-        If the level, or the dense one, is not trained.
+        If the level, or the dense one, or a second initialisation is not trained.
     """
-    experiment = store.find(name)
-    masks = part(store, name, level, "masks")
+    masks, experiment = part(store, name, level, "masks"), store.find(name)
+    if experiment.inits == 1 < find(name).inits:
+        raise Missing(beyond(store, name))  # the rank of an initial magnitude is held against other initialisations
     initial = store.initial_weights(experiment)
     updates = part(store, name, "dense", "weights") - np.repeat(initial, experiment.runs, axis=0)
     within = overlap.within_pairs(experiment.inits, experiment.runs)

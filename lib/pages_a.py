@@ -23,7 +23,7 @@ from lib.experiments import find
 from lib.notebook import View, markdown, show, show_levels, table
 from lib.pruning import kept_counts
 from lib.sources import Source
-from lib.tickets import TEST_LOGITS, Store
+from lib.tickets import TEST_LOGITS, Store, contents
 
 
 def overlap_panel(
@@ -307,15 +307,19 @@ def significance_table(store: Store, experiment: str, probability: float, repeti
         return
     for level in levels:
         within = evidence.significance(store, experiment, level, probability)
-        across = evidence.significance(store, experiment, level, probability, within=False)
         values = np.mean([y.values for y in within], axis=0)
-        low, high = statistics.bootstrap_over_inits([[value] for value in values])
+        interval, others = "too few initialisations", "–"
+        if len(values) > 1:
+            low, high = statistics.bootstrap_over_inits([[value] for value in values])
+            interval = f"{low:.0f} to {high:.0f}"
+            across = evidence.significance(store, experiment, level, probability, within=False)
+            others = f"{np.mean([y.values.mean() for y in across]):.1f} %"
         drawn = evidence.drawn_significance(experiment, level, probability, repetitions)
         rows.append(
             [
                 f"{level} %",
-                f"{values.mean():.1f} % ({low:.0f} to {high:.0f})",
-                f"{np.mean([y.values.mean() for y in across]):.1f} %",
+                f"{values.mean():.1f} % ({interval})",
+                others,
                 f"{np.mean([y.expected for y in within]):.1f} %",
                 f"{drawn:.1f} %",
             ]
@@ -430,30 +434,45 @@ def task_table(store: Store, levels: Sequence[str], name: str) -> None:
     )
 
 
-def nnstd_table(store: Store, experiment: str, name: str) -> None:
-    """Show the smallest distance of two masks with their units matched, or what stands in the place of that table.
+def symmetry_table(store: Store, experiment: str, name: str) -> None:
+    """Show how near the two most similar masks come to one network with its units permuted, or what stands in the
+    place of that table.
 
     Parameters are those of `overlap_panel`.
     """
     try:
         evidence.accuracies(store, experiment)  # raises if nothing is trained
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("Smallest distance of two masks", str(missing)))
+        markdown(pages.missing_panel("Two masks, up to a permutation of units", str(missing)))
         return
+    if paper_a.matched(experiment):
+        heading = "smallest NNSTD of any two masks"
+        says = (
+            f"The smallest distance of any two masks, {tickets_of(experiment)}, with their units matched; 0 would be "
+            "the same network up to a permutation of hidden units, 1 no shared connection at all."
+        )
+
+        def nearest(level: str, random: bool) -> str:
+            return f"{paper_a.smallest_nnstd(store, experiment, level, random):.3f}"
+    else:
+        heading = "units that keep other numbers of inputs, any two masks"
+        says = (
+            f"In how many units any two masks, {tickets_of(experiment)}, differ at least by the number of inputs that "
+            "they keep, the units of each layer in the order of that number; 0 could be the same network up to a "
+            "permutation of hidden units, more cannot. Units whose outputs are summed cannot be matched one layer "
+            "after another."
+        )
+
+        def nearest(level: str, random: bool) -> str:
+            return "{:,} of {:,}".format(*paper_a.fewest_other_degrees(store, experiment, level, random))
+
     levels = [level.name for level in store.finished(store.find(experiment))][1:]
     table(
-        ["pruned", "smallest NNSTD of any two masks", "of as many random masks"],
-        [
-            [
-                f"{level} %",
-                *(f"{paper_a.smallest_nnstd(store, experiment, level, random):.3f}" for random in (False, True)),
-            ]
-            for level in levels
-        ],
+        ["pruned", heading, "of as many random masks"],
+        [[f"{level} %", *(nearest(level, random) for random in (False, True))] for level in levels],
         name,
-        f"The smallest distance of any two masks, {tickets_of(experiment)}, with their units matched; 0 would be the "
-        "same network up to a permutation of hidden units, 1 no shared connection at all. All pairs of tickets; beside "
-        "them all pairs of as many masks that keep as many weights of every layer at random places.",
+        f"{says} All pairs of tickets; beside them all pairs of as many masks that keep as many weights of every layer "
+        "at random places.",
         pages.origin(store, [experiment]),
     )
 
@@ -636,6 +655,13 @@ def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
 
     Parameters are those of `overlap_panel`.
     """
+    dense = find(experiment).levels[0]
+    if "weights" not in contents(find(experiment), dense):
+        markdown(
+            f"Where the overlap comes from cannot be asked of {tickets_of(experiment)}: it takes the weights of the "
+            "dense networks, which the store does not keep of them."
+        )
+        return
     try:
         origins = evidence.origins(store, experiment, level)
     except evidence.Missing as missing:

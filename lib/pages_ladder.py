@@ -227,7 +227,10 @@ def ladder_table(
     lacking: dict[str, str] = {}
     layers: list[str] = []
     trained: list[str] = []
+    known = [level.name for level in find(rungs[0].experiment).levels]
     for reading, level in readings.items():
+        if level not in known:
+            continue  # the network that the paper speaks of has it, this one does not
         found = ladder.fits(store, key, network, [level], partner)
         lacking |= {f.rung.words: f.missing for f in found if f.missing}
         there = [f for f in found if not f.missing]
@@ -291,15 +294,17 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
         Of the paper, such as '6'.
     """
     every = [rung for rung in ladder.rungs(network) if not rung.across]
-    rungs = [rung for rung in every if store.find(rung.experiment).inits > 1]
+    rungs = [rung for rung in every if find(rung.experiment).inits > 1]
     trained_on = pages_a.network_words(rungs[0].experiment)
-    ready = {}
+    ready, lacking = {}, []
     for rung in rungs:
-        with contextlib.suppress(evidence.Missing):
+        try:
             ready[rung.words] = evidence.similarities_by_level(store, rung.experiment, measure)
+        except evidence.Missing as missing:
+            lacking.append(str(missing))
     title = f"The paper's Figure {figure} on every rung"
     if not ready:
-        markdown(pages.missing_panel(title, rungs[0].experiment))
+        markdown(pages.missing_panel(title, lacking[0]))
         return
     label = pages_a.measure_label(measure)
     reach = _reach(y for by_level in ready.values() for both in by_level.values() for y in both)

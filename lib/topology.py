@@ -235,6 +235,38 @@ def distances(
     return result
 
 
+def degrees(architecture: Architecture, masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many inputs the units keep, sorted within every layer.
+
+    The order of a layer's units does not change it, so two networks in which it differs are not the same one under
+    weight-space symmetry; the converse does not hold.  Unlike a matching it asks nothing of how the layers are linked.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    masks : bool array, shape (tickets, architecture.weight_count)
+
+    Returns
+    -------
+    int64 array, shape (tickets, units of all layers)
+        Layer after layer; the fewest inputs of a layer come first.
+
+    Raises
+    ------
+    UserError
+        If an argument is not of that kind.
+    """
+    kind("architecture", architecture, Architecture)
+    _check("masks", masks, ("tickets", architecture.weight_count))
+    return np.concatenate(
+        [
+            np.sort(np.count_nonzero(masks[:, where].reshape(len(masks), layer.shape[0], -1), axis=2), axis=1)
+            for layer, where in zip(architecture.layers, architecture.weight_slices().values(), strict=True)
+        ],
+        axis=1,
+    )
+
+
 def _packed(architecture: Architecture, ticket: Ticket) -> list[_Layer]:
     layers, sources = [], 1
     for layer, where in zip(architecture.layers, architecture.weight_slices().values(), strict=True):

@@ -9,10 +9,10 @@ import pytest
 from made import TINY, change, made_store
 from scipy import stats
 
-from lib import evidence, paper_a, scoring, topology
+from lib import evidence, pages_a, pages_ladder, paper_a, scoring, topology
 from lib.claims import Verdict
 from lib.experiments import EXPERIMENTS, find
-from lib.paper_a import CIFAR, FASHION
+from lib.paper_a import CIFAR, FASHION, RESNET, RESNET_PARTIAL
 from lib.pruning import random_masks
 from lib.tickets import Store
 
@@ -44,6 +44,10 @@ def readings(store, section, name):
     scored = next(s for s in scoring.score("A", section, store) if s.claim.id == name)
     by_network = {reading: v for reading, v, _ in scored.readings}
     return by_network.get(FASHION, by_network.get("", scored.verdict))
+
+
+def measured(store, section, name):
+    return next(s for s in scoring.score("A", section, store) if s.claim.id == name).measured
 
 
 def test_shared_and_unused_weights_against_sets(store):
@@ -178,3 +182,75 @@ def test_the_smallest_distance_is_that_of_the_closest_pair(tmp_path):
     masks = random_masks(few.architecture, few.level("90"), few.replicas)
     nnstd = [topology.nnstd(few.architecture, a, b) for a, b in itertools.combinations(masks, 2)]
     assert paper_a.smallest_nnstd(store, fixed, "90", random=True) == pytest.approx(min(nnstd), abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def residual(tmp_path_factory):
+    """The ResNet itself, all levels of one initialisation, whose last leaves layers without a weight."""
+    root = tmp_path_factory.mktemp("residual")
+    for name in (RESNET, RESNET_PARTIAL):
+        store = made_store(root, find(name).first(1), planted=0.3)
+    return store
+
+
+def test_one_initialisation_of_the_resnet_decides_what_it_can(residual):
+    """Claims about spreads between initialisations wait for more; none is decided by a number that is none."""
+    for s in scoring.score_all("A", store=residual):
+        assert s.verdict != Verdict.OPEN and "nan" not in s.measured.split(), s.claim.id
+    assert f"{RESNET}: holds: mean of the layers" in measured(residual, "3.2.1", "A-F4a-1")
+    for section, name in (("3.2.1", "A-F4a-4"), ("2", "A-F2-3")):
+        assert f"{RESNET} beyond 1 of the 5 initialisations" in measured(residual, section, name)
+
+
+def test_the_resnet_with_its_units_in_another_order_is_found_out(residual, tmp_path):
+    """Its sums let no layer be matched by itself: what a unit keeps is counted."""
+    shutil.copytree(residual.root, tmp_path / "tickets")
+    store, experiment = Store(tmp_path / "tickets"), find(RESNET).first(1)
+    differ, units = paper_a.fewest_other_degrees(store, RESNET, "90")
+    assert 0 < differ < units == sum(layer.shape[0] for layer in experiment.architecture.layers)
+    level = experiment.level("90")
+    record = store.read(experiment, level)
+    where = experiment.architecture.weight_slices()
+    first, second = where["conv2"], where["conv3"]  # the units between them are in no sum
+    order = np.random.default_rng(0).permutation(16)
+    masks, weights = record.masks.copy(), record.weights.copy()
+    for array in (masks, weights):
+        array[1] = array[0]
+        array[1, first] = array[0, first].reshape(16, -1)[order].ravel()
+        array[1, second] = array[0, second].reshape(16, 16, 9)[:, order].ravel()
+    change(store, experiment, level, masks=masks, weights=weights)
+    evidence.forget()
+    assert not (masks[1] == masks[0]).all()
+    assert paper_a.fewest_other_degrees(store, RESNET, "90") == (0, units)
+    failed = "fails: no two masks are equal up to a permutation of units at 90 %"
+    assert failed in measured(store, "Abstract", "A-ABS-2")
+
+
+def test_pages_of_one_initialisation_say_what_they_lack(residual, monkeypatch):
+    """Those of the ResNet, when a reader makes a chapter show it."""
+    said, tables = [], []
+    for module in (pages_a, pages_ladder):
+        monkeypatch.setattr(module, "markdown", said.append)
+        monkeypatch.setattr(module, "table", lambda *parts: tables.append(parts))
+    pages_ladder.ladder_violins(residual, "a/cifar-resnet18", "L2", "fig-x", "6")
+    assert f"`{RESNET} beyond 1 of the 5 initialisations`" in said.pop()
+    pages_a.origin_table(residual, RESNET, "50", "tab-x")
+    assert "weights of the dense networks, which the store does not keep" in said.pop()
+    pages_ladder.ladder_table(residual, "A-F4b", "a/cifar-resnet18", {"first": "50", "none": "80"}, "tab-x")
+    assert {row[0] for row in tables.pop()[1]} == {"50 %"} and "Read at the first" in said[-2]
+    pages_a.significance_table(residual, RESNET_PARTIAL, 0.95, 20, "tab-x")
+    rows = tables.pop()[1]
+    assert [row[0] for row in rows] == ["50 %", "60 %", "90 %", "98 %", "99 %", "99.9 %"]
+    assert all(row[1].endswith("% (too few initialisations)") and row[2] == "–" for row in rows)
+    pages_a.symmetry_table(residual, RESNET, "tab-x")
+    header, rows, _, caption, _ = tables.pop()
+    assert "other numbers of inputs" in header[1] and "cannot be matched" in caption
+    differ, units = paper_a.fewest_other_degrees(residual, RESNET, "99.9")
+    assert rows[-1][1] == f"{differ} of {units}"
+
+
+def test_where_overlap_comes_from_needs_other_initialisations(tmp_path):
+    """The rank of an initial magnitude is held against them."""
+    made = made_store(tmp_path, EXPERIMENT.first(1), levels=2)
+    with pytest.raises(evidence.Missing, match=f"{FASHION} beyond 1 of the 5 initialisations"):
+        evidence.origins(made, FASHION, "50")

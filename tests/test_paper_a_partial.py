@@ -313,7 +313,7 @@ BLOCKS = {
     "across tasks": lambda store: pages_a.task_panel(store, paper_a.PANELS["A-F13b"], "90", "fig-x", "the figure"),
     "free across tasks": lambda store: pages_a.task_table(store, ["50", "90"], "tab-x"),
     "ranks": lambda store: pages_a.correlation_table(store, (FASHION, FASHION_PARTIAL), "80", "tab-x"),
-    "matched": lambda store: pages_a.nnstd_table(store, FASHION_PARTIAL, "tab-x"),
+    "matched": lambda store: pages_a.symmetry_table(store, FASHION_PARTIAL, "tab-x"),
     "every level": lambda store: pages_a.excess_table(store, FASHION_PARTIAL, "tab-x"),
     "outputs on rungs": lambda store: pages_ladder.ladder_violins(store, "a/fashion-lenet", "L2", "fig-x", "6"),
     "accuracies on rungs": lambda store: pages_ladder.ladder_accuracies(store, "a/fashion-lenet", "fig-x", "7a"),

@@ -294,3 +294,24 @@ topology.distances(architecture, masks, ([0], [1]))
         check=True,
     )
     assert ("comparing" in done.stderr) == shown
+
+
+@given(SEEDS)
+def test_the_numbers_of_kept_inputs_are_those_counted_and_know_no_order_of_units(seed):
+    flat = ticket(seed, signed=False)
+    [found] = topology.degrees(SMALL, flat[None])
+    counted = [sorted(len(unit) for unit in units) for units in connections(SMALL, flat)]
+    assert found.tolist() == list(itertools.chain(*counted))
+    rng = np.random.default_rng(seed)
+    moved = reordered(SMALL, flat, [rng.permutation(layer.shape[0]) for layer in SMALL.layers[:-1]])
+    assert (topology.degrees(SMALL, np.stack([flat, moved])) == found).all()
+
+
+def test_a_unit_that_keeps_one_input_less_is_another_network():
+    flat = ticket(0, signed=False)
+    other = flat.copy()
+    other[np.flatnonzero(flat)[5]] = False
+    first, second = topology.degrees(SMALL, np.stack([flat, other]))
+    assert np.abs(first - second).sum() == 1
+    with pytest.raises(UserError, match="masks has shape"):
+        topology.degrees(SMALL, flat)

@@ -71,7 +71,7 @@ pages_ladder.ladder_outputs(store, network, measure, "tab-a-6-ladder")
 # is zero when that happens.
 
 # %%
-pages_a.nnstd_table(store, experiment, "tab-a-3-3-nnstd")
+pages_a.symmetry_table(store, experiment, "tab-a-3-3-nnstd")
 
 # %% [markdown]
 # ## Claims of this section

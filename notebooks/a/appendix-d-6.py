@@ -73,7 +73,7 @@ pages_ladder.ladder_outputs(store, "a/cifar-lenet", measure, "tab-a-15-ladder-ci
 # hidden units; a mask can, with the units matched first. The smallest distance of two masks (NNSTD {cite:p}`liu2020`) here:
 
 # %%
-pages_a.nnstd_table(store, experiment, "tab-a-d-6-nnstd")
+pages_a.symmetry_table(store, experiment, "tab-a-d-6-nnstd")
 
 # %% [markdown]
 # ## Claims of this appendix
