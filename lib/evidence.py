@@ -780,6 +780,11 @@ class Gain:
     low: float
     high: float
 
+    @property
+    def interval(self) -> str:
+        """Return the interval in words."""
+        return "too few initialisations" if np.isnan(self.low) else f"{self.low:+.2f} to {self.high:+.2f}"
+
 
 def accuracy_gains(store: Store, name: str, reference: str) -> dict[str, Gain]:
     """Return by how much the tickets of an experiment are more accurate than those of another, level by level.

@@ -246,7 +246,14 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
     except evidence.Missing as missing:
         markdown(pages.missing_panel(f"Accuracies of `{experiment}` beside `{free}`", str(missing)))
         return
-    clear = sum(not gain.low <= 0 <= gain.high for gain in gains.values())
+    both = min(store.find(name).inits for name in (experiment, free))
+    clear = sum(gain.low > 0 or gain.high < 0 for gain in gains.values())
+    certainty = (
+        f"with its interval by bootstrap over the {both} initialisations, too short from so few. It leaves out zero at "
+        f"{clear} of {len(gains)} levels"
+        if both > 1
+        else "of one initialisation, and so without an interval"
+    )
     table(
         ["pruned", "partly fixed", "free", "difference", "95 % interval"],
         [
@@ -255,14 +262,13 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
                 f"{gain.accuracy:.2f} %",
                 f"{gain.reference:.2f} %",
                 f"{gain.difference:+.2f}",
-                f"{gain.low:+.2f} to {gain.high:+.2f}",
+                gain.interval,
             ]
             for level, gain in gains.items()
         ],
         name,
         f"Mean test accuracy of {network_words(experiment)}, partly fixed and with a free batch order, and the "
-        f"difference in points with its interval by bootstrap over the {store.find(experiment).inits} initialisations, "
-        f"too short from so few. It leaves out zero at {clear} of {len(gains)} levels.",
+        f"difference in points, {certainty}.",
         pages.origin(store, [experiment, free]),
     )
 

@@ -382,8 +382,10 @@ def ladder_gains(store: Store, network: str, name: str) -> None:
         except evidence.Missing:
             continue
         cells = [
-            f"{g.difference:+.2f}" + ("" if np.isnan(g.low) else f" ({g.low:+.2f} to {g.high:+.2f})")
-            for g in gains.values()
+            f"{gains[v].difference:+.2f}{'' if np.isnan(gains[v].low) else f' ({gains[v].interval})'}"
+            if v in gains
+            else "–"
+            for v in levels
         ]
         clear = sum(g.low > 0 for g in gains.values()), sum(g.high < 0 for g in gains.values())
         higher = sum(g.difference > 0 for g in gains.values())

@@ -685,7 +685,7 @@ def _more_accurate(store: Store, name: str) -> Measurement:
     return Measurement(
         checks={
             f"{level} %: {gain.accuracy:.2f} % against {gain.reference:.2f} % (difference {gain.difference:+.2f}, "
-            f"95 % interval {gain.low:+.2f} to {gain.high:+.2f})": bool(gain.difference > 0)
+            f"95 % interval: {gain.interval})": bool(gain.difference > 0)
             for level, gain in gains.items()
             if level in levels
         },

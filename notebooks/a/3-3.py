@@ -68,7 +68,9 @@ pages_ladder.ladder_outputs(store, network, measure, "tab-a-6-ladder")
 # different batches and end with different outputs all the same. What cannot hide is the mask: if two tickets were equal up
 # to a permutation of their hidden units, some matching of units would make their masks equal. The NNSTD
 # {cite:p}`liu2020` finds, layer by layer, the matching of units with the least distance, carries it to the next layer, and
-# is zero when that happens.
+# is zero when that happens. In the ResNet, where sums join the outputs of several layers, no layer can be matched by itself;
+# there the number of inputs that each unit keeps is compared, the units of a layer in the order of that number. It is the
+# same in any order of the units, so one other number is enough to tell two networks apart.
 
 # %%
 pages_a.symmetry_table(store, experiment, "tab-a-3-3-nnstd")
