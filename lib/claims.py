@@ -36,7 +36,8 @@ TOLERANCE_CORRELATION = 0.025
 TOLERANCE_OTHER = 0.05
 # "Around v" allows this share of |v| where it is more than the tolerance of the unit; twice that is "partly".
 VALUE_SHARE = 0.1
-# A count of n kernels varies by about sqrt(n) from one draw of tickets to the next: two standard deviations.
+# A count of n kernels varies by about sqrt(n) from one draw of tickets to the next, the paper's as ours: two standard
+# deviations of the difference.
 COUNT_DEVIATIONS = 2.0
 # "Some are above v": a plural, so two of them; a single one is "partly".
 SOME = 2
@@ -530,6 +531,8 @@ class Measurement:
         Named comparisons, for the kinds ordering, boolean, formula, qualitative, figure and setup.
     row : mapping of str to float, or None
         diff_mean, p_value and cohen_d of a table's row.
+    scaled : float
+        By what values were multiplied that count kernels, where fewer tickets were counted than the paper's.
     note : str
         Added to the words.
     missing : str
@@ -542,6 +545,7 @@ class Measurement:
     groups: tuple[ChanceGroup, ...] = ()
     checks: Mapping[str, bool] = dataclasses.field(default_factory=dict)
     row: Mapping[str, float] | None = None
+    scaled: float = 1.0
     note: str = ""
     missing: str = ""
 
@@ -709,7 +713,9 @@ def _around(claim: Claim, measurement: Measurement) -> _Outcome:
         targets = np.array(target)
         reach = np.maximum(VALUE_SHARE * np.abs(targets), claim.tolerance)
         if claim.unit == "kernels":
-            reach = np.maximum(reach, COUNT_DEVIATIONS * np.sqrt(np.maximum(targets, 1)))
+            # A count that was scaled up by k varies by k sqrt(n / k).
+            variance = np.maximum(targets, 1) * (1 + measurement.scaled)
+            reach = np.maximum(reach, COUNT_DEVIATIONS * np.sqrt(variance))
         good = int((np.abs(values - targets) <= reach + _SLACK).sum())
         words = f"{', '.join(_figure(v) for v in values)}; {good} of {len(target)} agree"
         return _Outcome(_by_share(good, len(target)), words, f"each value must be near the paper's: {words}")

@@ -1168,8 +1168,10 @@ def _section_appendix_a3(store: Store, ledger: Sequence[Claim], settings: Settin
     def counts(dataset: str) -> Measurement:
         group = kernel_group(store, dataset, settings)
         tickets = len(group.signs)
+        scaled = KERNEL_TICKETS / tickets
         return Measurement(
-            values=kernels.kernel_histogram(group.signs) * (KERNEL_TICKETS / tickets),
+            values=kernels.kernel_histogram(group.signs) * scaled,
+            scaled=scaled,
             note="" if tickets == KERNEL_TICKETS else f"{tickets} tickets, counts scaled to {KERNEL_TICKETS}",
         )
 
