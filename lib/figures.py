@@ -872,7 +872,8 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     rungs, columns : sequence of str
         Names of the rows and of the columns.
     distances : float array, shape (rungs, columns)
-        NaN where a rung is not trained, which is hatched. The smallest of each column, and all equal to it, are framed.
+        NaN where a rung is not trained, which is hatched. The smallest of each column, and all equal to it, are framed,
+        if it has two or more to choose from.
     label : str
         Of the scale.
 
@@ -893,7 +894,8 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
             ha="center", va="center", fontsize=8, color="white" if value > 0.42 * most else INK,
         )  # fmt: skip
     least = np.where(np.isnan(distances), np.inf, distances).min(axis=0)
-    for row, column in np.argwhere(distances == least):
+    several = (~np.isnan(distances)).sum(axis=0) > 1
+    for row, column in np.argwhere((distances == least) & several):
         axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2))
     room = _either(66 // max(len(columns), 1), 70)  # letters that fit a column
     names = ["\n".join(textwrap.fill(line, room) for line in name.splitlines()) for name in columns]

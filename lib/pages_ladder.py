@@ -196,10 +196,11 @@ def ladder_figure(
     nearest = {}
     for level in [v for v in levels if v in marks] or levels:
         own = [fit for fit in found if fit.level == level]
-        if not all(fit.missing for fit in own):
+        if sum(not fit.missing for fit in own) > 1:  # else none is nearer than another
             first, _ = ladder.best(own)
             equal = [fit.rung.words for fit in own if fit.distance == first.distance]
             nearest[level] = f"{', '.join(equal)} at {level} % pruned ({first.distance:.3g})"
+    which = f"Nearest: {'; '.join(nearest.values())}." if nearest else "Which is nearest is not known yet."
     columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
     show(
         lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),
@@ -207,8 +208,8 @@ def ladder_figure(
         f"{title}, {trained_on}: the distance between what its text says and what tickets show, one row a rung (what "
         f"the runs share), one column a level, in {unit}, mean of the layers; zero would be agreement in every "
         "number. Framed: the nearest rung at each level. "
-        f"{'Hatched: not trained yet. ' if np.isnan(distances).any() else ''}Nearest: {'; '.join(nearest.values())}.",
-        f"A table in colours of distances by rung and level. Nearest: {'; '.join(nearest.values())}.",
+        f"{'Hatched: not trained yet. ' if np.isnan(distances).any() else ''}{which}",
+        f"A table in colours of distances by rung and level. {which}",
         pages.origin(store, _experiments(rungs, there), "A"),
     )
 

@@ -511,7 +511,7 @@ def test_accuracies_can_be_pointed_at():
 
 
 def test_all_rungs_that_are_nearest_are_framed():
-    distances = np.array([[0.0, 3.0, np.nan], [1.0, 2.0, np.nan], [0.0, np.nan, np.nan]])
+    distances = np.array([[0.0, 3.0, np.nan], [1.0, 2.0, 5.0], [0.0, np.nan, np.nan]])  # 80 % has one alone
     figure = figures.ladder_grid(["a", "b", "c"], ["50 %", "60 %", "80 %"], distances, "distance")
     frames = [patch.get_xy() for patch in figure.axes[0].patches]
     plt.close(figure)
