@@ -200,17 +200,20 @@ def beside(scored: Sequence[Scored], *keys: str) -> str:
     *keys : str
         With which the ids of the panels' claims begin, up to a number: 'A-F10a', or 'A-F4a-F' for one network's.
     """
+
+    def broken(text: str) -> str:
+        """Escape a text; names of experiments may break after a slash, so that a phone has room for the table."""
+        return claims.escaped(text).replace("/", "/<wbr>")
+
     rows = []
     for s in scored:
         if any(re.match(re.escape(key) + r"(-[\dS]|\d)", s.claim.id) for key in keys):
             tested = [(name, verdict) for name, verdict, _ in s.readings if verdict != claims.Verdict.NOT_TESTABLE]
             verdicts = [
-                f"{claims.badge(verdict)} {claims.escaped(name).replace(' %', '&nbsp;%')}"
-                for name, verdict in tested
-                if name
+                f"{claims.badge(verdict)} {broken(name).replace(' %', '&nbsp;%')}" for name, verdict in tested if name
             ]
             here = "<br>".join(verdicts) or claims.badge(s.verdict)
-            rows.append(f"| {claims.escaped(s.claim.layer)} | {claims.escaped(s.paper.split(': ', 1)[-1])} | {here} |")
+            rows.append(f"| {broken(s.claim.layer)} | {broken(s.paper.split(': ', 1)[-1])} | {here} |")
     if not rows:
         raise UserError(f"keys is {', '.join(keys)!r}: no claim that was scored begins with it")
     return "\n".join(["| layer | the paper says | here |", "| --- | --- | --- |", *rows]) + "\n"
