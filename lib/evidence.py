@@ -79,6 +79,14 @@ def beyond(store: Store, name: str) -> str:
     return f"{name} beyond {store.trials(name)}"
 
 
+def several(store: Store, name: str) -> Experiment:
+    """Return an experiment as far as it is stored; raise `Missing` if one initialisation alone is, of several."""
+    experiment = store.find(name)
+    if experiment.inits == 1 < find(name).inits:
+        raise Missing(beyond(store, name))
+    return experiment
+
+
 def level_words(level: str) -> str:
     """Return a level's name as it stands in a text: '50 %', but 'dense' and 'round-11'."""
     return f"{level} %" if level[0].isdigit() else level
@@ -594,9 +602,7 @@ def output_similarities(
     UserError
         If there is no such measure.
     """
-    matrix, experiment = output_matrix(store, name, level, measure), store.find(name)
-    if experiment.inits == 1 < find(name).inits:
-        raise Missing(beyond(store, name))
+    matrix, experiment = output_matrix(store, name, level, measure), several(store, name)
     design = (experiment.inits, experiment.runs)
     within, across = matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
     within, across = within[~np.isnan(within)], across[~np.isnan(across)]
@@ -660,9 +666,8 @@ def origins(store: Store, name: str, level: str) -> list[Origin]:
     Missing
         If the level, or the dense one, or a second initialisation is not trained.
     """
-    masks, experiment = part(store, name, level, "masks"), store.find(name)
-    if experiment.inits == 1 < find(name).inits:
-        raise Missing(beyond(store, name))  # the rank of an initial magnitude is held against other initialisations
+    # The rank of an initial magnitude is held against other initialisations.
+    masks, experiment = part(store, name, level, "masks"), several(store, name)
     initial = store.initial_weights(experiment)
     updates = part(store, name, "dense", "weights") - np.repeat(initial, experiment.runs, axis=0)
     within = overlap.within_pairs(experiment.inits, experiment.runs)
@@ -783,7 +788,7 @@ class Gain:
     @property
     def interval(self) -> str:
         """Return the interval in words."""
-        return "too few initialisations" if np.isnan(self.low) else f"{self.low:+.2f} to {self.high:+.2f}"
+        return statistics.interval_words(self.low, self.high, "+.2f")
 
 
 def accuracy_gains(store: Store, name: str, reference: str) -> dict[str, Gain]:

@@ -18,6 +18,7 @@ from lib import (
     paper_a,
     sources,
     statistics,
+    topology,
 )
 from lib.experiments import find
 from lib.notebook import View, markdown, show, show_levels, table
@@ -314,17 +315,16 @@ def significance_table(store: Store, experiment: str, probability: float, repeti
     for level in levels:
         within = evidence.significance(store, experiment, level, probability)
         values = np.mean([y.values for y in within], axis=0)
-        interval, others = "too few initialisations", "–"
+        low, high, others = np.nan, np.nan, "–"
         if len(values) > 1:
             low, high = statistics.bootstrap_over_inits([[value] for value in values])
-            interval = f"{low:.0f} to {high:.0f}"
             across = evidence.significance(store, experiment, level, probability, within=False)
             others = f"{np.mean([y.values.mean() for y in across]):.1f} %"
         drawn = evidence.drawn_significance(experiment, level, probability, repetitions)
         rows.append(
             [
                 f"{level} %",
-                f"{values.mean():.1f} % ({interval})",
+                f"{values.mean():.1f} % ({statistics.interval_words(low, high, '.0f')})",
                 others,
                 f"{np.mean([y.expected for y in within]):.1f} %",
                 f"{drawn:.1f} %",
@@ -451,7 +451,7 @@ def symmetry_table(store: Store, experiment: str, name: str) -> None:
     except evidence.Missing as missing:
         markdown(pages.missing_panel("Two masks, up to a permutation of units", str(missing)))
         return
-    if paper_a.matched(experiment):
+    if topology.is_chain(find(experiment).architecture):
         heading = "smallest NNSTD of any two masks"
         says = (
             f"The smallest distance of any two masks, {tickets_of(experiment)}, with their units matched; 0 would be "

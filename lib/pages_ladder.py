@@ -18,6 +18,7 @@ from lib import (
 from lib.experiments import EXPERIMENTS, find
 from lib.notebook import View, markdown, show, show_levels, table
 from lib.sources import Source
+from lib.statistics import interval_words
 from lib.tickets import Store
 
 
@@ -482,8 +483,7 @@ def _unit(key: str) -> str:
 
 
 def _with_interval(fit: ladder.Fit) -> str:
-    interval = "too few initialisations" if np.isnan(fit.low) else f"{fit.low:.3g} to {fit.high:.3g}"
-    return f"{fit.distance:.3g} ({interval})"
+    return f"{fit.distance:.3g} ({interval_words(fit.low, fit.high, '.3g')})"
 
 
 def _experiments(rungs: Sequence[ladder.Rung], words: Iterable[str]) -> list[str]:

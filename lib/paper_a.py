@@ -598,12 +598,6 @@ def _share_group(share: evidence.LayerShare, name: str) -> claims.ChanceGroup:
     return claims.ChanceGroup(name, share.values, share.expected, share.low, share.high)
 
 
-def matched(name: str) -> bool:
-    """Return whether the units of an experiment's network can be matched one layer after another: not those of the
-    ResNet, where a sum joins the outputs of several layers."""
-    return not any(layer.add for layer in find(name).architecture.layers)
-
-
 def _masks(store: Store, name: str, level: str, random: bool) -> NDArray[np.bool_]:
     """Return the masks of an experiment at one level; or as many random ones with as many weights in every layer."""
     if not random:
@@ -638,7 +632,7 @@ def _no_symmetry(store: Store, name: str) -> Measurement:
     """
     checks = {}
     for level in _trained(store, name):
-        if matched(name):
+        if topology.is_chain(find(name).architecture):
             least = smallest_nnstd(store, name, level)
             found, other = f"smallest NNSTD {least:.3f}", least > 0
         else:
@@ -858,8 +852,7 @@ def _section_3_2_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, P
     def steady(name: str) -> Measurement:
         # "Low" and "very small" have no number in the paper; fixed here as two percentage points.
         checks, levels = {}, _trained(store, name)
-        if store.find(name).inits == 1:
-            raise Missing(evidence.beyond(store, name))  # one value a layer, which has no spread
+        evidence.several(store, name)  # of one there is one value a layer, which has no spread
         for level in levels:
             worst = max(evidence.shared(store, name, level), key=lambda y: y.values.std(ddof=1))
             spread = worst.values.std(ddof=1)

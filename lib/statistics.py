@@ -151,6 +151,11 @@ def effect_word(d: float) -> str:
     return next((word for word, bound in EFFECTS if abs(d) < bound), EFFECTS[-1][0])
 
 
+def interval_words(low: float, high: float, form: str) -> str:
+    """Return an interval in words, its ends in the format `form`; NaN ends are those of too few initialisations."""
+    return "too few initialisations" if np.isnan(low) else f"{low:{form}} to {high:{form}}"
+
+
 def bootstrap_over_inits(
     values_by_init: Sequence[ArrayLike],
     statistic: Callable[[NDArray], float] = np.mean,

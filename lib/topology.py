@@ -341,8 +341,19 @@ def _check(name: str, ticket: Ticket, axes: tuple[str | int, ...]) -> None:
         raise UserError(f"{name} holds values from {ticket.min()} to {ticket.max()}: signs are -1, 0 and 1")
 
 
+def is_chain(architecture: Architecture) -> bool:
+    """Return whether every layer takes the output of the one before alone, so that units can be matched in turn."""
+    return not any(layer.source or layer.add for layer in architecture.layers)
+
+
 def _check_chain(architecture: Architecture) -> None:
     kind("architecture", architecture, Architecture)
+    if not is_chain(architecture):
+        joined = next(layer for layer in architecture.layers if layer.source or layer.add)
+        raise UserError(
+            f"architecture {architecture.name} is not a chain: {joined.name} takes the output of "
+            f"{joined.source or joined.add}, it should take that of the layer before alone"
+        )
     for before, layer in zip(architecture.layers, architecture.layers[1:], strict=False):
         inputs = layer.size // layer.shape[0]
         if inputs % before.shape[0]:

@@ -315,3 +315,12 @@ def test_a_unit_that_keeps_one_input_less_is_another_network():
     assert np.abs(first - second).sum() == 1
     with pytest.raises(UserError, match="masks has shape"):
         topology.degrees(SMALL, flat)
+
+
+def test_sums_and_branches_are_no_chain_even_where_the_sizes_fit():
+    layers = (Layer("conv1", (4, 4, 3, 3)), Layer("conv2", (4, 4, 3, 3), add="conv1"))
+    masks = np.ones((2, 288), bool)
+    assert not topology.is_chain(Architecture("sum", (4, 8, 8), layers))
+    with pytest.raises(UserError, match="architecture sum is not a chain: conv2 takes the output of conv1"):
+        topology.distances(Architecture("sum", (4, 8, 8), layers), masks, ([0], [1]))
+    assert topology.is_chain(SMALL)

@@ -70,7 +70,7 @@ pages_ladder.ladder_outputs(store, "a/cifar-lenet", measure, "tab-a-15-ladder-ci
 # ## The masks
 #
 # As {ref}`section 3.3 <a-3-3>` says, a distance of outputs cannot tell whether two tickets are one network up to a permutation of
-# hidden units; a mask can, with the units matched first. The smallest distance of two masks (NNSTD {cite:p}`liu2020`) here:
+# hidden units; a mask can, with the units matched first (NNSTD {cite:p}`liu2020`). How near two masks come here:
 
 # %%
 pages_a.symmetry_table(store, experiment, "tab-a-d-6-nnstd")
