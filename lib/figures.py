@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
@@ -895,8 +896,11 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
         )  # fmt: skip
     least = np.where(np.isnan(distances), np.inf, distances).min(axis=0)
     several = (~np.isnan(distances)).sum(axis=0) > 1
+    seen = [patheffects.withStroke(linewidth=5, foreground="white")]  # a frame, on a dark field too
     for row, column in np.argwhere((distances == least) & several):
-        axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2))
+        axes.add_patch(
+            plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2, path_effects=seen)
+        )
     room = _either(66 // max(len(columns), 1), 70)  # letters that fit a column
     names = ["\n".join(textwrap.fill(line, room) for line in name.splitlines()) for name in columns]
     axes.set_xticks(range(len(columns)), names, rotation=_either(0, 90))

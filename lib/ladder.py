@@ -411,6 +411,8 @@ def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statem
 def best(found: Sequence[Fit]) -> tuple[Fit, list[Fit]]:
     """Return the fit at the smallest distance, and those that are not told apart from it.
 
+    Two fits without an interval, of one initialisation each, are never told apart.
+
     Raises
     ------
     Missing
@@ -423,7 +425,11 @@ def best(found: Sequence[Fit]) -> tuple[Fit, list[Fit]]:
         raise Missing(found[0].missing)
     first = there[0]
     end = first.distance if np.isnan(first.high) else first.high
-    return first, [f for f in there[1:] if (f.distance if np.isnan(f.low) else f.low) <= end]
+
+    def apart(fit: Fit) -> bool:
+        return not np.isnan([first.high, fit.low]).all() and (fit.distance if np.isnan(fit.low) else fit.low) > end
+
+    return first, [fit for fit in there[1:] if not apart(fit)]
 
 
 # --- outputs, of which the paper states an order and no numbers --------------------------------------------------

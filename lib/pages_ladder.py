@@ -224,10 +224,9 @@ def ladder_table(
     """
     rungs, figure, unit, own = ladder.rungs(network, partner), _figure(key), _unit(key), ladder.own_rung(key)
     trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
-    rows: list[list[str]] = []
+    rows: list[tuple[list[str], ladder.Fit]] = []
     sentences: list[str] = []
     lacking: dict[str, str] = {}
-    layers: list[str] = []
     trained: list[str] = []
     known = [level.name for level in find(rungs[0].experiment).levels]
     for reading, level in readings.items():
@@ -241,7 +240,6 @@ def ladder_table(
         first, others = ladder.best(found)
         equal = [f for f in there if f.distance == first.distance]
         others = [f for f in others if f not in equal]
-        layers = layers or list(first.by_layer)
         trained += [f.rung.words for f in there]
         also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}" if others else ""
         alone = len(there) == 1
@@ -258,19 +256,16 @@ def ladder_table(
             if f.rung.words == own and f not in equal
         ]
         rows += [
-            [
-                f"{level} %",
-                f"**{f.rung.words}**" if f in equal and not alone else f.rung.words,
-                _with_interval(f),
-                *(f"{f.by_layer[y]:.3g}" if y in f.by_layer else "–" for y in layers),
-            ]
+            ([f"{level} %", f"**{f.rung.words}**" if f in equal and not alone else f.rung.words, _with_interval(f)], f)
             for f in there
         ]
     if rows:
         markdown(f"**Measured.** {' '.join(sentences)}")
+        of_all = {y for _, f in rows for y in f.by_layer}  # the text may speak of other layers at another level
+        layers = [y.name for y in find(rungs[0].experiment).architecture.layers if y.name in of_all]
         table(
             ["pruned", "what the runs share", "distance (95 %)", *layers],
-            rows,
+            [[*row, *(f"{f.by_layer[y]:.3g}" if y in f.by_layer else "–" for y in layers)] for row, f in rows],
             name,
             f"Distance of each rung of the ladder of randomness, {trained_on}, "
             f"from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in {unit}: mean of the "

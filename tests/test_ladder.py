@@ -223,6 +223,9 @@ def test_rungs_that_cannot_be_told_apart_are_named():
     assert ladder.best([missing, fixed, partial, free]) == (free, [partial])
     apart = dataclasses.replace(partial, low=4.1)
     assert ladder.best([apart, free, fixed]) == (free, [])
+    one, other = (dataclasses.replace(fit, low=np.nan, high=np.nan) for fit in (free, partial))
+    assert ladder.best([other, one]) == (one, [other])  # of one initialisation each
+    assert ladder.best([one, apart]) == (one, [])
     with pytest.raises(Missing, match="x"):
         ladder.best([missing])
     with pytest.raises(UserError, match="found is empty"):

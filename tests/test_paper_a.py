@@ -239,6 +239,10 @@ def test_pages_of_one_initialisation_say_what_they_lack(residual, monkeypatch):
     assert "weights of the dense networks, which the store does not keep" in said.pop()
     pages_ladder.ladder_table(residual, "A-F4b", "a/cifar-resnet18", {"first": "50", "none": "80"}, "tab-x")
     assert {row[0] for row in tables.pop()[1]} == {"50 %"} and "Read at the first" in said[-2]
+    pages_ladder.ladder_table(residual, "A-F4a-R", "a/cifar-resnet18", {"first": "60", "second": "90"}, "tab-x")
+    header, rows, *_ = tables.pop()
+    assert header[3:] == ["conv1", "conv18", "conv19"]  # the paper's text speaks of others at each level
+    assert all((row[3] == "–", row[4] == "–") == (row[0] == "60 %", row[0] == "90 %") for row in rows)
     pages_a.significance_table(residual, RESNET_PARTIAL, 0.95, 20, "tab-x")
     rows = tables.pop()[1]
     assert [row[0] for row in rows] == ["50 %", "60 %", "90 %", "98 %", "99 %", "99.9 %"]
