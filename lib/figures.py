@@ -865,7 +865,13 @@ def accuracy_by_round(accuracies: Mapping[str, NDArray[np.float64]], random: NDA
     return figure
 
 
-def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray[np.float64], label: str) -> Figure:
+def ladder_grid(
+    rungs: Sequence[str],
+    columns: Sequence[str],
+    distances: NDArray[np.float64],
+    label: str,
+    close: NDArray[np.bool_] | None = None,
+) -> Figure:
     """Draw how far each rung of the ladder of randomness is from what the paper states, column by column.
 
     Parameters
@@ -877,6 +883,8 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
         if it has two or more to choose from.
     label : str
         Of the scale.
+    close : bool array, shape (rungs, columns), optional
+        What is not told apart from the smallest of its column: framed with dashes.
 
     Returns
     -------
@@ -897,9 +905,12 @@ def ladder_grid(rungs: Sequence[str], columns: Sequence[str], distances: NDArray
     least = np.where(np.isnan(distances), np.inf, distances).min(axis=0)
     several = (~np.isnan(distances)).sum(axis=0) > 1
     seen = [patheffects.withStroke(linewidth=5, foreground="white")]  # a frame, on a dark field too
-    for row, column in np.argwhere((distances == least) & several):
+    nearest = (distances == least) & several
+    framed = nearest if close is None else nearest | close
+    for row, column in np.argwhere(framed):
+        weight: dict[str, Any] = {"lw": 2} if nearest[row, column] else {"lw": 1, "ls": (0, (4, 3))}
         axes.add_patch(
-            plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, lw=2, path_effects=seen)
+            plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, path_effects=seen, **weight)
         )
     room = _either(66 // max(len(columns), 1), 70)  # letters that fit a column
     names = ["\n".join(textwrap.fill(line, room) for line in name.splitlines()) for name in columns]

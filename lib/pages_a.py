@@ -181,7 +181,7 @@ def _left_out(experiment: str, level: str, chosen: Sequence[str], least: int = 1
     """Return the sentence about layers that keep fewer weights than can be measured, for a caption; '' if none does."""
     lost = [layer for layer in evidence.left_out(experiment, level, least) if layer in chosen]
     few = "no weight" if least == 1 else f"fewer than {least} weights"
-    return f" Left out, as they keep {few}: {', '.join(lost)}." if lost else ""
+    return f" Left out, as they keep {few} at {level} %: {', '.join(lost)}." if lost else ""
 
 
 def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: str, key: str = "") -> None:
@@ -862,7 +862,8 @@ def share_panel(
             for z in shares[last]
             if y.layer == z.layer
         )
-        return figures.share_by_level(shares, share.axis, said), f"Means: {means}."
+        lost = _left_out(experiment, last, chosen)
+        return figures.share_by_level(shares, share.axis, said), f"Means: {means}.{lost}"
 
     inits = store.find(experiment).inits
     over = f"mean and standard deviation over {inits} initialisations" if inits > 1 else "of one initialisation"

@@ -194,21 +194,24 @@ def ladder_figure(
     levels = list(dict.fromkeys(fit.level for fit in found))
     distances = np.array([fit.distance for fit in found]).reshape(len(levels), len(rungs)).T
     marks, unit = pages.marks(readings), _unit(key)
-    nearest = {}
-    for level in [v for v in levels if v in marks] or levels:
+    nearest, close = {}, np.zeros(distances.shape, bool)
+    for column, level in enumerate(levels):
         own = [fit for fit in found if fit.level == level]
         if sum(not fit.missing for fit in own) > 1:  # else none is nearer than another
-            first, _ = ladder.best(own)
+            first, others = ladder.best(own)
             equal = [fit.rung.words for fit in own if fit.distance == first.distance]
+            close[:, column] = [fit in others and fit.distance > first.distance for fit in own]
             nearest[level] = f"{', '.join(equal)} at {level} % pruned ({first.distance:.3g})"
+    if any(level in marks for level in levels):
+        nearest = {level: words for level, words in nearest.items() if level in marks}
     which = f"Nearest: {'; '.join(nearest.values())}." if nearest else "Which is nearest is not known yet."
     columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
     show(
-        lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})"),
+        lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})", close),
         name,
         f"{title}, {trained_on}: the distance between what its text says and what tickets show, one row a rung (what "
         f"the runs share), one column a level, in {unit}, mean of the layers; zero would be agreement in every "
-        "number. Framed: the nearest rung at each level. "
+        f"number. Framed: the nearest rung at each level{', dashed those not told apart from it' * bool(close.any())}. "
         f"{'Hatched: not trained yet. ' if np.isnan(distances).any() else ''}{which}",
         f"A table in colours of distances by rung and level. {which}",
         pages.origin(store, _experiments(rungs, there), "A"),

@@ -518,6 +518,16 @@ def test_all_rungs_that_are_nearest_are_framed():
     assert sorted((round(x), round(y)) for x, y in frames) == [(0, 0), (0, 2), (1, 1)]
 
 
+def test_what_is_not_told_apart_from_the_nearest_is_framed_with_dashes():
+    distances = np.array([[0.0, 3.0], [0.1, 2.0], [1.0, np.nan]])
+    close = np.array([[False, True], [True, False], [False, False]])
+    figure = figures.ladder_grid(["a", "b", "c"], ["50 %", "60 %"], distances, "distance", close)
+    frames = {(round(p.get_x()), round(p.get_y())): p.get_linestyle() for p in figure.axes[0].patches}
+    plt.close(figure)
+    assert {place for place, style in frames.items() if style == "solid"} == {(0, 0), (1, 1)}
+    assert {place for place, style in frames.items() if style != "solid"} == {(0, 1), (1, 0)}
+
+
 @pytest.mark.parametrize("narrow", [False, True])
 def test_a_picture_has_the_frame_that_matplotlib_measures(narrow):
     with figures.narrow() if narrow else contextlib.nullcontext():

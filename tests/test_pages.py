@@ -201,6 +201,9 @@ def test_the_ladder_of_a_figure_names_what_fits_and_what_is_missing(store, shown
     assert np.isfinite(grid).all(axis=1).tolist() == [True, True, False, False, False, False, False]
     first = min((fits["new initial weights"], fits["free"]), key=lambda f: f.distance)
     assert f"Nearest: {first.rung.words} at 50 % pruned ({first.distance:.3g})." in caption
+    assert "dashed those not told apart from it" in caption
+    styles = [patch.get_linestyle() for patch in draw().axes[0].patches if round(patch.get_x()) == 0]
+    assert len(styles) == 2 and styles.count("solid") == 1  # the nearest, and the other
     assert f"nearest to tickets of **{first.rung.words}**" in sentence and "not told apart" in sentence
     assert header[3:] == list(EXPERIMENT.architecture.weight_slices()) and len(rows) == 2
     for row, words in zip(rows, ("new initial weights", "free"), strict=True):

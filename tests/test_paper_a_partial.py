@@ -369,11 +369,12 @@ def test_a_panel_names_the_layers_that_it_leaves_out(planted, shown):
     draw, by_level = shown[0][0], shown[1][0]
     assert draw("90")[1].endswith("%).")
     figure, said = draw("99.9")
-    assert said.endswith("Left out, as they keep no weight: conv1, output.")
+    assert said.endswith("Left out, as they keep no weight at 99.9 %: conv1, output.")
     assert len(figure.axes) == len(paper_a.plotted_layers(RESNET_PARTIAL)) - 2
     said = by_level("99.9")[1]
+    assert by_level("all")[1].endswith("Left out, as they keep no weight at 99.9 %: conv1, output.")
     assert "conv11" in by_level("all")[1] and "output" not in said.split("Left out")[0]
-    assert said.endswith("Left out, as they keep no weight: conv1, output.")
+    assert said.endswith("Left out, as they keep no weight at 99.9 %: conv1, output.")
 
 
 def test_what_the_paper_says_stands_by_its_figure(planted):
@@ -429,7 +430,7 @@ def test_a_panel_of_the_resnet_has_both_ways_to_count(planted, shown):
         figure, said = draw(selected)
         labels = [text.get_text() for text in figure.legends[0].get_texts()]
         assert labels[-2:] == ["paper's text", "the same, counted from 0"]
-    assert said.endswith("Left out, as they keep fewer than 3 weights: conv1, output.")
+    assert said.endswith("Left out, as they keep fewer than 3 weights at 99.9 %: conv1, output.")
     one, zero = (paper_a.paper_ranges("A-F10c", start=start) for start in (1, 0))
     assert (
         one["conv1"] == zero["conv2"]
