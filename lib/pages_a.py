@@ -730,12 +730,16 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
         f"{values.mean():.2f} % {'dense' if level == 'dense' else f'at {level} %'}"
         for level, values in accuracy.items()
     )
+    output = find(experiment).architecture.layers[-1].name
+    cut = " and ".join(f"{y} %" for y in accuracy if y != "dense" and output in evidence.left_out(experiment, y))
+    same = f"At {cut} the output layer keeps no weight, and a ticket says the same of every image. " if cut else ""
     show(
         lambda: figures.accuracy_lines(accuracy),
         name,
         f"Test accuracy by weights pruned; {what}: {tickets_of(experiment)}. One line a run, one shade an "
         "initialisation, "
-        f"black the mean of all {store.find(experiment).replicas} runs: {means}. The paper's text states no accuracy.",
+        f"black the mean of all {store.find(experiment).replicas} runs: {means}. {same}"
+        "The paper's text states no accuracy.",
         f"Lines of test accuracy over the fraction of pruned weights, one for each run. Means: {means}.",
         pages.origin(store, [experiment]),
         View("accuracies", tickets_of(experiment)),

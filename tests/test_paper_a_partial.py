@@ -362,6 +362,14 @@ def test_a_panel_across_tasks_has_a_row_for_each_layer_and_partner(planted, show
     assert f"dense1 with MNIST {found.values.mean():.1f} % (chance {found.expected:.1f} %)" in said
 
 
+@pytest.mark.parametrize(("experiment", "cut"), [(RESNET_PARTIAL, True), (FASHION_PARTIAL, False)])
+def test_an_accuracy_panel_says_where_the_output_layer_is_gone(planted, shown, monkeypatch, experiment, cut):
+    monkeypatch.setattr(pages_a, "show", lambda *parts, **_: shown.append(parts))
+    pages_a.accuracy_panel(planted, experiment, "fig-x", "the figure")
+    caption = shown[0][2]
+    assert ("At 99.9 % the output layer keeps no weight" in caption) == cut == ("same of every image" in caption)
+
+
 def test_a_panel_names_the_layers_that_it_leaves_out(planted, shown):
     panel = paper_a.PANELS["A-F10c"]
     pages_a.overlap_panel(planted, panel, "90", "fig-x", "the figure", key="A-F10c")
