@@ -233,7 +233,7 @@ def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measure
     def make(level: str, layer: str, partner: str) -> Measurement:
         found = layers(level, partner)
         left_out = evidence.left_out(panel.experiment, level)
-        note = f"without {', '.join(left_out)}, which keep no weight" if left_out and not layer else ""
+        note = f"without {', '.join(left_out)}, where no weight is left" if left_out and not layer else ""
         if claim.check in ("chance-match", "above-chance"):
             groups = tuple(chance_group(y) for y in found if isinstance(y, evidence.LayerOverlap))
             return Measurement(groups=groups, note=note)
@@ -1501,7 +1501,7 @@ def _section_d_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
             steps = shares(RESNET_PARTIAL, probability)
             lost = sorted({layer for layer in layers for step in steps if layer not in step})
             found = make([[step[layer] for layer in layers if layer in step] for step in steps])
-            note = f"at the last steps without {', '.join(lost)}, which keep no weight" if lost else ""
+            note = f"at the last steps without {', '.join(lost)}, where no weight is left" if lost else ""
             return dataclasses.replace(found, note=note)
 
         return [
