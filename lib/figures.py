@@ -870,7 +870,7 @@ def ladder_grid(
     columns: Sequence[str],
     distances: NDArray[np.float64],
     label: str,
-    close: NDArray[np.bool_] | None = None,
+    close: NDArray[np.bool_],
 ) -> Figure:
     """Draw how far each rung of the ladder of randomness is from what the paper states, column by column.
 
@@ -883,7 +883,7 @@ def ladder_grid(
         if it has two or more to choose from.
     label : str
         Of the scale.
-    close : bool array, shape (rungs, columns), optional
+    close : bool array, shape (rungs, columns)
         What is not told apart from the smallest of its column: framed with dashes.
 
     Returns
@@ -906,8 +906,7 @@ def ladder_grid(
     several = (~np.isnan(distances)).sum(axis=0) > 1
     seen = [patheffects.withStroke(linewidth=5, foreground="white")]  # a frame, on a dark field too
     nearest = (distances == least) & several
-    framed = nearest if close is None else nearest | close
-    for row, column in np.argwhere(framed):
+    for row, column in np.argwhere(nearest | close):
         weight: dict[str, Any] = {"lw": 2} if nearest[row, column] else {"lw": 1, "ls": (0, (4, 3))}
         axes.add_patch(
             plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, path_effects=seen, **weight)

@@ -432,6 +432,16 @@ def best(found: Sequence[Fit]) -> tuple[Fit, list[Fit]]:
     return first, [fit for fit in there[1:] if not apart(fit)]
 
 
+def nearest(found: Sequence[Fit]) -> tuple[list[Fit], list[Fit]]:
+    """Return all fits at the smallest distance, and those further away that are not told apart from it.
+
+    Raises what `best` does.
+    """
+    first, others = best(found)
+    equal = [fit for fit in others if fit.distance == first.distance]
+    return [first, *equal], [fit for fit in others if fit.distance > first.distance]
+
+
 # --- outputs, of which the paper states an order and no numbers --------------------------------------------------
 
 

@@ -731,7 +731,7 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
         for level, values in accuracy.items()
     )
     output = find(experiment).architecture.layers[-1].name
-    cut = " and ".join(f"{y} %" for y in accuracy if y != "dense" and output in evidence.left_out(experiment, y))
+    cut = " and ".join(f"{y} %" for y in accuracy if output in evidence.left_out(experiment, y))
     same = f"At {cut} the output layer keeps no weight, and a ticket says the same of every image. " if cut else ""
     show(
         lambda: figures.accuracy_lines(accuracy),

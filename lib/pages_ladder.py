@@ -198,10 +198,10 @@ def ladder_figure(
     for column, level in enumerate(levels):
         own = [fit for fit in found if fit.level == level]
         if sum(not fit.missing for fit in own) > 1:  # else none is nearer than another
-            first, others = ladder.best(own)
-            equal = [fit.rung.words for fit in own if fit.distance == first.distance]
-            close[:, column] = [fit in others and fit.distance > first.distance for fit in own]
-            nearest[level] = f"{', '.join(equal)} at {level} % pruned ({first.distance:.3g})"
+            equal, others = ladder.nearest(own)
+            close[:, column] = [fit in others for fit in own]
+            words = ", ".join(fit.rung.words for fit in equal)
+            nearest[level] = f"{words} at {level} % pruned ({equal[0].distance:.3g})"
     if any(level in marks for level in levels):
         nearest = {level: words for level, words in nearest.items() if level in marks}
     which = f"Nearest: {'; '.join(nearest.values())}." if nearest else "Which is nearest is not known yet."
@@ -240,18 +240,16 @@ def ladder_table(
         there = [f for f in found if not f.missing]
         if not there:
             continue
-        first, others = ladder.best(found)
-        equal = [f for f in there if f.distance == first.distance]
-        others = [f for f in others if f not in equal]
+        equal, others = ladder.nearest(found)
         trained += [f.rung.words for f in there]
         also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}" if others else ""
         alone = len(there) == 1
         sentences.append(
-            f"Read at the {reading}, the numbers of Figure {figure} lie {_with_interval(first)} {unit} from tickets of "
-            f"*{first.rung.words}*, the only rung that is trained: which one is nearest is not known."
+            f"Read at the {reading}, the numbers of Figure {figure} lie {_with_interval(equal[0])} {unit} from tickets "
+            f"of *{equal[0].rung.words}*, the only rung that is trained: which one is nearest is not known."
             if alone
             else f"Read at the {reading}, the numbers of Figure {figure} lie nearest to tickets of "
-            f"{', '.join(f'**{f.rung.words}**' for f in equal)}, {_with_interval(first)} {unit} away{also}."
+            f"{', '.join(f'**{f.rung.words}**' for f in equal)}, {_with_interval(equal[0])} {unit} away{also}."
         )
         sentences += [
             f"Tickets of the paper's own setting, *{own}*, are {_with_interval(f)} away."

@@ -512,7 +512,9 @@ def test_accuracies_can_be_pointed_at():
 
 def test_all_rungs_that_are_nearest_are_framed():
     distances = np.array([[0.0, 3.0, np.nan], [1.0, 2.0, 5.0], [0.0, np.nan, np.nan]])  # 80 % has one alone
-    figure = figures.ladder_grid(["a", "b", "c"], ["50 %", "60 %", "80 %"], distances, "distance")
+    figure = figures.ladder_grid(
+        ["a", "b", "c"], ["50 %", "60 %", "80 %"], distances, "distance", np.zeros((3, 3), bool)
+    )
     frames = [patch.get_xy() for patch in figure.axes[0].patches]
     plt.close(figure)
     assert sorted((round(x), round(y)) for x, y in frames) == [(0, 0), (0, 2), (1, 1)]

@@ -226,6 +226,9 @@ def test_rungs_that_cannot_be_told_apart_are_named():
     one, other = (dataclasses.replace(fit, low=np.nan, high=np.nan) for fit in (free, partial))
     assert ladder.best([other, one]) == (one, [other])  # of one initialisation each
     assert ladder.best([one, apart]) == (one, [])
+    equal = dataclasses.replace(partial, distance=free.distance)
+    assert ladder.nearest([fixed, missing, free, partial]) == ([free], [partial])
+    assert ladder.nearest([equal, fixed, free, partial]) == ([equal, free], [partial])
     with pytest.raises(Missing, match="x"):
         ladder.best([missing])
     with pytest.raises(UserError, match="found is empty"):
