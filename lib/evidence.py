@@ -404,11 +404,12 @@ def significance(
     probability : float
         Of the interval.
     within : bool
-        Pairs of one initialisation, or else of different ones: for these there is one value, of all pairs.
+        Pairs of one initialisation, or else of different ones.
 
     Returns
     -------
     list of LayerShare
+        A value is one initialisation's, or that of two different ones, these in the order of ``np.triu_indices``.
         `expected` is the false-positive rate, what independent masks give; `low` and `high` hold the central 95 % of
         the share of all pairs together, by the binomial distribution: the overlaps of two pairs of independent masks
         are independent, even if the pairs have a mask in common, so that mean and variance are those of a binomial.
@@ -430,7 +431,8 @@ def significance(
         # Overlaps are whole counts in percent: half a count keeps rounding from deciding what lies outside.
         half = 50 / layer.kept
         outside = (layer.values < low - half) | (layer.values > high + half)
-        groups = [outside[layer.first == init] for init in np.unique(layer.first)] if within else [outside]
+        of = layer.first * (1 + layer.second.max()) + layer.second
+        groups = [outside[of == inits] for inits in np.unique(of)]
         rate = statistics.false_positive_rate(layer.weights, layer.kept, probability)
         few, many = binom.interval(0.95, len(outside), rate)
         result.append(

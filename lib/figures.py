@@ -904,13 +904,17 @@ def ladder_grid(
         )  # fmt: skip
     least = np.where(np.isnan(distances), np.inf, distances).min(axis=0)
     several = (~np.isnan(distances)).sum(axis=0) > 1
-    seen = [patheffects.withStroke(linewidth=5, foreground="white")]  # a frame, on a dark field too
     nearest = (distances == least) & several
     for row, column in np.argwhere(nearest | close):
-        weight: dict[str, Any] = {"lw": 2} if nearest[row, column] else {"lw": 1, "ls": (0, (4, 3))}
+        width, style = (2, "solid") if nearest[row, column] else (1, (0, (4, 3)))
+        under = {"dash_offset": 0, "dash_list": None}  # white, and never dashed: seen on a dark field too
+        seen = [patheffects.Stroke(linewidth=2.5 * width, foreground="white", dashes=under), patheffects.Normal()]
         axes.add_patch(
-            plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, ec=INK, path_effects=seen, **weight)
-        )
+            plt.Rectangle(
+                (column - 0.48, row - 0.46), 0.96, 0.92,
+                fill=False, ec=INK, lw=width, ls=style, path_effects=seen,
+            )
+        )  # fmt: skip
     room = _either(66 // max(len(columns), 1), 70)  # letters that fit a column
     names = ["\n".join(textwrap.fill(line, room) for line in name.splitlines()) for name in columns]
     axes.set_xticks(range(len(columns)), names, rotation=_either(0, 90))

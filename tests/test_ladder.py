@@ -78,7 +78,7 @@ def test_the_distance_from_chance_is_that_to_the_hypergeometric_distribution(sto
 
 def test_the_share_of_significant_pairs_on_a_rung(store):
     """What Figure 11 shows, against the 95 % interval of another library."""
-    for words, count in (("free", 5), ("new initial weights", 1)):
+    for words, count in (("free", 5), ("new initial weights", 10)):
         found = {y.layer: y for y in ladder.measure(store, "A-F11-4", RUNGS[words], "50")}
         chance = hypergeom(2400, 1200, 1200)
         low, high = (100 * end / 1200 for end in chance.interval(0.95))
@@ -197,6 +197,15 @@ def test_the_paper_s_first_step_fits_independent_tickets(store):
     first, others = ladder.best(ladder.fits(store, "A-F8a", NETWORK, ["50"]))
     assert first.rung.words == "new initial weights" and others == []
     assert first.distance < 0.5
+
+
+def test_shares_of_significant_pairs_across_initialisations_have_an_interval(store):
+    """Rungs so far apart as none and all of the pairs are told apart, also from the one that has one initialisation."""
+    found = ladder.fits(store, "A-F11-4", NETWORK, ["50"])
+    new = next(fit for fit in found if fit.rung.words == "new initial weights")
+    assert new.low <= new.distance <= new.high and new.low > 50
+    first, others = ladder.best([new, next(fit for fit in found if fit.rung.words == "fixed")])
+    assert first.rung.words == "fixed" and others == []
 
 
 def test_final_weights_are_ranked_against_another_initialisation(store):

@@ -196,6 +196,14 @@ def test_the_share_of_significant_overlaps_against_a_count(planted):
         assert share.values.tolist() == [100.0 * (not low <= count <= high) for count in counts]
         assert 0 < share.expected <= 100 * (1 - probability)
         assert 0 <= share.low <= share.high
+        # Of two different initialisations there are the four pairs of their two runs each.
+        for share in evidence.significance(planted, FASHION_PARTIAL, level, probability, within=False):
+            if share.layer == layer:
+                values = [
+                    [not low <= (masks[2 * i + a] & masks[2 * j + b]).sum() <= high for a in (0, 1) for b in (0, 1)]
+                    for i, j in ((0, 1), (0, 2), (1, 2))
+                ]
+                assert share.values.tolist() == (100 * np.mean(values, axis=1)).tolist()
 
 
 def test_the_false_positive_rate_and_its_spread_are_those_of_drawn_masks():
