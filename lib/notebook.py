@@ -272,17 +272,27 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _in_few_colours(image: Image.Image) -> Image.Image:
-    """Return a picture in 64 colours, which look the same: white, as most of it is, and 63 for the rest."""
+    """Return a picture in 128 colours, which look the same: white, as most of it is, and 127 for the rest.
+
+    The most common ones are kept as they are: fields and lines. The others cover what is left, however few pixels have
+    it: a scale of colours has every colour in few.
+    """
     pixels = np.asarray(image).view(np.uint32)[..., 0]  # four bytes, the colours and 255, as one number
     inked = pixels != _WHITE
     inked[0, 0] = True  # that there is something
-    others = Image.fromarray(pixels[inked].view(np.uint8).reshape(1, -1, 4)).convert("RGB")
-    others = others.quantize(63, dither=Image.Dither.NONE).convert("RGBA")
+    colours, which, counts = np.unique(pixels[inked], return_inverse=True, return_counts=True)
+    line = Image.fromarray(colours.view(np.uint8).reshape(1, -1, 4)).convert("RGB")
+    common = colours[np.argsort(-counts, kind="stable")[:_COMMON]].view(np.uint8).reshape(-1, 4)[:, :3]
+    covering = line.quantize(127 - _COMMON, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*common.ravel().tolist(), *(covering or [])[: 3 * (127 - _COMMON)]])
     few = np.full(pixels.shape, _WHITE, np.uint32)
-    few[inked] = np.asarray(others).view(np.uint32)[0, :, 0]
+    shown = np.asarray(line.quantize(palette=palette, dither=Image.Dither.NONE).convert("RGBA")).view(np.uint32)
+    few[inked] = shown[0, which, 0]
     return Image.fromarray(few.view(np.uint8).reshape(*few.shape, 4)).convert("RGB")
 
 
+_COMMON = 48
 _WHITE = np.uint32(0xFFFFFFFF)
 
 
