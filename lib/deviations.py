@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lib import claims, evidence, paper_a, scoring
 from lib.claims import Claim, Scored, Verdict
+from lib.evidence import Lack
 from lib.experiments import find
 from lib.paper_b import Settings
 from lib.tickets import Store
@@ -23,15 +24,15 @@ class Effect:
         How it could be decided as well.
     verdicts : mapping of str to (Verdict, Verdict)
         By claim: as decided, and otherwise.
-    lacking : str
-        The experiment, or the trials of it, that the comparison needs and that are not trained; '' if none.
+    lacking : Lack, optional
+        What the comparison needs that is not trained.
     """
 
     paper: str
     departure: str
     otherwise: str
     verdicts: Mapping[str, tuple[Verdict, Verdict]]
-    lacking: str = ""
+    lacking: Lack | None = None
 
     @property
     def measured(self) -> list[str]:
@@ -76,7 +77,7 @@ def effects(store: Store) -> list[Effect]:
         found = _panel(store, "A-F8a", panel)
         trained = len(store.finished(store.find(experiment))) > 1
         ours, otherwise = _setting(paper_a.FASHION, experiment), _setting(experiment, paper_a.FASHION)
-        result.append(Effect("A", ours, otherwise, found, "" if trained else experiment))
+        result.append(Effect("A", ours, otherwise, found, None if trained else Lack(experiment)))
     two = {key: panel for key, panel in paper_a.PANELS.items() if len(panel.levels) == 2}
     read = [s for key, panel in two.items() for s in _scores(store, key, panel)]
     result.append(_by_reading("A", "level: as captioned", "as the text implies", read, "captioned", "implied"))

@@ -54,8 +54,48 @@ class LayerOverlap:
 MEASURES = ("CKA", "CKA of softmax", "L2")
 
 
+@dataclasses.dataclass(frozen=True)
+class Lack:
+    """Tickets that a measurement needs and that are not there.
+
+    Attributes
+    ----------
+    experiment : str
+    level : str
+        In words, such as '98 %'; '' if no level is there.
+    beyond : str
+        Those that are trained where they are too few, such as '1 of the 5 initialisations'; '' if none are.
+    such : str
+        What no ticket there is like, though all are trained, such as 'whose outputs depend on the image'; '' else.
+    """
+
+    experiment: str
+    level: str = ""
+    beyond: str = ""
+    such: str = ""
+
+    @property
+    def detail(self) -> str:
+        """What follows the experiment's name in a text, with a blank before it; '' for all of the experiment."""
+        parts = [f"at {self.level}" * bool(self.level), f"beyond {self.beyond}" * bool(self.beyond), self.such]
+        return "".join(f" {part}" for part in parts if part)
+
+    def __str__(self) -> str:
+        """Return the experiment's name and the detail."""
+        return self.experiment + self.detail
+
+
 class Missing(Exception):  # noqa: N818 - it is no error: the book says what is missing
-    """The tickets that a measurement needs are not trained; its text names them."""
+    """The tickets that a measurement needs are not there; its text names them.
+
+    Parameters
+    ----------
+    *lacks : Lack
+    """
+
+    def __init__(self, *lacks: Lack) -> None:
+        super().__init__(" and ".join(map(str, lacks)))
+        self.lacks = lacks
 
 
 def record(store: Store, name: str, level: str) -> LevelRecord:
@@ -68,15 +108,15 @@ def record(store: Store, name: str, level: str) -> LevelRecord:
 def require(store: Store, name: str, level: str) -> None:
     """Raise `Missing` if a level is not trained."""
     if name not in EXPERIMENTS:
-        raise Missing(name)
+        raise Missing(Lack(name))
     experiment = store.find(name)
     if experiment.level(level) not in store.finished(experiment):
-        raise Missing(f"{name} at {level_words(level)}" if store.finished(experiment) else name)
+        raise Missing(Lack(name, level_words(level) if store.finished(experiment) else ""))
 
 
-def beyond(store: Store, name: str) -> str:
-    """Return what is missing where the trials of an experiment that are trained are too few, as `Missing` says it."""
-    return f"{name} beyond {store.trials(name)}"
+def beyond(store: Store, name: str) -> Lack:
+    """Return what is missing where the trials of an experiment that are trained are too few."""
+    return Lack(name, beyond=store.trials(name))
 
 
 def several(store: Store, name: str) -> Experiment:
@@ -124,7 +164,7 @@ def winning_masks(store: Store, name: str) -> NDArray[np.bool_]:
         If the level before is not trained.
     """
     if name not in EXPERIMENTS:
-        raise Missing(name)
+        raise Missing(Lack(name))
     experiment = store.find(name)
     if experiment.last in store.finished(experiment):
         return part(store, name, experiment.last.name, "masks")
@@ -609,7 +649,7 @@ def output_similarities(
     within, across = matrix[overlap.within_pairs(*design)], matrix[overlap.across_pairs(*design)]
     within, across = within[~np.isnan(within)], across[~np.isnan(across)]
     if not (len(within) and len(across)):
-        raise Missing(f"{name} at {level_words(level)} whose outputs depend on the image")
+        raise Missing(Lack(name, level_words(level), such="whose outputs depend on the image"))
     return within, across
 
 
@@ -760,7 +800,7 @@ def choose_level(name: str, level: str) -> str:
 def accuracies(store: Store, name: str) -> dict[str, NDArray[np.float64]]:
     """Return the test accuracy in % of every replica, shape (inits, runs), for each level trained."""
     if name not in EXPERIMENTS or not store.finished(store.find(name)):
-        raise Missing(name)
+        raise Missing(Lack(name))
     experiment = store.find(name)
     result = {}
     for level in store.finished(experiment):

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from lib import baselines, claims, evidence, overlap, similarity
 from lib.claims import Claim
 from lib.errors import UserError
-from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare, Missing
+from lib.evidence import Lack, LayerCorrelation, LayerOverlap, LayerShare, Missing
 from lib.experiments import EXPERIMENTS, find
 from lib.statistics import bootstrap_over_inits
 from lib.tickets import Store
@@ -283,8 +283,8 @@ class Fit:
         Their mean, in the unit of the figure; NaN where the tickets are missing.
     low, high : float
         Its 95 % interval by bootstrap over initialisations; NaN where there are too few of them.
-    missing : str
-        Which tickets are; '' if none.
+    missing : tuple of Lack
+        What is not there.
     """
 
     rung: Rung
@@ -293,7 +293,7 @@ class Fit:
     distance: float
     low: float
     high: float
-    missing: str = ""
+    missing: tuple[Lack, ...] = ()
 
 
 def distance(values: NDArray[np.floating], statement: Statement) -> float:
@@ -371,7 +371,7 @@ def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statem
     try:
         measured = measure(store, key, rung, level)
     except Missing as missing:
-        return Fit(rung, level, {}, np.nan, np.nan, np.nan, str(missing))
+        return Fit(rung, level, {}, np.nan, np.nan, np.nan, missing.lacks)
     # Projections of shortcuts have no number; the ResNet's layers are counted from one.
     counted = [y.name for y in find(rung.experiment).architecture.layers if not y.linear]
     number = {layer: n for n, layer in enumerate(counted, 1)}
@@ -426,7 +426,7 @@ def best(found: Sequence[Fit]) -> tuple[Fit, list[Fit]]:
         raise UserError("found is empty: there should be a fit to choose")
     there = sorted((fit for fit in found if not fit.missing), key=lambda fit: fit.distance)
     if not there:
-        raise Missing(found[0].missing)
+        raise Missing(*found[0].missing)
     first = there[0]
     end = first.distance if np.isnan(first.high) else first.high
 
@@ -460,8 +460,8 @@ class Gap:
         Mean CKA within less mean CKA across; NaN where tickets are missing.
     low, high : float
         Its 95 % interval by bootstrap over initialisations.
-    missing : str
-        Which tickets are; '' if none.
+    missing : tuple of Lack
+        What is not there.
     """
 
     experiment: str
@@ -469,7 +469,7 @@ class Gap:
     gap: float
     low: float
     high: float
-    missing: str = ""
+    missing: tuple[Lack, ...] = ()
 
 
 def output_gaps(store: Store, network: str, levels: Sequence[str], measure: str = "CKA") -> list[Gap]:
@@ -492,7 +492,7 @@ def output_gaps(store: Store, network: str, levels: Sequence[str], measure: str 
             try:
                 matrix = sign * evidence.output_matrix(store, rung.experiment, level, measure)
             except Missing as missing:
-                result.append(Gap(rung.experiment, level, np.nan, np.nan, np.nan, str(missing)))
+                result.append(Gap(rung.experiment, level, np.nan, np.nan, np.nan, missing.lacks))
                 continue
             gap = functools.cache(functools.partial(_gap, matrix, experiment.runs))  # as in `_fit`
 

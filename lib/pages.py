@@ -257,7 +257,8 @@ def effect_table(store: Store, name: str) -> None:
     """Show how many claims have another verdict when what a paper leaves open is decided otherwise, and which."""
     rows, changed = [], []
     for effect in deviations.effects(store):
-        none = f"`{effect.lacking}` is not trained yet" if effect.lacking else "none yet"
+        lack = effect.lacking
+        none = f"`{lack.experiment}`{lack.detail} is not trained yet" if lack else "none yet"
         rows.append(
             [
                 effect.paper,
@@ -283,23 +284,24 @@ def effect_table(store: Store, name: str) -> None:
         markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))
 
 
-def missing_panel(title: str, experiments: str) -> str:
+def missing_panel(title: str, lacks: Sequence[evidence.Lack]) -> str:
     """Return what stands in the place of a panel whose tickets are not there.
 
     Parameters
     ----------
     title : str
         Of the panel, such as 'Figure 3b, CIFAR-10'.
-    experiments : str
-        What `lib.evidence.Missing` says: the experiment's name, perhaps with the level.
+    lacks : sequence of Lack
+        Why; at least one.
     """
-    parts = re.split(r" and (?=[a-z]+/)", experiments)
-    return (
-        f":::{{admonition}} {title}: not trained yet\n:class: note missing-panel\n"
-        f"This panel needs the tickets of {' and '.join(f'`{part}`' for part in parts)}. "
-        f"{how_to_train(' '.join(part.split()[0] for part in parts))} It fills itself at the next "
-        f"`python -m lib build`.\n:::\n"
-    )
+    needed = f"This panel needs tickets of {' and '.join(f'`{lack.experiment}`{lack.detail}' for lack in lacks)}"
+    if any(lack.such for lack in lacks):
+        state, remedy = "nothing to show", f"{needed}: there are none."
+    else:
+        state = "too few are trained" if all(lack.beyond for lack in lacks) else "not trained yet"
+        names = " ".join(dict.fromkeys(lack.experiment for lack in lacks))
+        remedy = f"{needed}. {how_to_train(names)} It fills itself at the next `python -m lib build`."
+    return f":::{{admonition}} {title}: {state}\n:class: note missing-panel\n{remedy}\n:::\n"
 
 
 def how_to_train(name: str) -> str:

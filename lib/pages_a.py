@@ -52,7 +52,7 @@ def overlap_panel(
     try:
         evidence.overlaps(store, panel.experiment, level, panel.within)
     except evidence.Missing as missing:  # not trained, or with one initialisation alone
-        markdown(pages.missing_panel(_title(what, panel.experiment), str(missing)))
+        markdown(pages.missing_panel(_title(what, panel.experiment), missing.lacks))
         return
     ranges, other = (paper_a.paper_ranges(key, panel.experiment, start) for start in (1, 0))
 
@@ -162,7 +162,7 @@ def _levels_panel(
     try:
         evidence.record(store, panel.experiment, level)
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(_title(what, panel.experiment), str(missing)))
+        markdown(pages.missing_panel(_title(what, panel.experiment), missing.lacks))
         return
     marks = pages.marks(panel.levels)
     labels = {
@@ -196,7 +196,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         try:
             evidence.task_overlaps(store, panel.experiment, partner, level)
         except evidence.Missing as missing:
-            markdown(pages.missing_panel(f"{_capital(what)}, with {_images(partner)}", str(missing)))
+            markdown(pages.missing_panel(f"{_capital(what)}, with {_images(partner)}", missing.lacks))
         else:
             partners.append(partner)
     if not partners:
@@ -245,7 +245,7 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
     try:
         gains = evidence.accuracy_gains(store, experiment, free)
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(f"Accuracies of `{experiment}` beside `{free}`", str(missing)))
+        markdown(pages.missing_panel(f"Accuracies of `{experiment}` beside `{free}`", missing.lacks))
         return
     both = min(store.find(name).inits for name in (experiment, free))
     clear = sum(gain.low > 0 or gain.high < 0 for gain in gains.values())
@@ -310,7 +310,7 @@ def significance_table(store: Store, experiment: str, probability: float, repeti
     try:
         levels = list(paper_a.significant_shares(store, experiment, probability))
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("Significant overlaps beside chance", str(missing)))
+        markdown(pages.missing_panel("Significant overlaps beside chance", missing.lacks))
         return
     for level in levels:
         within = evidence.significance(store, experiment, level, probability)
@@ -356,7 +356,7 @@ def correlation_table(store: Store, experiments: Sequence[str], level: str, name
     try:
         found = [evidence.rank_correlations(store, experiment, level) for experiment in experiments]
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("Rank correlations side by side", str(missing)))
+        markdown(pages.missing_panel("Rank correlations side by side", missing.lacks))
         return
 
     table(
@@ -382,7 +382,7 @@ def ranking_table(store: Store, experiment: str, level: str, name: str) -> None:
     try:
         found = [evidence.rank_correlations(store, experiment, level, of, over) for of, over in readings]
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("Rank correlations under each reading", str(missing)))
+        markdown(pages.missing_panel("Rank correlations under each reading", missing.lacks))
         return
     table(
         ["layer", "signed, survivors", "magnitude, survivors", "null", "signed, all", "magnitude, all", "null"],
@@ -418,7 +418,7 @@ def task_table(store: Store, levels: Sequence[str], name: str) -> None:
             for level in levels
         }
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("Overlaps across data sets, free and partly fixed", str(missing)))
+        markdown(pages.missing_panel("Overlaps across data sets, free and partly fixed", missing.lacks))
         return
 
     table(
@@ -449,7 +449,7 @@ def symmetry_table(store: Store, experiment: str, name: str) -> None:
     try:
         evidence.accuracies(store, experiment)  # raises if nothing is trained
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("Two masks, up to a permutation of units", str(missing)))
+        markdown(pages.missing_panel("Two masks, up to a permutation of units", missing.lacks))
         return
     if topology.is_chain(find(experiment).architecture):
         heading = "smallest NNSTD of any two masks"
@@ -525,7 +525,7 @@ def excess_table(store: Store, experiment: str, name: str) -> None:
                 ]
             )
     if not rows:
-        markdown(pages.missing_panel("Overlaps at every level", experiment))
+        markdown(pages.missing_panel("Overlaps at every level", [evidence.Lack(experiment)]))
         return
     table(
         ["pruned", "layer", "chance: mean (95 %)", "measured: mean (95 %)", "smallest to largest", "outside of chance"],
@@ -620,7 +620,7 @@ def sensitivity_table(store: Store, name: str) -> None:
         )
     if lacking:
         title = f"Overlaps with {' and '.join(SETTINGS[experiment] for experiment in lacking)}"
-        markdown(pages.missing_panel(title, " and ".join(lacking)))
+        markdown(pages.missing_panel(title, [evidence.Lack(experiment) for experiment in lacking]))
 
 
 def _rate(name: str) -> str:
@@ -671,7 +671,7 @@ def origin_table(store: Store, experiment: str, level: str, name: str) -> None:
     try:
         origins = evidence.origins(store, experiment, level)
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("Where the overlap comes from", str(missing)))
+        markdown(pages.missing_panel("Where the overlap comes from", missing.lacks))
         return
     table(
         ["layer", "overlap", "chance", "initial magnitudes alone", "learned alike, same start", "other start"],
@@ -703,7 +703,7 @@ def spread_table(store: Store, panel: paper_a.Panel, level: str, name: str) -> N
     try:
         spreads = evidence.spreads(store, panel.experiment, level, panel.within)
     except evidence.Missing as missing:
-        markdown(pages.missing_panel("How far the overlaps scatter", str(missing)))
+        markdown(pages.missing_panel("How far the overlaps scatter", missing.lacks))
         return
     table(
         ["layer", "measured", "chance", "correlation with counts per unit"],
@@ -724,7 +724,7 @@ def accuracy_panel(store: Store, experiment: str, name: str, what: str) -> None:
     try:
         accuracy = evidence.accuracies(store, experiment)
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(_title(what, experiment), str(missing)))
+        markdown(pages.missing_panel(_title(what, experiment), missing.lacks))
         return
     means = ", ".join(
         f"{values.mean():.2f} % {'dense' if level == 'dense' else f'at {level} %'}"
@@ -842,11 +842,11 @@ def share_panel(
         evidence.accuracies(store, experiment)  # raises if nothing is trained
         levels = [level.name for level in store.finished(store.find(experiment))][1:]
         if not levels or level not in ("all", *levels):
-            raise evidence.Missing(f"{experiment} at {'any pruned level' if level == 'all' else f'{level} %'}")
+            raise evidence.Missing(evidence.Lack(experiment, "any pruned level" if level == "all" else f"{level} %"))
         chosen = chosen_layers(experiment, layers)
         shares = {level: [y for y in share.measure(store, experiment, level) if y.layer in chosen] for level in levels}
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(_title(what, experiment), str(missing)))
+        markdown(pages.missing_panel(_title(what, experiment), missing.lacks))
         return
     said = {level: stated_shares(key, experiment, level) for level in levels} if key else {}
 
@@ -995,9 +995,9 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
     try:
         both = evidence.similarities_by_level(store, experiment, measure)
         if level not in ("all", *both):
-            raise evidence.Missing(f"{experiment} at {level} %")
+            raise evidence.Missing(evidence.Lack(experiment, f"{level} %"))
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(_title(what, experiment), str(missing)))
+        markdown(pages.missing_panel(_title(what, experiment), missing.lacks))
         return
     label = measure_label(measure)
     words = {level: at(level) for level in both}

@@ -28,10 +28,10 @@ def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, pattern
     groups, lacking = paper_b.kernel_groups(store, settings)
     trials_note(store, (group.experiment for group in groups.values() if not group.random))
     if lacking:
-        names = ", ".join(f"`{name}`" for name in lacking)
+        names = ", ".join(f"`{lack.experiment}`{lack.detail}" for lack in lacking)
         markdown(
             f":::{{admonition}} Not trained yet: {names}\n:class: note missing-panel\nThe figures show the groups that "
-            f"there are. {pages.how_to_train(lacking[0].split()[0])} The others fill themselves in at the next "
+            f"there are. {pages.how_to_train(lacking[0].experiment)} The others fill themselves in at the next "
             "`python -m lib build`.\n:::\n"
         )
     return groups
@@ -476,7 +476,7 @@ def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = T
     if absent:
         some = len(absent) < len(names)
         title = f"{'Other conditions' if some else 'Conditions'} with winning tickets"
-        markdown(pages.missing_panel(title, " and ".join(absent)))
+        markdown(pages.missing_panel(title, absent))
 
 
 def comparison_brief(store: Store, settings: paper_b.Settings, sample: int) -> None:
@@ -736,7 +736,7 @@ def switch_table(store: Store, name: str) -> None:
     switches += ["at most 14 tickets", paper_b.CONTROLS]
     found = {switch: paper_b.distinguished(store, switch) for switch in switches}
     if not found[switches[0]]:
-        markdown(pages.missing_panel("What the conclusion hangs on", paper_b.CIFAR))
+        markdown(pages.missing_panel("What the conclusion hangs on", [evidence.Lack(paper_b.CIFAR)]))
         return
 
     def cell(switch: str, condition: str) -> str:
@@ -782,7 +782,7 @@ def conclusion_table(store: Store, name: str) -> None:
     names = (*paper_b.DATASETS.values(), *paper_b.STAND_INS.values())
     used = [n for n in names if store.finished(store.find(n))]
     if all(set(row[1:]) == {"–"} for row in rows):
-        markdown(pages.missing_panel("What the conclusion hangs on", paper_b.CIFAR))
+        markdown(pages.missing_panel("What the conclusion hangs on", [evidence.Lack(paper_b.CIFAR)]))
         return
     table(
         ["switch", "two tickets of one data set closer than random ones", "of two data sets", "signs lie together"],
@@ -842,7 +842,7 @@ def round_panel(store: Store, key: str, name: str, what: str) -> None:
     try:
         accuracy = {level: values.ravel() for level, values in evidence.accuracies(store, experiment).items()}
     except evidence.Missing as missing:
-        markdown(pages.missing_panel(f"Accuracies by round, {what}", str(missing)))
+        markdown(pages.missing_panel(f"Accuracies by round, {what}", missing.lacks))
         return
     random = accuracy.pop("random", None)
     means = ", ".join(f"{level} {values.mean():.2f} %" for level, values in accuracy.items())

@@ -15,7 +15,7 @@ from lib import (
     pages_a,
     paper_a,
 )
-from lib.experiments import EXPERIMENTS, find
+from lib.experiments import find
 from lib.notebook import View, markdown, show, show_levels, table
 from lib.sources import Source
 from lib.statistics import interval_words
@@ -41,14 +41,14 @@ def ladder_strips(
     trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
     levels = [v.name for v in find(rungs[0].experiment).levels[1:]]
     ready: dict[str, dict[str, ladder.Layers]] = {}
-    lacking: list[str] = []
+    lacking: list[Sequence[evidence.Lack]] = []
     for rung in rungs:
         try:
             ready[rung.words] = {
                 v: ladder.measure(store, key, rung, v) for v in (levels if level == "all" else [level])
             }
         except evidence.Missing as missing:
-            lacking.append(str(missing))
+            lacking.append(missing.lacks)
     title = f"The paper's Figure {_figure(key)} on every rung"
     if not ready:
         markdown(pages.missing_panel(title, lacking[0]))
@@ -212,7 +212,7 @@ def ladder_figure(
         f"{title}, {trained_on}: the distance between what its text says and what tickets show, one row a rung (what "
         f"the runs share), one column a level, in {unit}, mean of the layers; zero would be agreement in every "
         f"number. Framed: the nearest rung at each level{', dashed those not told apart from it' * bool(close.any())}. "
-        f"{'Hatched: not trained yet. ' if np.isnan(distances).any() else ''}{which}",
+        f"{_hatched([lack for fit in found for lack in fit.missing])}{which}",
         f"A table in colours of distances by rung and level. {which}",
         pages.origin(store, _experiments(rungs, there), "A"),
     )
@@ -229,7 +229,7 @@ def ladder_table(
     trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
     rows: list[tuple[list[str], ladder.Fit]] = []
     sentences: list[str] = []
-    lacking: dict[str, str] = {}
+    lacking: dict[str, Sequence[evidence.Lack]] = {}
     trained: list[str] = []
     known = [level.name for level in find(rungs[0].experiment).levels]
     for reading, level in readings.items():
@@ -242,7 +242,10 @@ def ladder_table(
             continue
         equal, others = ladder.nearest(found)
         trained += [f.rung.words for f in there]
-        also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}" if others else ""
+        # Distances of one initialisation each are not told apart however far they are.
+        alike = all(np.isnan(f.low) for f in [equal[0], *others])
+        why = ", all of one initialisation, which has no interval" if alike else ""
+        also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}{why}" if others else ""
         alone = len(there) == 1
         sentences.append(
             f"Read at the {reading}, the numbers of Figure {figure} lie {_with_interval(equal[0])} {unit} from tickets "
@@ -294,12 +297,13 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
     every = [rung for rung in ladder.rungs(network) if not rung.across]
     rungs = [rung for rung in every if find(rung.experiment).inits > 1]
     trained_on = pages_a.network_words(rungs[0].experiment)
-    ready, lacking = {}, []
+    ready: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
+    lacking: list[Sequence[evidence.Lack]] = []
     for rung in rungs:
         try:
             ready[rung.words] = evidence.similarities_by_level(store, rung.experiment, measure)
         except evidence.Missing as missing:
-            lacking.append(str(missing))
+            lacking.append(missing.lacks)
     title = f"The paper's Figure {figure} on every rung"
     if not ready:
         markdown(pages.missing_panel(title, lacking[0]))
@@ -340,7 +344,7 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
             ready[rung.words] = evidence.accuracies(store, rung.experiment)
     title = f"The paper's Figure {figure} on every rung"
     if not ready:
-        markdown(pages.missing_panel(title, rungs[0].experiment))
+        markdown(pages.missing_panel(title, [evidence.Lack(rungs[0].experiment)]))
         return
 
     reach = _reach(values for by_level in ready.values() for values in by_level.values())
@@ -416,7 +420,7 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
     found = ladder.output_gaps(store, network, levels, measure)
     words = {rung.experiment: rung.words for rung in rungs if not rung.across}
     columns: dict[str, list[str]] = {}
-    lacking: dict[str, str] = {}
+    lacking: dict[str, Sequence[evidence.Lack]] = {}
     for experiment in dict.fromkeys(gap.experiment for gap in found):
         own = [gap for gap in found if gap.experiment == experiment]
         lacking |= {words[g.experiment]: g.missing for g in own if g.missing}
@@ -443,19 +447,22 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
         _name_missing(lacking, ladder.unspecified(network))
 
 
-def _name_missing(lacking: Mapping[str, str], unspecified: Sequence[str]) -> None:
+def _hatched(lacks: Sequence[evidence.Lack]) -> str:
+    """Return the sentence that says why fields of a grid are hatched; '' if none is."""
+    untrained, few = any(not lack.beyond for lack in lacks), any(lack.beyond for lack in lacks)
+    why = ["not trained yet"] * untrained + ["one initialisation alone where two are needed"] * few
+    return f"Hatched: {', or '.join(why)}. " if why else ""
+
+
+def _name_missing(lacking: Mapping[str, Sequence[evidence.Lack]], unspecified: Sequence[str]) -> None:
     """Say which rungs are not trained, and how they are, and which are not specified."""
     sentences = []
     if lacking:
-        # `Missing` names one experiment or more, perhaps each with the level or the trials.
-        named = (word for missing in lacking.values() for word in missing.split() if word in EXPERIMENTS)
-        names = dict.fromkeys(named)
+        names = dict.fromkeys(lack.experiment for lacks in lacking.values() for lack in lacks)
         commands = ", ".join(f"`python -m lib train {name}`" for name in names)
         # A rung that lacks a level alone is shown at the others.
-        rungs = ", ".join(
-            f"{words} at {missing.split(' at ')[1]}" if " at " in missing else words
-            for words, missing in lacking.items()
-        )
+        details = {words: dict.fromkeys(lack.detail for lack in lacks) for words, lacks in lacking.items()}
+        rungs = ", ".join(words + " and".join(own) * ("" not in own) for words, own in details.items())
         sentences.append(f"Rungs that are not trained yet: {rungs}. To train them: {commands}.")
     if unspecified:
         sentences.append(f"Rungs that are not specified for this network: {', '.join(unspecified)}.")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lib import baselines, claims, comparisons, evidence, overlap, statistics, topology
 from lib.claims import Claim, Measurement
 from lib.errors import UserError
-from lib.evidence import Missing, chance_group
+from lib.evidence import Lack, Missing, chance_group
 from lib.experiments import EXPERIMENTS, find
 from lib.pruning import kept_counts, random_masks
 from lib.tickets import Store
@@ -242,7 +242,7 @@ def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measure
             return Measurement(values=np.array(expected), note=note)
         chosen = [y.values for y in found if layer in ("", y.layer)]
         if not chosen:
-            raise Missing(f"{panel.experiment} at {level} % with weights enough in {layer}")
+            raise Missing(Lack(panel.experiment, f"{level} %", such=f"with weights enough in {layer}"))
         return Measurement(values=np.concatenate(chosen), note=note)
 
     numbers = layer_numbers(claim)
@@ -351,7 +351,7 @@ def _section_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
         pruned = [level.name for level in find(name).levels[1:]]
         lacking = [level for level in pruned if level not in mean]
         if lacking:
-            raise Missing(f"{name} at {', '.join(lacking)} %")
+            raise Missing(Lack(name, f"{', '.join(lacking)} %"))
         best = 3 if name == RESNET else 2
         ranked = sorted(pruned, key=lambda level: -mean[level])
         checks = {
@@ -370,7 +370,7 @@ def _section_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
         mean = {level: values.mean() for level, values in evidence.accuracies(store, name).items()}
         last = find(name).levels[-1].name
         if last not in mean:
-            raise Missing(f"{name} at {last} %")
+            raise Missing(Lack(name, f"{last} %"))
         # "Good for its size" has no number in the paper; fixed here as three quarters of the dense accuracy.
         return Measurement(
             checks={
@@ -578,7 +578,7 @@ def _networks(make: Callable[[str], Measurement], names: Sequence[str] = (*SMALL
 
     def known(name: str) -> Measurement:
         if name not in EXPERIMENTS:
-            raise Missing(name)
+            raise Missing(Lack(name))
         return make(name)
 
     return [_attempt(name if len(names) > 1 else "", (name,), functools.partial(known, name)) for name in names]
@@ -587,7 +587,7 @@ def _networks(make: Callable[[str], Measurement], names: Sequence[str] = (*SMALL
 def _trained(store: Store, name: str) -> list[str]:
     """Return the pruned levels of an experiment; raise `Missing` if one is not trained."""
     if name not in EXPERIMENTS:
-        raise Missing(name)
+        raise Missing(Lack(name))
     levels = [level.name for level in find(name).levels[1:]]
     for level in levels:
         evidence.record(store, name, level)

@@ -19,7 +19,7 @@ from lib import claims, comparisons, evidence, kernels, patterns, statistics, st
 from lib.claims import Claim, Claimed, Measurement
 from lib.comparisons import Comparison, Difference, Group
 from lib.errors import UserError
-from lib.evidence import Missing
+from lib.evidence import Lack, Missing
 from lib.experiments import find
 from lib.models import Architecture, Layer
 from lib.pruning import kept_counts
@@ -226,7 +226,7 @@ def groups(store: Store, condition: Condition, settings: Settings) -> tuple[Grou
     keys = [] if condition.category == "random" else list(dict.fromkeys((condition.a, condition.b)))
     absent = lacking(store, keys, settings)
     if absent:
-        raise Missing(" and ".join(absent))
+        raise Missing(*absent)
     a, b = (
         group(random_key if kind == "random" else key, kind)
         for key, kind in zip((condition.a, condition.b), kinds, strict=True)
@@ -303,14 +303,14 @@ def grouped_signs(store: Store, switch: str) -> dict[str, tuple[float, float, bo
     return found
 
 
-def lacking(store: Store, keys: Iterable[str], settings: Settings = _DEFAULT) -> list[str]:
-    """Return what of the winning tickets on some data sets is not trained, or too little: the names of experiments."""
-    found = []
+def lacking(store: Store, keys: Iterable[str], settings: Settings = _DEFAULT) -> list[Lack]:
+    """Return what of the winning tickets on some data sets is not trained, or too little."""
+    found: list[Lack] = []
     for key in keys:
         try:
             _group(store, key, "winning", key, settings.trained)
         except Missing as missing:
-            found.append(str(missing))
+            found += missing.lacks
     return found
 
 
@@ -381,7 +381,7 @@ def _every(store: Store, chosen: Iterable[Condition], make: Callable[[], Measure
     """Measure a claim that only all its conditions together decide; what is lacking to any of them is named."""
     keys = dict.fromkeys(key for c in chosen for key in (c.a, c.b))
     absent = lacking(store, keys)
-    return [Measurement(missing=" and ".join(absent))] if absent else [attempt("", keys, make)]
+    return [Measurement(missing=str(Missing(*absent)))] if absent else [attempt("", keys, make)]
 
 
 def _by_reading(make: Callable[[Condition], Mapping[str, bool]], *categories: str) -> list[Measurement]:
@@ -580,7 +580,7 @@ def _section_4(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
         means = {level: values.mean() for level, values in evidence.accuracies(store, experiment_of(key)).items()}
         absent = [level for level in (e.last.name, "random") if level not in means]
         if absent:
-            raise Missing(f"{experiment_of(key)} at {' and '.join(absent)}")
+            raise Missing(Lack(experiment_of(key), " and ".join(absent)))
         ticket, dense, drawn = (means[level] for level in (e.last.name, "dense", "random"))
         # "To the same performance": no worse than one percentage point.
         return Measurement(
@@ -1005,13 +1005,14 @@ def kernel_group(store: Store, dataset: str, settings: Settings) -> patterns.Gro
     return patterns.winning(store, DATASETS[dataset], settings.kernel_tickets, settings.trained)
 
 
-def kernel_groups(store: Store, settings: Settings) -> tuple[dict[str, patterns.Group], list[str]]:
-    """Return all groups of tickets there are, by the name they are shown under, and the experiments not trained.
+def kernel_groups(store: Store, settings: Settings) -> tuple[dict[str, patterns.Group], list[Lack]]:
+    """Return all groups of tickets there are, by the name they are shown under, and what is not trained.
 
     The stand-ins' tickets are among them, under names of their own.  All groups have as many tickets, the first ones,
     for some of their statistics hang on that: where of an experiment fewer trials are trained, all have as few.
     """
-    groups, lacking = {}, []
+    groups: dict[str, patterns.Group] = {}
+    lacking: list[Lack] = []
     for label, name in {"random": "", **KERNEL_LABELS}.items():
         try:
             if name:
@@ -1019,7 +1020,7 @@ def kernel_groups(store: Store, settings: Settings) -> tuple[dict[str, patterns.
             else:
                 groups[label] = kernel_group(store, "random", settings)
         except Missing as missing:
-            lacking.append(str(missing))
+            lacking += missing.lacks
     least = min((len(group.signs) for group in groups.values()), default=0)
     cut = {label: dataclasses.replace(group, signs=group.signs[:least]) for label, group in groups.items()}
     return cut, list(dict.fromkeys(lacking))

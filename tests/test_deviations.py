@@ -53,7 +53,7 @@ def test_the_first_verdict_is_that_of_the_ledger() -> None:
 
 def test_without_tickets_nothing_is_said_to_be_measured(tmp_path: Path) -> None:
     found = deviations.effects(Store(tmp_path))
-    assert [effect.lacking for effect in found if effect.lacking] == list(deviations.SETTINGS)
+    assert [effect.lacking.experiment for effect in found if effect.lacking] == list(deviations.SETTINGS)
     for effect in found:
         if effect.paper == "A":
             assert effect.verdicts and not effect.measured and not effect.changed, effect.departure

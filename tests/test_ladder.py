@@ -13,7 +13,7 @@ from scipy.stats import hypergeom, spearmanr, wasserstein_distance
 
 from lib import claims, ladder
 from lib.errors import UserError
-from lib.evidence import Missing
+from lib.evidence import Lack, Missing
 from lib.experiments import find
 from lib.ladder import Statement
 from lib.tickets import Store
@@ -144,7 +144,7 @@ def test_the_right_rung_is_found(store, monkeypatch, key, words):
         if fit.rung.words in TRAINED[:3]:
             assert fit.low <= fit.high and set(fit.by_layer) == set(FREE.architecture.weight_slices())
     missing = [fit.missing for fit in found if fit.missing]
-    assert missing == [f"{NETWORK}/shared-{share}" for share in (1, 10, 50)]
+    assert missing == [(Lack(f"{NETWORK}/shared-{share}"),) for share in (1, 10, 50)]
 
 
 def test_ranges_and_values_of_a_layer_are_averaged_and_then_the_layers(store, monkeypatch):
@@ -228,7 +228,7 @@ def test_rungs_that_cannot_be_told_apart_are_named():
         return ladder.Fit(RUNGS[words], "50", {"conv1": distance}, distance, low, high)
 
     free, partial, fixed = fit("free", 3, 2, 4), fit("partial", 5, 3.9, 6), fit("fixed", 9, np.nan, np.nan)
-    missing = ladder.Fit(RUNGS["order shared for 1 %"], "50", {}, np.nan, np.nan, np.nan, "x")
+    missing = ladder.Fit(RUNGS["order shared for 1 %"], "50", {}, np.nan, np.nan, np.nan, (Lack("x"),))
     assert ladder.best([missing, fixed, partial, free]) == (free, [partial])
     apart = dataclasses.replace(partial, low=4.1)
     assert ladder.best([apart, free, fixed]) == (free, [])
@@ -263,7 +263,7 @@ def test_whose_outputs_are_closer(tmp_path):
         gap = gaps[FREE.name]
         assert gap.gap == pytest.approx((within - across) * (-1 if measure == "L2" else 1))
         assert 0 < gap.low <= gap.gap <= gap.high
-        assert gaps[PARTIAL.name].missing == PARTIAL.name and np.isnan(gaps[PARTIAL.name].gap)
+        assert gaps[PARTIAL.name].missing == (Lack(PARTIAL.name),) and np.isnan(gaps[PARTIAL.name].gap)
 
 
 def test_networks_and_figures_that_are_not_there(store):

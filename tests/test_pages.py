@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from lib import build, claims, evidence, ladder, notebook, pages, pages_a, pages_ladder, paper_a, scoring, similarity
 from lib.errors import UserError
+from lib.evidence import Lack
 from lib.experiments import find
 from lib.files import sealed
 from lib.paper_a import CIFAR, FASHION
@@ -157,17 +158,23 @@ def test_panels_of_tickets_of_one_initialisation(tmp_path, shown):
     pages_a.overlap_panel(one, paper_a.PANELS["A-F3a"], "50", "fig-x", "the paper's Figure 3a")
     pages_a.share_panel(one, FASHION, pages_a.SHARED, "fig-x", "Figure 4a")
     across, within, share = shown
-    assert f"This panel needs the tickets of `{FASHION} beyond 1 of the 5 initialisations`" in across
+    assert f"This panel needs tickets of `{FASHION}` beyond 1 of the 5 initialisations" in across
+    assert across.startswith(":::{admonition} The paper's Figure 2, LeNet on Fashion-MNIST: too few are trained")
     assert f"`python -m lib train {FASHION}` trains them" in across
     assert "one of 10 pairs" in within.caption and within.draw("50")[1].startswith("Means of 10 pairs")
     assert "a marker is a layer, of one initialisation; one level" in share.caption
     for level in ("all", "50"):
         assert "nan" not in share.draw(level)[1]
     shown.clear()
-    pages_ladder._name_missing({"new initial weights": f"{FASHION} beyond 1 of the 5 initialisations"}, [])
+    few = Lack(FASHION, beyond="1 of the 5 initialisations")
+    pages_ladder._name_missing({"new initial weights": [few]}, [])
+    assert "not trained yet: new initial weights beyond 1 of the 5 initialisations. To" in shown[0]
     assert f"To train them: `python -m lib train {FASHION}`." in shown[0]
-    pages_ladder._name_missing({"free": f"{FASHION} at 98 %", "partial": "a/fashion-lenet/partial"}, [])
+    pages_ladder._name_missing({"free": [Lack(FASHION, "98 %")], "partial": [Lack("a/fashion-lenet/partial")]}, [])
     assert "not trained yet: free at 98 %, partial. To train them: " in shown[1]
+    assert pages_ladder._hatched([]) == ""
+    assert pages_ladder._hatched([few]) == "Hatched: one initialisation alone where two are needed. "
+    assert pages_ladder._hatched([few, Lack(FASHION)]).startswith("Hatched: not trained yet, or one initialisation")
 
 
 @pytest.mark.parametrize("measure", evidence.MEASURES)
@@ -330,6 +337,13 @@ def test_a_rung_that_is_trained_alone_is_not_called_the_nearest(tmp_path, shown)
     assert [row[1] for row in rows] == ["partial"] and FASHION in missing
 
 
+def test_rungs_of_one_initialisation_each_are_not_told_apart_for_want_of_an_interval(tmp_path, shown):
+    for name, planted in ((FASHION, 0.2), ("a/fashion-lenet/partial", 0.6)):
+        one = made_store(tmp_path, find(name).first(1), planted=planted, levels=2)
+    pages_ladder.ladder_table(one, "A-F8a", "a/fashion-lenet", {"first step, 50 %": "50"}, "tab-x")
+    assert re.search(r"not told apart: \*\w+\*, all of one initialisation, which has no interval\.", shown[0])
+
+
 def test_every_reading_of_a_rank_correlation(store, shown):
     pages_a.ranking_table(store, FASHION, "90", "tab-x")
     ((header, rows, _, _, _),) = shown
@@ -385,13 +399,15 @@ def test_panels_of_missing_tickets_name_the_experiment_and_the_command(tmp_path,
             "The paper's Figure 1b, LeNet on Fashion-MNIST",
             "The paper's Figure 3a, LeNet on Fashion-MNIST",
         ),
-        (CIFAR, FASHION, f"{FASHION} at 80 %"),
+        (Lack(CIFAR), Lack(FASHION), Lack(FASHION, "80 %")),
         strict=True,
     ):
         assert block.startswith(f":::{{admonition}} {title}: not trained yet\n:class: note missing-panel\n")
         assert block.endswith("\n:::\n")
-        assert f"needs the tickets of `{needs}`" in block
-        assert f"`python -m lib train {needs.split(' at ')[0]}`" in block
+        assert f"needs tickets of `{needs.experiment}`{needs.detail}. `python -m lib train {needs.experiment}`" in block
+    none = pages.missing_panel("Figure 6", [Lack(FASHION, "99.9 %", such="whose outputs depend on the image")])
+    assert none.startswith(":::{admonition} Figure 6: nothing to show\n") and "python -m lib train" not in none
+    assert f"tickets of `{FASHION}` at 99.9 % whose outputs depend on the image: there are none." in none
 
 
 def test_an_experiment_without_a_specification_says_so():

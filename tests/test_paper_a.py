@@ -234,7 +234,7 @@ def test_pages_of_one_initialisation_say_what_they_lack(residual, monkeypatch):
         monkeypatch.setattr(module, "markdown", said.append)
         monkeypatch.setattr(module, "table", lambda *parts: tables.append(parts))
     pages_ladder.ladder_violins(residual, "a/cifar-resnet18", "L2", "fig-x", "6")
-    assert f"`{RESNET} beyond 1 of the 5 initialisations`" in said.pop()
+    assert f"`{RESNET}` beyond 1 of the 5 initialisations" in said.pop()
     pages_a.origin_table(residual, RESNET, "50", "tab-x")
     assert "weights of the dense networks, which the store does not keep" in said.pop()
     pages_ladder.ladder_table(residual, "A-F4b", "a/cifar-resnet18", {"first": "50", "none": "80"}, "tab-x")
