@@ -295,7 +295,7 @@ def grouped_signs(store: Store, switch: str) -> dict[str, tuple[float, float, bo
     """
     settings = SWITCHES[switch]
     found = {}
-    for label, group in kernel_groups(store, settings)[0].items():
+    for label, group in _every_kernel_group(store, settings)[0].items():  # each beside its own controls
         own = patterns.statistics(group, settings.diagonal, settings.pooled)
         if not group.random and {"positive", "negative"} <= set(own):
             above = all(own[key].value > own[key].control_high for key in ("positive", "negative"))
@@ -1006,11 +1006,26 @@ def kernel_group(store: Store, dataset: str, settings: Settings) -> patterns.Gro
 
 
 def kernel_groups(store: Store, settings: Settings) -> tuple[dict[str, patterns.Group], list[Lack]]:
-    """Return all groups of tickets there are, by the name they are shown under, and what is not trained.
+    """Return the groups of tickets that are shown side by side, by name, and what is not trained, or too little.
 
     The stand-ins' tickets are among them, under names of their own.  All groups have as many tickets, the first ones,
-    for some of their statistics hang on that: where of an experiment fewer trials are trained, all have as few.
+    for some of their statistics hang on that: as few as there are on any of the paper's data sets.  Tickets of others
+    that are fewer still are left out, and not the paper's cut down for their sake.
     """
+    groups, lacking = _every_kernel_group(store, settings)
+    papers = [group for group in groups.values() if not group.random and group.experiment in DATASETS.values()]
+    least = min((len(group.signs) for group in papers or groups.values()), default=0)
+    lacking += [evidence.beyond(store, group.experiment) for group in groups.values() if len(group.signs) < least]
+    cut = {
+        label: dataclasses.replace(group, signs=group.signs[:least])
+        for label, group in groups.items()
+        if len(group.signs) >= least
+    }
+    return cut, list(dict.fromkeys(lacking))
+
+
+def _every_kernel_group(store: Store, settings: Settings) -> tuple[dict[str, patterns.Group], list[Lack]]:
+    """Return all groups of tickets there are, by the name they are shown under, and what is not trained."""
     groups: dict[str, patterns.Group] = {}
     lacking: list[Lack] = []
     for label, name in {"random": "", **KERNEL_LABELS}.items():
@@ -1021,9 +1036,7 @@ def kernel_groups(store: Store, settings: Settings) -> tuple[dict[str, patterns.
                 groups[label] = kernel_group(store, "random", settings)
         except Missing as missing:
             lacking += missing.lacks
-    least = min((len(group.signs) for group in groups.values()), default=0)
-    cut = {label: dataclasses.replace(group, signs=group.signs[:least]) for label, group in groups.items()}
-    return cut, list(dict.fromkeys(lacking))
+    return groups, lacking
 
 
 def _by_group(store: Store, settings: Settings, make: Callable[[patterns.Group], Measurement]) -> list[Measurement]:

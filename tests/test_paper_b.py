@@ -26,6 +26,7 @@ from lib import (
 )
 from lib.claims import Verdict
 from lib.errors import UserError
+from lib.evidence import Lack
 from lib.experiments import EXPERIMENTS, find
 from lib.models import Architecture, Layer, conv2
 from lib.paper_b import CIFAR, CINIC, CONDITIONS, DATASETS, STAND_INS, SVHN, Settings
@@ -449,6 +450,22 @@ def test_groups_of_kernels_have_as_many_tickets_as_the_smallest(tmp_path):
     )
     random = comparisons.random_tickets(store, CIFAR)[:6, : SMALL.layers[0].size]
     np.testing.assert_array_equal(groups["random"].signs.reshape(6, -1), random)
+
+
+def test_a_stand_in_with_fewer_tickets_does_not_cut_down_the_paper_s(tmp_path):
+    store = make(tmp_path, CIFAR)
+    made_store(store.root, find(STAND_INS["photo"]).first(6), seed=5)
+    made_store(store.root, find(STAND_INS["super10"]), seed=6)
+    groups, lacking = paper_b.kernel_groups(store, Settings())
+    assert {label.split("\n")[0]: len(group.signs) for label, group in groups.items()} == {
+        "random": 14,
+        "CIFAR-10": 14,
+        "CIFAR-100": 14,
+    }
+    assert Lack(STAND_INS["photo"], beyond="6 of the 20 trials") in lacking
+    # As few are shown beside as few; and each beside its own controls.
+    assert len(paper_b.kernel_groups(store, Settings(kernel_tickets=6))[0]) == 4
+    assert len(paper_b.grouped_signs(store, "as the ledger is scored")) == 3
 
 
 @pytest.mark.parametrize("levels", [None, 12, 5])
