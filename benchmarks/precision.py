@@ -93,7 +93,7 @@ def main() -> None:
     )
     print(text)
     if options.pages:
-        page.write(f"precision {'cpu' if entry['device'].startswith('CPU') else 'cuda'}", text)
+        page.write(f"precision {'cpu' if entry['device'].startswith('CPU') else 'cuda'} {e.architecture.name}", text)
 
 
 if __name__ == "__main__":
