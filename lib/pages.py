@@ -294,7 +294,7 @@ def missing_panel(title: str, lacks: Sequence[evidence.Lack]) -> str:
     lacks : sequence of Lack
         Why; at least one.
     """
-    needed = f"This panel needs tickets of {' and '.join(f'`{lack.experiment}`{lack.detail}' for lack in lacks)}"
+    needed = f"This panel needs tickets of {', '.join(f'`{lack.experiment}`{lack.detail}' for lack in lacks)}"
     if any(lack.such for lack in lacks):
         state, remedy = "nothing to show", f"{needed}: there are none."
     else:
