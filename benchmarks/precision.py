@@ -5,8 +5,8 @@ torch and the images.  The first levels (``--levels``) of the experiment are tra
 their own (``--out``, gone on from where it stopped), from the same weights and in the same batch orders; ``--inits``,
 ``--runs`` and ``--epochs`` make it smaller.  Of the mean accuracy and the mean overlap of two runs stands the
 difference from the first precision beside the standard error between initialisations: what is smaller than about twice
-that error costs nothing that could be measured.  The last rows are the overlaps of the tickets of one run at two
-precisions: if they are as those of two runs of one initialisation, rounding has the effect of another batch order.
+that error costs nothing that could be measured.  Overlaps stand at the levels whose masks the experiment keeps (paper B's
+the last alone).  The last rows are the overlaps of the tickets of one run at two precisions: if they are as those of two runs of one initialisation, rounding has the effect of another batch order.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import page
 from lib import datasets, overlap, training
 from lib.experiments import Experiment, find
-from lib.tickets import Store
+from lib.tickets import Store, contents
 
 
 def common(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def measured(experiment: Experiment, store: Store) -> dict[str, dict[str, np.nda
         correct = store.read(experiment, level).correct.reshape(experiment.inits, experiment.runs)
         images = store.entries(experiment, level)[0]["data"]["test images"]
         found[level.name] = {"accuracy": 100 * correct.mean(axis=1) / images}
-        if level != experiment.levels[0] and len(i):
+        if "masks" in contents(experiment, level) and len(i):
             masks = store.masks(experiment, level)
             shared = common(masks[i], masks[j]).reshape(experiment.inits, -1)
             found[level.name]["overlap of two runs"] = shared.mean(axis=1)
@@ -55,7 +55,7 @@ def table(experiment: Experiment, stores: dict[str, Store]) -> str:
                 error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.nan
                 cells += [f"{found[precision][level][what].mean():.2f}", f"{difference.mean():+.2f}", f"{error:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")
-        if level != experiment.levels[0].name:
+        if "masks" in contents(experiment, experiment.level(level)):
             cells = [level, f"overlap of a run with itself at {first}", "100.00"]
             for precision in others:
                 masks = [
@@ -81,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     whole = find(options.name)
     changed = {key: getattr(options, key) for key in ("inits", "runs", "epochs") if getattr(options, key)}
-    experiment = dataclasses.replace(whole, levels=whole.levels[: options.levels], keeps="all", **changed)
+    experiment = dataclasses.replace(whole, levels=whole.levels[: options.levels], **changed)
     images = datasets.load(experiment.dataset)
     stores = {precision: Store(options.out / precision) for precision in options.precisions}
     for precision, store in stores.items():
