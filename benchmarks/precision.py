@@ -5,8 +5,9 @@ torch and the images.  The first levels (``--levels``) of the experiment are tra
 their own (``--out``, gone on from where it stopped), from the same weights and in the same batch orders; ``--inits``,
 ``--runs`` and ``--epochs`` make it smaller.  Of the mean accuracy and the mean overlap of two runs stands the
 difference from the first precision beside the standard error between initialisations: what is smaller than about twice
-that error costs nothing that could be measured.  Overlaps stand at the levels whose masks the experiment keeps (paper B's
-the last alone).  The last rows are the overlaps of the tickets of one run at two precisions: if they are as those of two runs of one initialisation, rounding has the effect of another batch order.
+that error costs nothing that could be measured.  Overlaps stand at the levels whose masks the experiment keeps, of
+paper B's the last alone.  The last rows are the overlaps of the tickets of one run at two precisions: if they are as
+those of two runs of one initialisation, rounding has the effect of another batch order.
 """
 
 import argparse
