@@ -29,10 +29,16 @@ def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, pattern
     trials_note(store, (group.experiment for group in groups.values() if not group.random))
     if lacking:
         names = ", ".join(f"`{lack.experiment}`{lack.detail}" for lack in lacking)
+        left_out = (
+            "Tickets that are fewer than those on the paper's data sets are left out, as some of these numbers hang on "
+            "how many they are. "
+            if any(lack.beyond for lack in lacking)
+            else ""
+        )
         markdown(
             f":::{{admonition}} Not trained yet: {names}\n:class: note missing-panel\nThe figures show the groups that "
-            f"there are. {pages.how_to_train(lacking[0].experiment)} The others fill themselves in at the next "
-            "`python -m lib build`.\n:::\n"
+            f"there are. {left_out}{pages.how_to_train(lacking[0].experiment)} The others fill themselves in at the "
+            "next `python -m lib build`.\n:::\n"
         )
     return groups
 
