@@ -57,9 +57,10 @@ pages_b.kernel_brief(store, groups, settings)
 # P(X = k) = \binom{27}{k} \binom{1728 - 27}{542 - k} \bigg/ \binom{1728}{542},
 # $$ (eq-b-pairs)
 #
-# with $\operatorname{E} X = 8.47$ and $\sigma = 2.39$; and of two weights in one kernel, one would be next to the other in $12$ of $36$ cases if places that share an edge are
-# neighbours (33.3 %), in 20 of 36 if a corner is enough (55.6 %), *however many* weights the kernel keeps. The paper does not
-# say which it means. Its random tickets have 34.5 %, so it must be the first.
+# with $\operatorname{E} X = 8.47$ and $\sigma = 2.39$; and of two weights in one kernel, one would be next to the other
+# in $12$ of $36$ cases if places that share an edge are neighbours (33.3 %), in 20 of 36 if a corner is enough
+# (55.6 %), *however many* weights the kernel keeps. The paper does not say which it means. Its random tickets have
+# 34.5 %, so it must be the first.
 #
 # Random tickets need no training: their masks are drawn and their initial weights come from a seed. So how far a number
 # strays by chance can be seen at once, and the paper's numbers can be held against it before any ticket is trained.
