@@ -348,14 +348,16 @@ def left_out(name: str, level: str, least: int = 1) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class LayerShare:
-    """A share of one layer's weights, one value for each initialisation, and what chance gives; all in %.
+    """A share of one layer's weights, one value for each initialisation or two of them, and what chance gives; in %.
 
     Attributes
     ----------
     layer : str
-    values : float array, shape (inits,)
+    values : float array, shape (n,)
     expected, low, high : float
         Mean and central 95 % interval for independent masks.
+    first, second : int array, shape (n,), optional
+        The initialisations of each value; if not given it is of one, and they are in their order.
     """
 
     layer: str
@@ -363,6 +365,8 @@ class LayerShare:
     expected: float
     low: float
     high: float
+    first: NDArray[np.int64] | None = None
+    second: NDArray[np.int64] | None = None
 
 
 def shared(store: Store, name: str, level: str, of_layer: bool = False) -> list[LayerShare]:
@@ -471,17 +475,18 @@ def significance(
         # Overlaps are whole counts in percent: half a count keeps rounding from deciding what lies outside.
         half = 50 / layer.kept
         outside = (layer.values < low - half) | (layer.values > high + half)
-        of = layer.first * (1 + layer.second.max()) + layer.second
-        groups = [outside[of == inits] for inits in np.unique(of)]
+        inits, of = np.unique([layer.first, layer.second], axis=1, return_inverse=True)
+        pairs = np.bincount(of.ravel())
         rate = statistics.false_positive_rate(layer.weights, layer.kept, probability)
         few, many = binom.interval(0.95, len(outside), rate)
         result.append(
             LayerShare(
                 layer.layer,
-                np.array([100 * group.mean() for group in groups]),
+                100 * np.bincount(of.ravel(), outside) / pairs,
                 100 * rate,
                 100 * float(few) / len(outside),
                 100 * float(many) / len(outside),
+                *inits,
             )
         )
     return result

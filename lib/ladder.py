@@ -252,14 +252,10 @@ def _shares(store: Store, rung: Rung, level: str, shared: bool) -> list[LayerSha
     return result
 
 
-def _inits(
-    store: Store, key: str, layer: LayerOverlap | LayerCorrelation | LayerShare, rung: Rung
-) -> tuple[NDArray, NDArray]:
+def _inits(store: Store, layer: LayerOverlap | LayerCorrelation | LayerShare, rung: Rung) -> tuple[NDArray, NDArray]:
     """Return the two initialisations that each value belongs to; of a value that has one, twice that."""
-    if isinstance(layer, LayerOverlap):
+    if not isinstance(layer, LayerCorrelation) and layer.first is not None and layer.second is not None:
         return layer.first, layer.second
-    if rung.across and _figure(key) == "11":
-        return np.triu_indices(store.find(rung.experiment).inits, 1)
     first = layer.init if isinstance(layer, LayerCorrelation) else np.arange(len(layer.values))
     if isinstance(layer, LayerCorrelation) and rung.across:
         return first, (first + 1) % store.find(rung.experiment).inits
@@ -393,7 +389,7 @@ def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statem
         return means @ np.array([term(weights / weights.sum()) for term in terms])
 
     own = by_layer(np.ones(len(measured[0].values)))
-    first, second = _inits(store, key, measured[0], rung)
+    first, second = _inits(store, measured[0], rung)
     inits = 1 + int(max(first.max(), second.max()))
     low = high = np.nan
     across = bool((first != second).any())
