@@ -11,7 +11,7 @@ import hashlib
 import html
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -513,6 +513,42 @@ class ChanceGroup:
     high: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Lack:
+    """Tickets that a measurement needs and that are not there.
+
+    Attributes
+    ----------
+    experiment : str
+    level : str
+        In words, such as '98 %'; '' if no level is there.
+    beyond : str
+        Those that are trained where they are too few, such as '1 of the 5 initialisations'; '' if none are.
+    such : str
+        What no ticket there is like, though all are trained, such as 'whose outputs depend on the image'; '' else.
+    """
+
+    experiment: str
+    level: str = ""
+    beyond: str = ""
+    such: str = ""
+
+    @property
+    def detail(self) -> str:
+        """What follows the experiment's name in a text, with a blank before it; '' for all of the experiment."""
+        parts = [f"at {self.level}" * bool(self.level), f"beyond {self.beyond}" * bool(self.beyond), self.such]
+        return "".join(f" {part}" for part in parts if part)
+
+    def __str__(self) -> str:
+        """Return the experiment's name and the detail."""
+        return self.experiment + self.detail
+
+
+def lacking_words(lacks: Iterable[Lack]) -> str:
+    """Return what is not there, one after the other."""
+    return " and ".join(map(str, lacks))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measurement:
     """What a chapter measured for a claim, under one reading of it.
@@ -535,8 +571,8 @@ class Measurement:
         By what values were multiplied that count kernels, where fewer tickets were counted than the paper's.
     note : str
         Added to the words.
-    missing : str
-        The experiments whose tickets are not there; then nothing else is needed.
+    missing : tuple of Lack
+        The tickets that are not there; then nothing else is needed.
     """
 
     reading: str = ""
@@ -547,7 +583,7 @@ class Measurement:
     row: Mapping[str, float] | None = None
     scaled: float = 1.0
     note: str = ""
-    missing: str = ""
+    missing: tuple[Lack, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -567,6 +603,8 @@ class Scored:
     readings : tuple of (str, Verdict, str)
         Name, verdict and measured words of every reading.
     experiments : tuple of str
+    lacking : tuple of str
+        The experiments whose tickets, or some of them, are not there.
     """
 
     claim: Claim
@@ -576,6 +614,7 @@ class Scored:
     reason: str
     readings: tuple[tuple[str, Verdict, str], ...] = ()
     experiments: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------- the rules
@@ -617,6 +656,7 @@ def judge(claim: Claim, measurements: Sequence[Measurement]) -> Scored:
         reason=reason,
         readings=tuple((name, o.verdict, o.words) for name, o in zip(names, outcomes, strict=True)),
         experiments=tuple(dict.fromkeys(e for m in measurements for e in m.experiments)),
+        lacking=tuple(dict.fromkeys(lack.experiment for m in measurements for lack in m.missing)),
     )
 
 
@@ -648,8 +688,9 @@ def _combine(claim: Claim, readings: Sequence[tuple[str, _Outcome]]) -> tuple[Ve
 def _outcome(claim: Claim, measurement: Measurement) -> _Outcome:
     """Return what one reading earns."""
     if measurement.missing:
-        words = f"no tickets of {measurement.missing}"
-        outcome = _Outcome(Verdict.NOT_TESTABLE, words, f"it needs {measurement.missing}, which is not in the data")
+        lacking = lacking_words(measurement.missing)
+        words = f"no tickets of {lacking}"
+        outcome = _Outcome(Verdict.NOT_TESTABLE, words, f"it needs {lacking}, which is not in the data")
     else:
         outcome = _RULES[claim.check](claim, measurement)
     words = "; ".join(part for part in (outcome.words, measurement.note) if part)

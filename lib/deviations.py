@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from lib import claims, evidence, paper_a, scoring
-from lib.claims import Claim, Scored, Verdict
-from lib.evidence import Lack
+from lib.claims import Claim, Lack, Scored, Verdict
 from lib.experiments import find
 from lib.paper_b import Settings
 from lib.tickets import Store

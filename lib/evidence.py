@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from lib import baselines, overlap, similarity, statistics
-from lib.claims import ChanceGroup
+from lib.claims import ChanceGroup, Lack, lacking_words
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, Experiment, find
 from lib.pruning import Level, kept_counts
@@ -54,37 +54,6 @@ class LayerOverlap:
 MEASURES = ("CKA", "CKA of softmax", "L2")
 
 
-@dataclasses.dataclass(frozen=True)
-class Lack:
-    """Tickets that a measurement needs and that are not there.
-
-    Attributes
-    ----------
-    experiment : str
-    level : str
-        In words, such as '98 %'; '' if no level is there.
-    beyond : str
-        Those that are trained where they are too few, such as '1 of the 5 initialisations'; '' if none are.
-    such : str
-        What no ticket there is like, though all are trained, such as 'whose outputs depend on the image'; '' else.
-    """
-
-    experiment: str
-    level: str = ""
-    beyond: str = ""
-    such: str = ""
-
-    @property
-    def detail(self) -> str:
-        """What follows the experiment's name in a text, with a blank before it; '' for all of the experiment."""
-        parts = [f"at {self.level}" * bool(self.level), f"beyond {self.beyond}" * bool(self.beyond), self.such]
-        return "".join(f" {part}" for part in parts if part)
-
-    def __str__(self) -> str:
-        """Return the experiment's name and the detail."""
-        return self.experiment + self.detail
-
-
 class Missing(Exception):  # noqa: N818 - it is no error: the book says what is missing
     """The tickets that a measurement needs are not there; its text names them.
 
@@ -94,7 +63,7 @@ class Missing(Exception):  # noqa: N818 - it is no error: the book says what is 
     """
 
     def __init__(self, *lacks: Lack) -> None:
-        super().__init__(" and ".join(map(str, lacks)))
+        super().__init__(lacking_words(lacks))
         self.lacks = lacks
 
 

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import baselines, claims, evidence, overlap, similarity
-from lib.claims import Claim
+from lib.claims import Claim, Lack
 from lib.errors import UserError
-from lib.evidence import Lack, LayerCorrelation, LayerOverlap, LayerShare, Missing
+from lib.evidence import LayerCorrelation, LayerOverlap, LayerShare, Missing
 from lib.experiments import EXPERIMENTS, find
 from lib.statistics import bootstrap_over_inits
 from lib.tickets import Store

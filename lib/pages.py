@@ -78,8 +78,7 @@ def _because(store: Store, scored: Scored) -> str:
     """Return in a sentence or two what decided a claim of an abstract."""
     measured = [(name, words) for name, verdict, words in scored.readings if verdict != claims.Verdict.NOT_TESTABLE]
     if not measured:
-        lacking = dict.fromkeys(re.findall(r"[ab]/[a-z0-9-]+/[a-z0-9-]+", scored.measured))
-        return f"its tickets are not trained: {', '.join(lacking)}."
+        return f"its tickets are not trained: {', '.join(scored.lacking)}."
     if scored.claim.id == "A-ABS-3":
         with contextlib.suppress(evidence.Missing):
             return _not_by_chance(store, paper_a.FASHION, "50")
@@ -284,7 +283,7 @@ def effect_table(store: Store, name: str) -> None:
         markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))
 
 
-def missing_panel(title: str, lacks: Sequence[evidence.Lack]) -> str:
+def missing_panel(title: str, lacks: Sequence[claims.Lack]) -> str:
     """Return what stands in the place of a panel whose tickets are not there.
 
     Parameters

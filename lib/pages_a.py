@@ -525,7 +525,7 @@ def excess_table(store: Store, experiment: str, name: str) -> None:
                 ]
             )
     if not rows:
-        markdown(pages.missing_panel("Overlaps at every level", [evidence.Lack(experiment)]))
+        markdown(pages.missing_panel("Overlaps at every level", [claims.Lack(experiment)]))
         return
     table(
         ["pruned", "layer", "chance: mean (95 %)", "measured: mean (95 %)", "smallest to largest", "outside of chance"],
@@ -620,7 +620,7 @@ def sensitivity_table(store: Store, name: str) -> None:
         )
     if lacking:
         title = f"Overlaps with {' and '.join(SETTINGS[experiment] for experiment in lacking)}"
-        markdown(pages.missing_panel(title, [evidence.Lack(experiment) for experiment in lacking]))
+        markdown(pages.missing_panel(title, [claims.Lack(experiment) for experiment in lacking]))
 
 
 def _rate(name: str) -> str:
@@ -842,7 +842,7 @@ def share_panel(
         evidence.accuracies(store, experiment)  # raises if nothing is trained
         levels = [level.name for level in store.finished(store.find(experiment))][1:]
         if not levels or level not in ("all", *levels):
-            raise evidence.Missing(evidence.Lack(experiment, "any pruned level" if level == "all" else f"{level} %"))
+            raise evidence.Missing(claims.Lack(experiment, "any pruned level" if level == "all" else f"{level} %"))
         chosen = chosen_layers(experiment, layers)
         shares = {level: [y for y in share.measure(store, experiment, level) if y.layer in chosen] for level in levels}
     except evidence.Missing as missing:
@@ -995,7 +995,7 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
     try:
         both = evidence.similarities_by_level(store, experiment, measure)
         if level not in ("all", *both):
-            raise evidence.Missing(evidence.Lack(experiment, f"{level} %"))
+            raise evidence.Missing(claims.Lack(experiment, f"{level} %"))
     except evidence.Missing as missing:
         markdown(pages.missing_panel(_title(what, experiment), missing.lacks))
         return

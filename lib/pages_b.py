@@ -742,7 +742,7 @@ def switch_table(store: Store, name: str) -> None:
     switches += ["at most 14 tickets", paper_b.CONTROLS]
     found = {switch: paper_b.distinguished(store, switch) for switch in switches}
     if not found[switches[0]]:
-        markdown(pages.missing_panel("What the conclusion hangs on", [evidence.Lack(paper_b.CIFAR)]))
+        markdown(pages.missing_panel("What the conclusion hangs on", [claims.Lack(paper_b.CIFAR)]))
         return
 
     def cell(switch: str, condition: str) -> str:
@@ -788,7 +788,7 @@ def conclusion_table(store: Store, name: str) -> None:
     names = (*paper_b.DATASETS.values(), *paper_b.STAND_INS.values())
     used = [n for n in names if store.finished(store.find(n))]
     if all(set(row[1:]) == {"–"} for row in rows):
-        markdown(pages.missing_panel("What the conclusion hangs on", [evidence.Lack(paper_b.CIFAR)]))
+        markdown(pages.missing_panel("What the conclusion hangs on", [claims.Lack(paper_b.CIFAR)]))
         return
     table(
         ["switch", "two tickets of one data set closer than random ones", "of two data sets", "signs lie together"],

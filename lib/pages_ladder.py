@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lib import (
+    claims,
     evidence,
     figures,
     ladder,
@@ -41,7 +42,7 @@ def ladder_strips(
     trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
     levels = [v.name for v in find(rungs[0].experiment).levels[1:]]
     ready: dict[str, dict[str, ladder.Layers]] = {}
-    lacking: list[Sequence[evidence.Lack]] = []
+    lacking: list[Sequence[claims.Lack]] = []
     for rung in rungs:
         try:
             ready[rung.words] = {
@@ -229,7 +230,7 @@ def ladder_table(
     trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
     rows: list[tuple[list[str], ladder.Fit]] = []
     sentences: list[str] = []
-    lacking: dict[str, Sequence[evidence.Lack]] = {}
+    lacking: dict[str, Sequence[claims.Lack]] = {}
     trained: list[str] = []
     known = [level.name for level in find(rungs[0].experiment).levels]
     for reading, level in readings.items():
@@ -298,7 +299,7 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
     rungs = [rung for rung in every if find(rung.experiment).inits > 1]
     trained_on = pages_a.network_words(rungs[0].experiment)
     ready: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
-    lacking: list[Sequence[evidence.Lack]] = []
+    lacking: list[Sequence[claims.Lack]] = []
     for rung in rungs:
         try:
             ready[rung.words] = evidence.similarities_by_level(store, rung.experiment, measure)
@@ -344,7 +345,7 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
             ready[rung.words] = evidence.accuracies(store, rung.experiment)
     title = f"The paper's Figure {figure} on every rung"
     if not ready:
-        markdown(pages.missing_panel(title, [evidence.Lack(rungs[0].experiment)]))
+        markdown(pages.missing_panel(title, [claims.Lack(rungs[0].experiment)]))
         return
 
     reach = _reach(values for by_level in ready.values() for values in by_level.values())
@@ -420,7 +421,7 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
     found = ladder.output_gaps(store, network, levels, measure)
     words = {rung.experiment: rung.words for rung in rungs if not rung.across}
     columns: dict[str, list[str]] = {}
-    lacking: dict[str, Sequence[evidence.Lack]] = {}
+    lacking: dict[str, Sequence[claims.Lack]] = {}
     for experiment in dict.fromkeys(gap.experiment for gap in found):
         own = [gap for gap in found if gap.experiment == experiment]
         lacking |= {words[g.experiment]: g.missing for g in own if g.missing}
@@ -447,14 +448,14 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
         _name_missing(lacking, ladder.unspecified(network))
 
 
-def _hatched(lacks: Sequence[evidence.Lack]) -> str:
+def _hatched(lacks: Sequence[claims.Lack]) -> str:
     """Return the sentence that says why fields of a grid are hatched; '' if none is."""
     untrained, few = any(not lack.beyond for lack in lacks), any(lack.beyond for lack in lacks)
     why = ["not trained yet"] * untrained + ["one initialisation alone where two are needed"] * few
     return f"Hatched: {', or '.join(why)}. " if why else ""
 
 
-def _name_missing(lacking: Mapping[str, Sequence[evidence.Lack]], unspecified: Sequence[str]) -> None:
+def _name_missing(lacking: Mapping[str, Sequence[claims.Lack]], unspecified: Sequence[str]) -> None:
     """Say which rungs are not trained, and how they are, and which are not specified."""
     sentences = []
     if lacking:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import baselines, claims, comparisons, evidence, overlap, statistics, topology
-from lib.claims import Claim, Measurement
+from lib.claims import Claim, Lack, Measurement
 from lib.errors import UserError
-from lib.evidence import Lack, Missing, chance_group
+from lib.evidence import Missing, chance_group
 from lib.experiments import EXPERIMENTS, find
 from lib.pruning import kept_counts, random_masks
 from lib.tickets import Store
@@ -210,7 +210,7 @@ def _attempt(reading: str, names: Sequence[str], make: Callable[[], Measurement]
     try:
         found = make()
     except Missing as missing:
-        return Measurement(reading=reading, missing=str(missing))
+        return Measurement(reading=reading, missing=missing.lacks)
     return dataclasses.replace(found, reading=reading, experiments=tuple(dict.fromkeys((*names, *found.experiments))))
 
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lib import claims, comparisons, evidence, kernels, patterns, statistics, streams, topology
-from lib.claims import Claim, Claimed, Measurement
+from lib.claims import Claim, Claimed, Lack, Measurement
 from lib.comparisons import Comparison, Difference, Group
 from lib.errors import UserError
-from lib.evidence import Lack, Missing
+from lib.evidence import Missing
 from lib.experiments import find
 from lib.models import Architecture, Layer
 from lib.pruning import kept_counts
@@ -363,7 +363,7 @@ def attempt(reading: str, keys: Iterable[str], make: Callable[[], Measurement]) 
         names = tuple(experiment_of(key) for key in keys)
         return dataclasses.replace(make(), reading=reading, experiments=names)
     except Missing as missing:
-        return Measurement(reading=reading, missing=str(missing))
+        return Measurement(reading=reading, missing=missing.lacks)
 
 
 def _setup(**checks: bool) -> list[Measurement]:
@@ -381,7 +381,7 @@ def _every(store: Store, chosen: Iterable[Condition], make: Callable[[], Measure
     """Measure a claim that only all its conditions together decide; what is lacking to any of them is named."""
     keys = dict.fromkeys(key for c in chosen for key in (c.a, c.b))
     absent = lacking(store, keys)
-    return [Measurement(missing=str(Missing(*absent)))] if absent else [attempt("", keys, make)]
+    return [Measurement(missing=tuple(absent))] if absent else [attempt("", keys, make)]
 
 
 def _by_reading(make: Callable[[Condition], Mapping[str, bool]], *categories: str) -> list[Measurement]:

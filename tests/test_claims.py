@@ -207,7 +207,7 @@ def test_table_row_that_prints_zero():
 def readings(*outcomes):
     """One measurement for each of True (inside), False (outside) and None (missing)."""
     return [
-        Measurement(str(k), (f"x/{k}",), missing="a/b") if good is None
+        Measurement(str(k), (f"x/{k}",), missing=(claims.Lack("a/b"),)) if good is None
         else Measurement(str(k), (f"x/{k}",), values=[10.0 if good else 99.0])
         for k, good in enumerate(outcomes)
     ]  # fmt: skip

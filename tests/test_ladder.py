@@ -12,8 +12,9 @@ from scipy.optimize import linprog
 from scipy.stats import hypergeom, spearmanr, wasserstein_distance
 
 from lib import claims, ladder
+from lib.claims import Lack
 from lib.errors import UserError
-from lib.evidence import Lack, Missing
+from lib.evidence import Missing
 from lib.experiments import find
 from lib.ladder import Statement
 from lib.tickets import Store

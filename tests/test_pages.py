@@ -13,8 +13,8 @@ from made import CORRECT, PROVENANCE, made_store
 from scipy.stats import spearmanr
 
 from lib import build, claims, evidence, ladder, notebook, pages, pages_a, pages_ladder, paper_a, scoring, similarity
+from lib.claims import Lack
 from lib.errors import UserError
-from lib.evidence import Lack
 from lib.experiments import find
 from lib.files import sealed
 from lib.paper_a import CIFAR, FASHION

@@ -24,9 +24,8 @@ from lib import (
     statistics,
     topology,
 )
-from lib.claims import Verdict
+from lib.claims import Lack, Verdict
 from lib.errors import UserError
-from lib.evidence import Lack
 from lib.experiments import EXPERIMENTS, find
 from lib.models import Architecture, Layer, conv2
 from lib.paper_b import CIFAR, CINIC, CONDITIONS, DATASETS, STAND_INS, SVHN, Settings
