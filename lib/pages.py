@@ -257,7 +257,7 @@ def effect_table(store: Store, name: str) -> None:
     rows, changed = [], []
     for effect in deviations.effects(store):
         lack = effect.lacking
-        none = f"`{lack.experiment}`{lack.detail} is not trained yet" if lack else "none yet"
+        none = f"{named([lack])} is not trained yet" if lack else "none yet"
         rows.append(
             [
                 effect.paper,
@@ -283,6 +283,11 @@ def effect_table(store: Store, name: str) -> None:
         markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))
 
 
+def named(lacks: Iterable[claims.Lack]) -> str:
+    """Return what is not there, in Markdown."""
+    return ", ".join(f"`{lack.experiment}`{lack.detail}" for lack in lacks)
+
+
 def missing_panel(title: str, lacks: Sequence[claims.Lack]) -> str:
     """Return what stands in the place of a panel whose tickets are not there.
 
@@ -293,7 +298,7 @@ def missing_panel(title: str, lacks: Sequence[claims.Lack]) -> str:
     lacks : sequence of Lack
         Why; at least one.
     """
-    needed = f"This panel needs tickets of {', '.join(f'`{lack.experiment}`{lack.detail}' for lack in lacks)}"
+    needed = f"This panel needs tickets of {named(lacks)}"
     if any(lack.such for lack in lacks):
         state, remedy = "nothing to show", f"{needed}: there are none."
     else:

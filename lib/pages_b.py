@@ -28,7 +28,6 @@ def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, pattern
     groups, lacking = paper_b.kernel_groups(store, settings)
     trials_note(store, (group.experiment for group in groups.values() if not group.random))
     if lacking:
-        names = ", ".join(f"`{lack.experiment}`{lack.detail}" for lack in lacking)
         left_out = (
             "Tickets that are fewer than those on the paper's data sets are left out, as some of these numbers hang on "
             "how many they are. "
@@ -36,9 +35,9 @@ def kernel_groups(store: Store, settings: paper_b.Settings) -> dict[str, pattern
             else ""
         )
         markdown(
-            f":::{{admonition}} Not trained yet: {names}\n:class: note missing-panel\nThe figures show the groups that "
-            f"there are. {left_out}{pages.how_to_train(lacking[0].experiment)} The others fill themselves in at the "
-            "next `python -m lib build`.\n:::\n"
+            f":::{{admonition}} Not trained yet: {pages.named(lacking)}\n:class: note missing-panel\n"
+            f"The figures show the groups that there are. {left_out}{pages.how_to_train(lacking[0].experiment)} "
+            "The others fill themselves in at the next `python -m lib build`.\n:::\n"
         )
     return groups
 
