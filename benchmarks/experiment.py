@@ -66,7 +66,7 @@ def main() -> None:
             *lines,
             "",
             f"`{name}`: {len(levels)} levels x {len(experiment.architecture.layers)} layers, {experiment.replicas} "
-            f"tickets, {pairs} pairs. {platform.machine()}, {os.cpu_count()} cores that did other work as well; Python "
+            f"tickets, {pairs} pairs. {platform.machine()}, {os.cpu_count()} cores; Python "
             f"{platform.python_version()}, NumPy {np.__version__}.",
         ]
     )

@@ -60,8 +60,8 @@ def main() -> None:
             "",
             f"Processor time of one pair of random Conv-2 tickets ({np.count_nonzero(signs[0]):,} of "
             f"{CONV2.weight_count:,} weights). All {len(pairs[0])} comparisons of paper B's Table 1 with both metrics: "
-            f"{processor:.1f} s of processor time; {clock:.1f} s on the clock of {os.cpu_count()} cores that did other "
-            f"work as well. {platform.machine()}; Python {platform.python_version()}, NumPy {np.__version__}, SciPy "
+            f"{processor:.1f} s of processor time; {clock:.1f} s on the clock of {os.cpu_count()} cores. "
+            f"{platform.machine()}; Python {platform.python_version()}, NumPy {np.__version__}, SciPy "
             f"{scipy.__version__}.",
         ]
     )
