@@ -29,6 +29,26 @@ from lib.pruning import Level
 from lib.sources import Source
 from lib.tickets import Store
 
+_NETWORKS = {
+    "lenet-28x28x1": "LeNet",
+    "lenet-32x32x3": "LeNet",
+    "lenet-equal": "LeNet with equal layers",
+    "resnet18-small": "ResNet18",
+}
+_IMAGES = {"fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "mnist": "MNIST"}
+
+
+def network_words(experiment: str, partner: str = "") -> str:
+    """Return which network an experiment trains on which images, in words; with a partner also on which others."""
+    images = [images_words(name) for name in (experiment, partner) if name]
+    network = find(experiment).architecture.name
+    return f"{_NETWORKS.get(network, network)} on {' with '.join(images)}"
+
+
+def images_words(experiment: str) -> str:
+    """Return what an experiment's images are called."""
+    return _IMAGES.get(find(experiment).dataset, find(experiment).dataset)
+
 
 def claims_block(scored: Sequence[Scored]) -> str:
     """Return a section's claims with their verdicts, and the count of each verdict, over the width of the page."""
@@ -92,9 +112,9 @@ def _because(store: Store, scored: Scored) -> str:
 
 
 def _on(reading: str) -> str:
-    """Return the data sets of a reading that is named after experiments, for the end of a sentence."""
+    """Return network and images of a reading that is named after experiments, for the end of a sentence."""
     names = [name for name in reading.split(" with ") if name in EXPERIMENTS]
-    return f" ({' with '.join(find(name).dataset for name in names)})" if names else ""
+    return f" ({network_words(*names)})" if names else ""
 
 
 def _not_by_chance(store: Store, experiment: str, level: str) -> str:

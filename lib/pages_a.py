@@ -81,34 +81,13 @@ def overlap_panel(
     )
 
 
-_NETWORKS = {
-    "lenet-28x28x1": "LeNet",
-    "lenet-32x32x3": "LeNet",
-    "lenet-equal": "LeNet with equal layers",
-    "resnet18-small": "ResNet18",
-}
-_IMAGES = {"fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "mnist": "MNIST"}
-
-
-def network_words(experiment: str, partner: str = "") -> str:
-    """Return which network an experiment trains on which images, in words; with a partner also on which others."""
-    images = [_images(name) for name in (experiment, partner) if name]
-    network = find(experiment).architecture.name
-    return f"{_NETWORKS.get(network, network)} on {' with '.join(images)}"
-
-
-def _images(experiment: str) -> str:
-    """Return what an experiment's images are called."""
-    return _IMAGES.get(find(experiment).dataset, find(experiment).dataset)
-
-
 _SHARED = {"free": "batch order free", "partial": "partly fixed", "fixed": "all fixed"}
 
 
 def tickets_of(experiment: str) -> str:
     """Return which network on which images an experiment's tickets are of, and what its runs share, in words."""
     rung = experiment.rpartition("/")[2]
-    return f"{network_words(experiment)}, {_SHARED.get(rung, rung)}"
+    return f"{pages.network_words(experiment)}, {_SHARED.get(rung, rung)}"
 
 
 def _pairs(store: Store, panel: paper_a.Panel) -> int:
@@ -143,7 +122,7 @@ def _orange(experiment: str, said: bool) -> str:
 
 def _title(what: str, experiment: str) -> str:
     """Return how a figure is called where its tickets are missing."""
-    return f"{_capital(what)}, {network_words(experiment)}"
+    return f"{_capital(what)}, {pages.network_words(experiment)}"
 
 
 def _levels_panel(
@@ -196,7 +175,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         try:
             evidence.task_overlaps(store, panel.experiment, partner, level)
         except evidence.Missing as missing:
-            markdown(pages.missing_panel(f"{_capital(what)}, with {_images(partner)}", missing.lacks))
+            markdown(pages.missing_panel(f"{_capital(what)}, with {pages.images_words(partner)}", missing.lacks))
         else:
             partners.append(partner)
     if not partners:
@@ -208,7 +187,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
             for partner in partners:
                 for y in evidence.task_overlaps(store, panel.experiment, partner, level):
                     if y.layer == layer:
-                        row = layer, _images(partner)
+                        row = layer, pages.images_words(partner)
                         rows[row] = dataclasses.replace(y, layer="\n".join(row))
         paper = {y.layer: ranges[layer] for (layer, _), y in rows.items() if layer in ranges}
         means = "; ".join(
@@ -226,8 +205,8 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         draw,
         name,
         what,
-        f"Overlap of a mask trained on {_images(panel.experiment)} with one trained on other images from the same "
-        f"initial weights, in % of a mask; {what}: {tickets_of(panel.experiment)}. A row is a "
+        f"Overlap of a mask trained on {pages.images_words(panel.experiment)} with one trained on other images from "
+        f"the same initial weights, in % of a mask; {what}: {tickets_of(panel.experiment)}. A row is a "
         f"layer and the other images, with the weights that a mask keeps; a dot is one of {pairs} pairs of tickets, "
         f"its shade and height tell the initialisation. {_CHANCE}{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
@@ -268,7 +247,7 @@ def gain_table(store: Store, experiment: str, name: str) -> None:
             for level, gain in gains.items()
         ],
         name,
-        f"Mean test accuracy of {network_words(experiment)}, partly fixed and with a free batch order, and the "
+        f"Mean test accuracy of {pages.network_words(experiment)}, partly fixed and with a free batch order, and the "
         f"difference in points, {certainty}.",
         pages.origin(store, [experiment, free]),
     )
@@ -367,8 +346,8 @@ def correlation_table(store: Store, experiments: Sequence[str], level: str, name
         ],
         name,
         f"Mean rank correlation of initial and final weights (signed, of survivors) at {level} % pruned, "
-        f"{network_words(experiments[0])}, with its 95 % interval by bootstrap over initialisations; and the standard "
-        "deviation of one ticket's correlation under no relationship.",
+        f"{pages.network_words(experiments[0])}, with its 95 % interval by bootstrap over initialisations; and the "
+        "standard deviation of one ticket's correlation under no relationship.",
         pages.origin(store, experiments),
     )
 
@@ -613,8 +592,8 @@ def sensitivity_table(store: Store, name: str) -> None:
             ["pruned", "setting", *layers],
             rows,
             name,
-            f"Mean overlap of tickets of one initialisation, in % of the mask, {network_words(paper_a.FASHION)}, when "
-            "one setting is changed, with its 95 % interval by bootstrap over initialisations. The other settings "
+            f"Mean overlap of tickets of one initialisation, in % of the mask, {pages.network_words(paper_a.FASHION)}, "
+            "when one setting is changed, with its 95 % interval by bootstrap over initialisations. The other settings "
             "have two runs of each.",
             sources.tickets(store, *SETTINGS),
         )

@@ -39,7 +39,7 @@ def ladder_strips(
         As for `overlap_panel`; the level may be 'all' for figures that show all of them, 4a, 4b and 11.
     """
     rungs = ladder.rungs(network, partner)
-    trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
+    trained_on = pages.network_words(rungs[0].experiment, rungs[0].partner)
     levels = [v.name for v in find(rungs[0].experiment).levels[1:]]
     ready: dict[str, dict[str, ladder.Layers]] = {}
     lacking: list[Sequence[claims.Lack]] = []
@@ -184,7 +184,7 @@ def ladder_figure(
     name : str
     """
     rungs = ladder.rungs(network, partner)
-    trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
+    trained_on = pages.network_words(rungs[0].experiment, rungs[0].partner)
     found = ladder.fits(store, key, network, _stated_levels(key, rungs[0].experiment), partner)
     there = {fit.rung.words for fit in found if not fit.missing}
     title = f"Which tickets the numbers of the paper's Figure {_figure(key)} fit"
@@ -227,7 +227,7 @@ def ladder_table(
     Parameters are those of `ladder_figure`; nothing is shown where it shows nothing.
     """
     rungs, figure, unit, own = ladder.rungs(network, partner), _figure(key), _unit(key), ladder.own_rung(key)
-    trained_on = pages_a.network_words(rungs[0].experiment, rungs[0].partner)
+    trained_on = pages.network_words(rungs[0].experiment, rungs[0].partner)
     rows: list[tuple[list[str], ladder.Fit]] = []
     sentences: list[str] = []
     lacking: dict[str, Sequence[claims.Lack]] = {}
@@ -297,7 +297,7 @@ def ladder_violins(store: Store, network: str, measure: str, name: str, figure: 
     """
     every = [rung for rung in ladder.rungs(network) if not rung.across]
     rungs = [rung for rung in every if find(rung.experiment).inits > 1]
-    trained_on = pages_a.network_words(rungs[0].experiment)
+    trained_on = pages.network_words(rungs[0].experiment)
     ready: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
     lacking: list[Sequence[claims.Lack]] = []
     for rung in rungs:
@@ -338,7 +338,7 @@ def ladder_accuracies(store: Store, network: str, name: str, figure: str) -> Non
     Parameters are those of `ladder_violins`.
     """
     rungs = [rung for rung in ladder.rungs(network) if not rung.across]
-    trained_on = pages_a.network_words(rungs[0].experiment)
+    trained_on = pages.network_words(rungs[0].experiment)
     ready = {}
     for rung in rungs:
         with contextlib.suppress(evidence.Missing):
@@ -376,7 +376,7 @@ def ladder_gains(store: Store, network: str, name: str) -> None:
     Parameters are those of `ladder_outputs`.
     """
     rungs = [rung for rung in ladder.rungs(network) if not rung.across and rung.words != "free"]
-    trained_on = pages_a.network_words(rungs[0].experiment)
+    trained_on = pages.network_words(rungs[0].experiment)
     levels = [level.name for level in find(rungs[0].experiment).levels]
     columns: dict[str, list[str]] = {}
     for rung in rungs:
@@ -416,7 +416,7 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
     Parameters are those of `ladder_figure` and `similarity_panel`.
     """
     rungs = ladder.rungs(network)
-    trained_on = pages_a.network_words(rungs[0].experiment)
+    trained_on = pages.network_words(rungs[0].experiment)
     levels = [level.name for level in find(rungs[0].experiment).levels[1:]]
     found = ladder.output_gaps(store, network, levels, measure)
     words = {rung.experiment: rung.words for rung in rungs if not rung.across}

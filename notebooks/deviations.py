@@ -105,7 +105,7 @@ if paper_a.FASHION in measured:
         rows,
         "tab-deviations",
         f"Mean overlap of two tickets of one initialisation at {level} % pruned, in % of the mask, by layer, "
-        f"{pages_a.network_words(paper_a.FASHION)}, when one setting is changed.",
+        f"{pages.network_words(paper_a.FASHION)}, when one setting is changed.",
         sources.tickets(store, *measured),
     )
 else:

@@ -58,7 +58,7 @@ try:
         ["pruned", *(layer.name for layer in find(paper_a.FIXED).architecture.layers)],
         rows,
         "tab-a-3-4-fixed",
-        f"Overlap of two runs of {pages_a.network_words(paper_a.FIXED)} with everything fixed, in % of the mask, by level and "
+        f"Overlap of two runs of {pages.network_words(paper_a.FIXED)} with everything fixed, in % of the mask, by level and "
         "layer: 100 % is the same mask.",
         sources.tickets(store, paper_a.FIXED),
     )
