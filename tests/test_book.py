@@ -107,6 +107,10 @@ def test_the_landing_page_counts_the_claims_of_every_section(book: Path, pages: 
         n for (section, verdict), n in counted.items() if "Abstract" in section and verdict != "not a claim"
     )
     assert len(said) == len(set(said)) == abstracts
+    of = [re.findall(r"\((\S+ on [^()]+)\)", answer.get_text()) for answer in landing.select(".answers li")]
+    assert any(len(names) > 1 for names in of)
+    for names in of:
+        assert len(names) == len(set(names)), f"two readings are of the same network and images: {names}"
 
 
 def test_nothing_of_the_machine_is_in_the_book(book: Path) -> None:
