@@ -4,9 +4,9 @@ Run from the repository's root: ``python -m benchmarks.precision [NAME] [--preci
 torch and the images.  The first levels (``--levels``) of the experiment are trained at each precision into a folder of
 their own (``--out``, gone on from where it stopped), from the same weights and in the same batch orders; ``--inits``,
 ``--runs`` and ``--epochs`` make it smaller.  Of the mean accuracy and the mean overlap of two runs stands the
-difference from the first precision beside the standard error between initialisations: what is smaller than about twice
-that error costs nothing that could be measured.  Overlaps stand at the levels whose masks the experiment keeps, of
-paper B's the last alone.  The last rows are the overlaps of the tickets of one run at two precisions: if they are as
+difference from the first precision with its 95 % interval, by Student's t over the initialisations: an interval around
+zero is no cost that could be measured.  Overlaps stand at the levels whose masks the experiment keeps, of paper B's the
+last alone.  The last rows are the overlaps of the tickets of one run at two precisions: if they are as
 those of two runs of one initialisation, rounding has the effect of another batch order.
 """
 
@@ -15,6 +15,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from benchmarks import page
 from lib import datasets, overlap, training
@@ -42,19 +43,26 @@ def measured(experiment: Experiment, store: Store) -> dict[str, dict[str, np.nda
     return found
 
 
+def interval(differences: np.ndarray) -> str:
+    """Return the mean of some differences with its 95 % interval, by Student's t; of a single one there is none."""
+    if len(differences) < 2:
+        return f"{differences.mean():+.2f}"
+    t = stats.ttest_1samp(differences, 0).confidence_interval()
+    return f"{differences.mean():+.2f} ({t.low:+.2f} to {t.high:+.2f})"
+
+
 def table(experiment: Experiment, stores: dict[str, Store]) -> str:
-    """Return the rows: level and quantity, the mean at every precision, difference and standard error of each."""
+    """Return the rows: level and quantity, the mean at every precision, and each difference with its interval."""
     first, *others = stores
     found = {precision: measured(experiment, store) for precision, store in stores.items()}
-    head = ["level", "what", first, *(f"{p} | difference | standard error" for p in others)]
-    lines = [f"| {' | '.join(head)} |", "|---" * (3 + 3 * len(others)) + "|"]
+    head = ["level", "what", first, *(f"{p} | difference (95 %)" for p in others)]
+    lines = [f"| {' | '.join(head)} |", "|---" * (3 + 2 * len(others)) + "|"]
     for level, quantities in found[first].items():
         for what, values in quantities.items():
             cells = [level, what, f"{values.mean():.2f}"]
             for precision in others:
                 difference = found[precision][level][what] - values
-                error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.nan
-                cells += [f"{found[precision][level][what].mean():.2f}", f"{difference.mean():+.2f}", f"{error:.2f}"]
+                cells += [f"{found[precision][level][what].mean():.2f}", interval(difference)]
             lines.append(f"| {' | '.join(cells)} |")
         if "masks" in contents(experiment, experiment.level(level)):
             cells = [level, f"overlap of a run with itself at {first}", "100.00"]
@@ -62,7 +70,7 @@ def table(experiment: Experiment, stores: dict[str, Store]) -> str:
                 masks = [
                     store.masks(experiment, experiment.level(level)) for store in (stores[first], stores[precision])
                 ]
-                cells += [f"{common(*masks).mean():.2f}", "", ""]
+                cells += [f"{common(*masks).mean():.2f}", ""]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
