@@ -74,7 +74,11 @@ def _parser() -> argparse.ArgumentParser:
 
     def precision(sub: argparse.ArgumentParser) -> None:
         precisions = ("fp32", "tf32", "bf16")
-        sub.add_argument("--precision", choices=precisions, help="default: tf32 on a GPU, fp32 on a CPU")
+        sub.add_argument(
+            "--precision",
+            choices=precisions,
+            help="default: that of the levels before; else tf32 on a GPU, fp32 on a CPU",
+        )
 
     sub = command("experiments", _experiments, "list the experiments and what is trained of them")
     precision(sub)
@@ -156,7 +160,10 @@ def _experiments(options: argparse.Namespace) -> int:
         state = "trained" if done == all_levels and held == experiment else "partly" if done else "missing"
         networks = f"{held.replicas} of {experiment.replicas}" if held != experiment else experiment.replicas
         samples = experiment.samples() / 1e6
-        time_here = _duration(training.seconds(experiment, precision=options.precision)) if training else "-"
+        time_here = "-"
+        if training:
+            before = store.precision(experiment)
+            time_here = _duration(training.seconds(experiment, precision=options.precision, before=before))
         print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
     return 0
 

@@ -235,6 +235,15 @@ class Store:
             experiment.part(after, after + (self.stored(name, after) or experiment.inits - after)) for after in found
         ]
 
+    def precision(self, experiment: Experiment) -> str | None:
+        """Return in which precision the last stored level of an experiment was trained, of its last part that has one.
+
+        It is None if nothing is stored.
+        """
+        held = self.held(experiment.name) if experiment.name in EXPERIMENTS else [experiment]
+        levels = [entry for part in held for entry in self.manifest(part)["levels"].values()]
+        return str(levels[-1].get("precision", "fp32")) if levels else None
+
     def manifest(self, experiment: Experiment) -> dict[str, Any]:
         """Return the manifest of an experiment: one without levels and hash of initial weights if nothing is stored.
 

@@ -607,7 +607,8 @@ def train(
     deadline : float, optional
         In seconds of ``time.monotonic``: a level that will not be finished by then is given up.
     precision : str, optional
-        One of `PRECISIONS`; if not given 'tf32' on a GPU and 'fp32' on a CPU.
+        One of `PRECISIONS`; if not given that of the levels it goes on from, and with none, or with one that the device
+        has not, 'tf32' on a GPU and 'fp32' on a CPU.
 
     Returns
     -------
@@ -628,9 +629,9 @@ def train(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    precision = _precision(device, precision)
-    workers = min(workers or os.cpu_count() or 1, experiment.replicas)
     out = out or store
+    precision = _precision(device, precision, out.precision(experiment) or store.precision(experiment))
+    workers = min(workers or os.cpu_count() or 1, experiment.replicas)
     missing = missing_levels(experiment, store, out)
     if not missing:
         out.clean(experiment)
@@ -703,12 +704,14 @@ def train(
     return True
 
 
-def _precision(device: str, precision: str | None) -> str:
-    """Return the precision that is asked for, or the usual one of the device."""
-    precision = precision or ("tf32" if device == "cuda" else "fp32")
-    if precision not in PRECISIONS or (device == "cpu" and precision == "tf32"):
-        raise UserError(f"precision is {precision!r}: it should be 'fp32' or 'bf16', or 'tf32' on a CUDA GPU")
-    return precision
+def _precision(device: str, asked: str | None, before: str | None = None) -> str:
+    """Return the precision that is asked for, or that of the levels before, or the usual one of the device."""
+    had = PRECISIONS if device == "cuda" else tuple(p for p in PRECISIONS if p != "tf32")
+    if asked is None:
+        return before if before in had else "tf32" if device == "cuda" else "fp32"
+    if asked not in had:
+        raise UserError(f"precision is {asked!r}: it should be 'fp32' or 'bf16', or 'tf32' on a CUDA GPU")
+    return asked
 
 
 class _Silent:
@@ -848,7 +851,11 @@ def device_name(device: str) -> str:
 
 
 def seconds(
-    experiment: Experiment, device: str | None = None, workers: int | None = None, precision: str | None = None
+    experiment: Experiment,
+    device: str | None = None,
+    workers: int | None = None,
+    precision: str | None = None,
+    before: str | None = None,
 ) -> float:
     """Return about how long all of `experiment` takes on this device.
 
@@ -860,9 +867,11 @@ def seconds(
     experiment : Experiment
     device, workers, precision : optional
         As of `train`.
+    before : str, optional
+        The precision of the levels that it would go on from.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    precision = _precision(device, precision)
+    precision = _precision(device, precision, before)
     workers = 1 if device == "cuda" else min(workers or os.cpu_count() or 1, experiment.replicas)
     together = experiment.replicas if device == "cuda" else 1
     counts = [sum(kept_counts(experiment.architecture, level).values()) for level in experiment.levels]

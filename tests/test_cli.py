@@ -99,7 +99,7 @@ def states(out):
 
 
 def test_the_table_of_experiments(whole, tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("lib.training.seconds", lambda experiment, precision: experiment.samples() / 1e6)
+    monkeypatch.setattr("lib.training.seconds", lambda experiment, **_: experiment.samples() / 1e6)
     assert cli.main(["experiments", "--tickets", str(whole)]) == 0
     found = states(capsys.readouterr().out)
     assert list(found) == list(EXPERIMENTS)

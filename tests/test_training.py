@@ -358,6 +358,30 @@ def test_a_budget_ends_between_levels_and_another_folder_takes_up_what_is_missin
     assert store.verify(experiment) == (["dense", "50", "80"], [])
 
 
+def test_training_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypatch):
+    experiment, images = tiny_experiment(), made_images()
+    store, out = Store(tmp_path / "store"), Store(tmp_path / "out")
+
+    def until_the_next_level(where: Store, **precision: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_Clock", clock_of(1))
+            assert not training.train(experiment, images, store, "cpu", 1, True, where, deadline=0.0, **precision)
+
+    assert store.precision(experiment) is None
+    until_the_next_level(store, precision="bf16")
+    assert store.precision(experiment) == "bf16"
+    until_the_next_level(out)
+    assert training.train(experiment, images, store, "cpu", 1, True, out, precision="fp32")
+    levels = store.manifest(experiment)["levels"] | out.manifest(experiment)["levels"]
+    assert {name: entry["precision"] for name, entry in levels.items()} == {"dense": "bf16", "50": "bf16", "80": "fp32"}
+    assert store.precision(experiment) == "bf16" and out.precision(experiment) == "fp32"
+
+
+def test_a_precision_that_the_device_has_not_is_not_gone_on_with():
+    assert training._precision("cpu", None, "tf32") == "fp32"
+    assert [training._precision("cuda", None, before) for before in (None, "tf32", "fp32")] == ["tf32", "tf32", "fp32"]
+
+
 def test_a_level_that_will_not_end_in_time_is_given_up(tmp_path):
     """With workers at work: they stop, and nothing is written."""
     experiment = tiny_experiment(epochs=200_000)

@@ -261,11 +261,21 @@ def test_some_trials_are_taken_over_and_gone_on_with(tiny, tmp_path, capsys, mon
     capsys.readouterr()
     assert cli.main(["verify", "--tickets", str(here)]) == 0
     assert re.search(rf"^{tiny.name} +2 x 3 +2 of the 6 trials$", capsys.readouterr().out, re.MULTILINE)
-    monkeypatch.setattr("lib.training.seconds", lambda experiment, precision: experiment.samples() / 1e6)
+    monkeypatch.setattr("lib.training.seconds", lambda experiment, **_: experiment.samples() / 1e6)
     assert cli.main(["experiments", "--tickets", str(here)]) == 0
     (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith(tiny.name))
     # 60,000 images x 1 epoch x 4 levels x 6 networks.
     assert line.split()[1:] == ["partly", "4", "/", "4", "2", "of", "6", "1.4", "1", "s"]
+
+
+def test_a_later_part_is_trained_in_the_precision_of_the_first(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.datasets.load", lambda *_: made_images())
+    where = ["--tickets", str(tmp_path), "--device", "cpu", "--workers", "1", "--quiet"]
+    assert cli.main(["train", tiny.name, *where, "--trials", "1", "--precision", "bf16"]) == 0
+    assert cli.main(["train", tiny.name, *where, "--trials", "2"]) == 0
+    store = Store(tmp_path)
+    both = [entry["precision"] for level in tiny.levels for entry in store.entries(store.find(tiny.name), level)]
+    assert both == ["bf16", "bf16"] * len(tiny.levels)
 
 
 def test_the_command_trains_as_many_again(tiny, tmp_path):
