@@ -33,6 +33,8 @@ int usable(void) { return 0; }
 #define MOST_STEPS (9 * WIDEST / 32)
 #define MOST_CLASSES 256
 #define GROUP(from) ((from) < 16 ? 4 : 1) /* images that are summed over at once for the gradient of weights */
+#define BAND(from) ((from) > 16 ? 8 : (from)) /* rows of an image that are worked on at once, within the first cache */
+#define AT_ONCE(filters) ((filters) > 16 ? 32 : 64) /* pixels that are convolved */
 #define MOMENTUM 0.1f     /* of running statistics */
 #define EPSILON 1e-5f     /* of normalisation */
 
@@ -57,9 +59,9 @@ struct Layer {
     bf16 *output;                            /* the same after all, where others need it more than once; else none */
     bf16 *slope;                             /* gradient of the normalised sums */
     bf16 *entering;                          /* of a projection: gradient of its input */
-    bf16 *seen;                              /* (from + 2, from + 2, wide): input with its border */
-    bf16 *turned;                            /* (image of the group, wide, from + 2, from): the same by channels */
-    bf16 *spread;                            /* (from + 2, from + 2, filters): gradient of the sums, zeros between */
+    bf16 *seen;                              /* (band + 2, from + 2, wide): rows of the input with their border */
+    bf16 *turned;                            /* (image of the group, wide, band + 2, from): the same by channels */
+    bf16 *spread;                            /* (band + 2, from + 2, filters): gradient of the sums, zeros between */
     bf16 *pairs;                             /* (image of the group, column of the kernel, pixels in pairs, filter) */
     float *gradient;                         /* of weights, (row, column, wide / 16, filters / 16) tiles */
 
@@ -70,10 +72,12 @@ struct Layer {
 };
 
 typedef struct {
+    Memory memory;
     Layer layer[CONVOLUTIONS];
     int classes;
     int64_t weights, biases;                 /* of the dense layer */
     int64_t normed;                          /* filters of all layers */
+    bf16 *slopes[4];                         /* layers' `slope` and `entering`: so few are needed at a time */
     float features[BATCH][WIDEST], logits[BATCH][MOST_CLASSES];
     float block[32 * WIDEST] __attribute__((aligned(64))); /* sums of two tiles of pixels, (pixel, filter) */
     float *gradient;                         /* of all parameters, in the flat order */
@@ -124,58 +128,92 @@ INLINE int steps(const int size, const int channels) {
 
 /* ---- what a layer gives ---- */
 
-/* 16 filters of a pixel, normalised: `at` counts numbers, `f` is the first filter. */
-INLINE __m512 normalised(const Layer *l, int64_t at, int f) {
-    return _mm512_fmadd_ps(wide16(l->sums + at), _mm512_loadu_ps(l->factor + f), _mm512_loadu_ps(l->shift + f));
+/* 16 filters of a pixel, normalised. */
+INLINE __m512 normalised(const bf16 *sums, __m512 factor, __m512 shift) {
+    return _mm512_fmadd_ps(wide16(sums), factor, shift);
 }
 
-INLINE __m512 given(const Layer *l, int64_t at, int f) {
-    if (l->output) return wide16(l->output + at);
-    return _mm512_max_ps(normalised(l, at, f), _mm512_setzero_ps());
-}
-
-/* Keep the output of a layer for one image. */
-INLINE void complete(Layer *l, int64_t image, const int side, const int filters) {
+/* Keep the output of a layer for the pixels `from` to `to` of all images. */
+INLINE void complete(Layer *l, int64_t from, int64_t to, const int filters) {
     const Layer *add = l->add;
-    const int64_t size = (int64_t)side * side * filters;
-    for (int f = 0; f < filters; f += 16)
-        for (int64_t at = image * size + f; at < (image + 1) * size; at += filters) {
-            __m512 sum = normalised(l, at, f);
-            if (add) sum = _mm512_add_ps(sum, add->linear ? normalised(add, at, f) : wide16(add->output + at));
-            keep16(l->output + at, _mm512_max_ps(sum, _mm512_setzero_ps()));
+    const bf16 *restrict sums = l->sums, *restrict added = !add ? NULL : add->linear ? add->sums : add->output;
+    bf16 *restrict output = l->output;
+    for (int f = 0; f < filters; f += 16) {
+        const __m512 factor = _mm512_loadu_ps(l->factor + f), shift = _mm512_loadu_ps(l->shift + f);
+        __m512 add_factor = _mm512_set1_ps(1), add_shift = _mm512_setzero_ps();
+        if (add && add->linear) add_factor = _mm512_loadu_ps(add->factor + f), add_shift = _mm512_loadu_ps(add->shift + f);
+        for (int64_t at = from * filters + f; at < to * filters; at += filters) {
+            __m512 sum = normalised(sums + at, factor, shift);
+            if (added) sum = _mm512_add_ps(sum, normalised(added + at, add_factor, add_shift));
+            keep16(output + at, _mm512_max_ps(sum, _mm512_setzero_ps()));
         }
+    }
 }
 
 /* ---- what a layer takes ---- */
 
-/* Lay out one image for a layer; by channels too where `turned` is given. */
-INLINE void see(Layer *l, int64_t image, const uint8_t *pixels, const float *channels, bf16 *turned, const Shape s) {
-    const int side = s.from, edge = side + 2, width = side < 16 ? side : 16;
-    float block[16 * 16] __attribute__((aligned(64)));
-    for (int c = 0; c < s.wide; c += 16)
-        for (int q = 0; q < side * side; q += 16) {
-            if (!l->source) {
+/* A band of rows has the row above and the row below it.  These are new in it (to `end`), and the others, two, have been
+   the last ones of the band before. */
+typedef struct {
+    int top, first, end;
+} Band;
+
+INLINE Band band_at(int top, const int side) {
+    return (Band){top, top ? top + 1 : 0, top + BAND(side) < side ? top + BAND(side) + 1 : side};
+}
+
+/* Begin a band of rows of `row` numbers: with the last two of the band before, with zeros where the image ends. */
+INLINE void begin_band(bf16 *rows, Band band, const int side, const int row) {
+    if (BAND(side) == side) return; /* the border stays as it is */
+    if (band.top) memcpy(rows, rows + BAND(side) * row, 2 * row * sizeof(bf16));
+    else memset(rows, 0, row * sizeof(bf16));
+    if (band.end == side) memset(rows + (BAND(side) + 1) * row, 0, row * sizeof(bf16));
+}
+
+/* Lay out a band of an image for a layer; by channels too where `turned` is given. */
+INLINE void see(
+    Layer *l, int64_t image, Band band, const uint8_t *pixels, const float *channels, bf16 *turned, const Shape s) {
+    const int side = s.from, edge = side + 2, rows = BAND(side) + 2;
+    const __m512i both = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const Layer *source = l->source;
+    const int normal = source && !source->output;
+    const bf16 *restrict from = source ? (normal ? source->sums : source->output) + image * side * side * s.wide : NULL;
+    bf16 *restrict seen = l->seen;
+    begin_band(seen, band, side, edge * s.wide);
+    for (int c = 0; turned && c < s.wide; c++) begin_band(turned + c * rows * side, band, side, side);
+    for (int c = 0; c < s.wide; c += 16) {
+        const __m512 factor = normal ? _mm512_loadu_ps(source->factor + c) : _mm512_set1_ps(1);
+        const __m512 shift = normal ? _mm512_loadu_ps(source->shift + c) : _mm512_setzero_ps();
+        for (int q = band.first * side; q < band.end * side; q += 32) {
+            float block[32 * 16] __attribute__((aligned(64)));
+            __m512i words[16];
+            const int below = q / side - band.top + 1;
+            if (!source) {
                 memset(block, 0, sizeof block);
                 for (int k = 0; k < COLOURS; k++)
-                    for (int p = 0; p < 16; p++)
+                    for (int p = 0; p < 32; p++)
                         block[p * 16 + k] = (pixels[k * side * side + q + p] - channels[2 * k]) * channels[2 * k + 1];
             }
-            for (int p = 0; p < 16; p++) {
-                bf16 *to = l->seen + ((q / side + p / width + 1) * edge + q % side + p % width + 1) * s.wide + c;
-                __m512 numbers = _mm512_load_ps(block + 16 * p);
-                if (l->source) {
-                    numbers = given(l->source, ((int64_t)image * side * side + q + p) * s.wide + c, c);
-                    if (turned) _mm512_store_ps(block + 16 * p, numbers);
-                }
-                keep16(to, numbers);
+            for (int p = 0; p < 32; p += 2) {
+                __m512 numbers[2];
+                for (int k = 0; k < 2; k++)
+                    numbers[k] = source ? _mm512_max_ps(
+                                              normalised(from + (q + p + k) * s.wide + c, factor, shift),
+                                              _mm512_setzero_ps())
+                                        : _mm512_load_ps(block + 16 * (p + k));
+                __m512i two = rounded32(numbers[0], numbers[1]);
+                bf16 *to = seen + ((below + p / side) * edge + p % side + 1) * s.wide + c;
+                _mm256_store_si256((__m256i *)to, _mm512_castsi512_si256(two));
+                _mm256_store_si256((__m256i *)(to + s.wide), _mm512_extracti64x4_epi64(two, 1));
+                words[p / 2] = _mm512_permutexvar_epi16(both, two);
             }
             if (!turned) continue;
-            transpose((uint32_t *)block, 16, (uint32_t *)block, 16);
-            for (int k = 0; k < 16; k++)
-                _mm256_storeu_si256( /* rows of 8 pixels begin anywhere */
-                    (__m256i *)(turned + (c + k) * edge * side + side + q),
-                    rounded16(_mm512_load_ps(block + 16 * k)));
+            transpose((uint32_t *)words, 16, (uint32_t *)words, 16);
+            for (int k = 0; k < 16; k++) /* rows of 8 pixels begin anywhere */
+                _mm512_storeu_si512(turned + (c + k) * rows * side + below * side, words[k]);
         }
+    }
 }
 
 /* Sum over the windows of 32 pixels, from number `first` on in rows of `side`, for all filters, into `sums` (pixel, filter).
@@ -186,18 +224,25 @@ INLINE void convolve(
     const int tiles = filters / 16;
     const bf16 *a = image + (first / side * edge + first % side) * stride * channels;
     const int64_t row = stride * channels * 2, down = (side > 16 ? 16 : edge) * stride * channels;
-    if (tiles == 1) {
-        ZERO(0);
-        ZERO(2);
+    if (tiles == 1) { /* two rows of 32 */
+        const int64_t under = edge * stride * channels;
+        ZEROS;
         for (int s = 0; s < steps; s++, weights += TILE) {
+            const bf16 *at = a + offset[s];
             LOAD(6, weights, 64);
-            LOAD(4, a + offset[s], row);
+            LOAD(4, at, row);
             MULTIPLY(0, 4, 6);
-            LOAD(5, a + down + offset[s], row);
-            MULTIPLY(2, 5, 6);
+            LOAD(5, at + down, row);
+            MULTIPLY(1, 5, 6);
+            LOAD(4, at + under, row);
+            MULTIPLY(2, 4, 6);
+            LOAD(5, at + under + down, row);
+            MULTIPLY(3, 5, 6);
         }
         STORE(0, sums, 64);
-        STORE(2, sums + 256, 64);
+        STORE(1, sums + 256, 64);
+        STORE(2, sums + 512, 64);
+        STORE(3, sums + 768, 64);
     } else if (side < 16)
         for (int f = 0; f < tiles; f++) {
             ZEROS;
@@ -236,25 +281,31 @@ INLINE void convolve(
 
 INLINE void layer_forward(
     Net *net, Layer *l, int64_t count, const uint8_t *images, const int64_t *chosen, const float *channels, const Shape s) {
-    const int pixels = s.side * s.side, groups = s.filters / 16;
+    const int pixels = s.side * s.side, groups = s.filters / 16, rows = BAND(s.from) / s.stride;
     memset(l->sum, 0, sizeof l->sum), memset(l->square, 0, sizeof l->square);
+    shape_tiles(s.side < 16 ? s.side : 16);
     for (int64_t n = 0; n < count; n++) {
-        if (l->source && l->source->output && s.size == 3) complete(l->source, n, s.from, s.wide);
-        see(l, n, images + chosen[n] * COLOURS * SIDE * SIDE, channels, NULL, s);
         Tally tally = {};
-        shape_tiles(s.side < 16 ? s.side : 16);
-        for (int q = 0; q < pixels; q += 32) {
-            convolve(
-                l->seen, s.from + 2, s.wide, s.stride, s.side, q, steps(s.size, s.wide), l->offset, l->forward, s.filters,
-                net->block);
-            bf16 *to = l->sums + (n * pixels + q) * s.filters;
-            for (int p = 0; p < 32; p++)
-                for (int g = 0; g < groups; g++) {
-                    __m512 numbers = _mm512_load_ps(net->block + p * s.filters + 16 * g);
-                    keep16(to + p * s.filters + 16 * g, numbers);
-                    tally.once[g] = _mm512_add_ps(tally.once[g], numbers);
-                    tally.product[g] = _mm512_fmadd_ps(numbers, numbers, tally.product[g]);
-                }
+        for (int top = 0; top < s.from; top += BAND(s.from)) {
+            const Band band = band_at(top, s.from);
+            const int64_t begun = n * s.from * s.from;
+            if (l->source && l->source->output && s.size == 3)
+                complete(l->source, begun + band.first * s.from, begun + band.end * s.from, s.wide);
+            see(l, n, band, images + chosen[n] * COLOURS * SIDE * SIDE, channels, NULL, s);
+            for (int q = 0; q < rows * s.side; q += AT_ONCE(s.filters)) {
+                convolve(
+                    l->seen, s.from + 2, s.wide, s.stride, s.side, q, steps(s.size, s.wide), l->offset, l->forward,
+                    s.filters, net->block);
+                const float *restrict block = net->block;
+                bf16 *restrict to = l->sums + (n * pixels + top / s.stride * s.side + q) * s.filters;
+                for (int p = 0; p < AT_ONCE(s.filters); p++)
+                    for (int g = 0; g < groups; g++) {
+                        __m512 numbers = _mm512_load_ps(block + p * s.filters + 16 * g);
+                        keep16(to + p * s.filters + 16 * g, numbers);
+                        tally.once[g] = _mm512_add_ps(tally.once[g], numbers);
+                        tally.product[g] = _mm512_fmadd_ps(numbers, numbers, tally.product[g]);
+                    }
+            }
         }
         count_tally(&tally, groups, l->sum, l->square);
     }
@@ -287,7 +338,7 @@ static void forward(
     Layer *l = net->layer + CONVOLUTIONS - 1;
     const int pixels = LAST * LAST;
     for (int64_t n = 0; n < count; n++) {
-        complete(l, n, LAST, WIDEST);
+        complete(l, n * pixels, (n + 1) * pixels, WIDEST);
         for (int f = 0; f < WIDEST; f += 16) {
             __m512 sum = _mm512_setzero_ps();
             for (int p = 0; p < pixels; p++)
@@ -351,28 +402,30 @@ static void output_back(Net *net, const float *parameters, int64_t count) {
     }
 }
 
-/* The gradient of a layer's sums for one image, spread out at the resolution of its input, and in pairs of pixels moved by
-   each column of the kernel; rows and pixels between stay zero. */
+/* The gradient of a layer's sums for a band of an image, spread out at the resolution of its input, and in pairs of pixels
+   moved by each column of the kernel; rows and pixels between stay zero. */
 INLINE void spread(
-    Layer *l, int64_t image, bf16 *pairs, const float *a, const float *b, const float *c, const Shape s) {
+    Layer *l, int64_t image, Band band, bf16 *pairs, const float *a, const float *b, const float *c, const Shape s) {
     const int edge = s.from + 2, filters = s.filters;
     const bf16 *restrict sums = l->sums + image * s.side * s.side * filters;
     const bf16 *restrict slope = l->slope + image * s.side * s.side * filters;
-    bf16 *restrict to = l->spread + (edge + 1) * filters;
+    begin_band(l->spread, band, s.from, edge * filters);
     for (int f = 0; f < filters; f += 16) {
         const __m512 by_slope = _mm512_loadu_ps(a + f), by_sum = _mm512_loadu_ps(b + f), rest = _mm512_loadu_ps(c + f);
-        for (int y = 0; y < s.side; y++)
+        for (int y = (band.first + s.stride - 1) / s.stride; y * s.stride < band.end; y++) {
+            bf16 *restrict to = l->spread + ((y * s.stride - band.top + 1) * edge + 1) * filters + f;
             for (int x = 0; x < s.side; x++) {
                 const int at = (y * s.side + x) * filters + f;
                 __m512 numbers = _mm512_fmadd_ps(wide16(sums + at), by_sum, rest);
                 numbers = _mm512_fmadd_ps(wide16(slope + at), by_slope, numbers);
-                keep16(to + (y * edge + x) * s.stride * filters + f, numbers);
+                keep16(to + x * s.stride * filters, numbers);
             }
+        }
     }
     const __m512i both = _mm512_set_epi16(
         31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    for (int column = 0; column < s.size; column++, pairs += s.from * s.from * filters)
-        for (int y = 0; y < s.from; y += s.stride) {
+    for (int column = 0; column < s.size; column++, pairs += BAND(s.from) * s.from * filters)
+        for (int y = 0; y < BAND(s.from); y += s.stride) {
             const bf16 *at = l->spread + ((y + 1) * edge + (s.size == 3 ? 2 - column : 1)) * filters;
             for (int q = y * s.from; q < (y + 1) * s.from; q += 2, at += 2 * filters) {
                 bf16 *to = pairs + q / 32 * 32 * filters + q % 32 * 16;
@@ -388,12 +441,12 @@ INLINE void spread(
         }
 }
 
-/* Add to the gradient of a layer's weights what a group of images gives. */
+/* Add to the gradient of a layer's weights what a band gives, or a group of images. */
 INLINE void weights_back(Layer *l, int images, const Shape s) {
-    const int side = s.from, edge = side + 2, inputs = s.wide / 16, outputs = s.filters / 16;
-    const int chunks = side * side / 32, rows = 32 / side;
-    const int64_t stride = edge * side * 2, image = s.wide * edge * side, column_size = side * side * s.filters;
-    shape_tiles(16);
+    const int side = s.from, edge = BAND(side) + 2, inputs = s.wide / 16, outputs = s.filters / 16;
+    const int chunks = BAND(side) * side / 32, rows = 32 / side;
+    const int64_t stride = edge * side * 2, image = s.wide * edge * side, column_size = BAND(side) * side * s.filters;
+    if (side < 16) shape_tiles(16);
     for (int row = 0; row < s.size; row++)
         for (int column = 0; column < s.size; column++) {
             float *sums = l->gradient + (row * s.size + column) * inputs * outputs * 256;
@@ -432,36 +485,34 @@ INLINE void weights_back(Layer *l, int images, const Shape s) {
         }
 }
 
-/* The gradient of a layer's input for one image, to which `extra` is added; cut where the source gave zero and counted there
-   unless it goes to `entering`. */
-INLINE void input_back(Net *net, Layer *l, int64_t image, const bf16 *extra, const Shape s) {
-    Layer *source = l->source;
+/* The gradient of a layer's input for a band of an image, to which `extra` is added; cut where the source gave zero and
+   counted there unless it goes to `entering`. */
+INLINE void input_back(Net *net, Layer *l, int64_t image, Band band, const bf16 *extra, Tally *tally, const Shape s) {
     const int side = s.from, edge = side + 2, wide = s.wide;
-    Tally tally = {};
-    shape_tiles(side < 16 ? side : 16);
-    for (int q = 0; q < side * side; q += 32) {
+    if (side < 16) shape_tiles(side);
+    for (int q = 0; q < BAND(side) * side; q += AT_ONCE(wide)) {
         convolve(
             l->spread, edge, s.filters, 1, side, q, steps(s.size, s.filters), l->back_offset, l->back, wide, net->block);
-        for (int p = 0; p < 32; p++) {
-            const int64_t first = (image * side * side + q + p) * wide;
-            const bf16 *seen = l->seen + ((q / side + p / side + 1) * edge + p % side + 1) * wide;
+        const int64_t first = (image * side * side + band.top * side + q) * wide;
+        const float *restrict block = net->block;
+        const bf16 *restrict sums = l->source->sums + first, *restrict added = extra ? extra + first : NULL;
+        bf16 *restrict to = (s.size == 1 ? l->entering : l->source->slope) + first;
+        for (int p = 0; p < AT_ONCE(wide); p++) {
+            const bf16 *restrict seen = l->seen + ((q / side + p / side + 1) * edge + p % side + 1) * wide;
             for (int g = 0; g < wide / 16; g++) {
-                const int64_t at = first + 16 * g;
-                __m512 numbers = _mm512_load_ps(net->block + p * wide + 16 * g);
-                if (s.size == 1) {
-                    keep16(l->entering + at, numbers);
-                    continue;
+                const int at = p * wide + 16 * g;
+                __m512 numbers = _mm512_load_ps(block + at);
+                if (s.size > 1) {
+                    if (extra) numbers = _mm512_add_ps(numbers, wide16(added + at));
+                    __m256i here = _mm256_load_si256((const __m256i *)(seen + 16 * g));
+                    numbers = _mm512_maskz_mov_ps(_mm256_test_epi16_mask(here, here), numbers);
+                    tally->once[g] = _mm512_add_ps(tally->once[g], numbers);
+                    tally->product[g] = _mm512_fmadd_ps(numbers, wide16(sums + at), tally->product[g]);
                 }
-                if (extra) numbers = _mm512_add_ps(numbers, wide16(extra + at));
-                __m256i here = _mm256_load_si256((const __m256i *)(seen + 16 * g));
-                numbers = _mm512_maskz_mov_ps(_mm256_test_epi16_mask(here, here), numbers);
-                tally.once[g] = _mm512_add_ps(tally.once[g], numbers);
-                tally.product[g] = _mm512_fmadd_ps(numbers, wide16(source->sums + at), tally.product[g]);
-                keep16(source->slope + at, numbers);
+                keep16(to + at, numbers);
             }
         }
     }
-    if (s.size > 1) count_tally(&tally, wide / 16, source->slopes, source->products);
 }
 
 /* Write the gradient of a layer's weights where the flat parameters have them. */
@@ -488,13 +539,19 @@ INLINE void layer_back(
     }
     memset(l->gradient, 0, s.size * s.size * s.wide * s.filters * 4);
     if (l->source) memset(l->source->slopes, 0, sizeof l->slopes), memset(l->source->products, 0, sizeof l->products);
-    const int64_t turned = s.wide * (s.from + 2) * s.from, pairs = s.size * s.from * s.from * s.filters;
+    const int64_t turned = s.wide * (BAND(s.from) + 2) * s.from, pairs = s.size * BAND(s.from) * s.from * s.filters;
     int waiting = 0;
+    shape_tiles(16);
     for (int64_t i = 0; i < count; i++) {
-        see(l, i, images + chosen[i] * COLOURS * SIDE * SIDE, channels, l->turned + waiting * turned, s);
-        spread(l, i, l->pairs + waiting * pairs, a, b, c, s);
-        if (l->source) input_back(net, l, i, extra, s);
-        if (++waiting == GROUP(s.from) || i == count - 1) weights_back(l, waiting, s), waiting = 0;
+        Tally tally = {};
+        for (int top = 0; top < s.from; top += BAND(s.from)) {
+            const Band band = band_at(top, s.from);
+            see(l, i, band, images + chosen[i] * COLOURS * SIDE * SIDE, channels, l->turned + waiting * turned, s);
+            spread(l, i, band, l->pairs + waiting * pairs, a, b, c, s);
+            if (l->source) input_back(net, l, i, band, extra, &tally, s);
+            if (++waiting == GROUP(s.from) || i == count - 1) weights_back(l, waiting, s), waiting = 0;
+        }
+        if (l->source && s.size > 1) count_tally(&tally, s.wide / 16, l->source->slopes, l->source->products);
     }
     collect(l, net->gradient);
 }
@@ -557,50 +614,38 @@ static void places(int *offset, int size, int edge, int channels) {
             for (int c = 0; c < channels; c += 32) *offset++ = (corner + row * edge + column) * channels + c;
 }
 
-static int prepare_layer(Layer *l) {
+static void prepare_layer(Memory *memory, Layer *l) {
     const Shape s = l->shape;
-    const int64_t edge = s.from + 2, group = GROUP(s.from), taps = s.size * s.size;
-    const int64_t output = (int64_t)s.side * s.side * s.filters, input = (int64_t)s.from * s.from * s.wide;
+    const int64_t edge = s.from + 2, band = BAND(s.from), group = GROUP(s.from), taps = s.size * s.size;
+    const int64_t output = (int64_t)s.side * s.side * s.filters;
     const int64_t slack = 2 * WIDEST; /* a tile of 16 channels may read a pixel too far, times zero */
     places(l->offset, s.size, edge, s.wide), places(l->back_offset, s.size, edge, s.filters);
-    l->forward = zeros((int64_t)steps(s.size, s.wide) * s.filters / 16 * TILE * 2);
-    l->back = zeros((int64_t)steps(s.size, s.filters) * s.wide / 16 * TILE * 2);
-    l->sums = zeros(BATCH * output * 2);
-    l->seen = zeros((edge * edge * s.wide + slack) * 2), l->turned = zeros(group * s.wide * edge * s.from * 2);
-    l->spread = zeros((edge * edge * s.filters + slack) * 2);
-    l->pairs = zeros(group * s.size * s.from * s.from * s.filters * 2);
-    l->gradient = zeros(taps * s.wide * s.filters * 4);
-    if (l->linear) l->entering = zeros(BATCH * input * 2);
-    else l->slope = zeros(BATCH * output * 2);
-    if (l->add || !l->source) l->output = zeros(BATCH * output * 2);
-    return l->forward && l->back && l->sums && l->seen && l->turned && l->spread && l->pairs && l->gradient &&
-                   (l->linear ? l->entering : l->slope) && (l->output || !(l->add || !l->source))
-               ? 0
-               : -1;
-}
-
-static void release(Net *net) {
-    for (Layer *l = net->layer; l < net->layer + CONVOLUTIONS; l++) {
-        void *own[] = {
-            l->forward, l->back, l->sums, l->output, l->linear ? NULL : l->slope, l->entering, l->seen, l->turned, l->spread,
-            l->pairs, l->gradient};
-        for (size_t k = 0; k < sizeof own / sizeof *own; k++) free(own[k]);
-    }
-    free(net->gradient);
-    free(net);
+    l->forward = zeros(memory, (int64_t)steps(s.size, s.wide) * s.filters / 16 * TILE * 2);
+    l->back = zeros(memory, (int64_t)steps(s.size, s.filters) * s.wide / 16 * TILE * 2);
+    l->sums = zeros(memory, BATCH * output * 2);
+    l->seen = zeros(memory, ((band + 2) * edge * s.wide + slack) * 2);
+    l->turned = zeros(memory, group * s.wide * (band + 2) * s.from * 2);
+    l->spread = zeros(memory, ((band + 2) * edge * s.filters + slack) * 2);
+    l->pairs = zeros(memory, group * s.size * band * s.from * s.filters * 2);
+    l->gradient = zeros(memory, taps * s.wide * s.filters * 4);
+    if (l->add || !l->source) l->output = zeros(memory, BATCH * output * 2);
 }
 
 /* The rows of `specs` are conv1, then the blocks: a convolution, a projection if it halves the image, a convolution. */
-static Net *prepare(const Spec *specs, float *parameters, int64_t n) {
-    Net *net = zeros(sizeof *net);
-    if (!net) return NULL;
+static Net *prepare(const Spec *specs, const float *parameters, int64_t n) {
+    Memory memory = reserve();
+    if (!memory.first) return NULL;
+    Net *net = zeros(&memory, sizeof *net);
+    net->memory = memory;
     const Spec *dense = specs + CONVOLUTIONS;
     net->classes = dense->filters, net->weights = dense->weights, net->biases = dense->biases;
     const int64_t scales = dense->biases + dense->filters;
     net->normed = dense->biases - specs[0].biases;
-    int failed = !(net->gradient = zeros(n * 4)), inner = 0;
+    net->gradient = zeros(&net->memory, n * 4);
+    for (int i = 0; i < 4; i++) net->slopes[i] = zeros(&net->memory, BATCH * SIDE * SIDE * 16 * 2);
+    int inner = 0, blocks = 0;
     Layer *block = NULL;
-    for (int i = 0; i < CONVOLUTIONS && !failed; i++) {
+    for (int i = 0; i < CONVOLUTIONS; i++) {
         Layer *l = net->layer + i;
         const Spec *s = specs + i;
         l->channels = s->channels, l->weights = s->weights, l->biases = s->biases;
@@ -611,17 +656,17 @@ static Net *prepare(const Spec *specs, float *parameters, int64_t n) {
         else l->source = block;
         const int from = l->source ? l->source->shape.side : SIDE, wide = s->channels < 16 ? 16 : s->channels;
         l->shape = (Shape){from, from / s->stride, s->size_x, s->stride, wide, s->filters};
-        failed = prepare_layer(l);
+        prepare_layer(&net->memory, l);
+        if (l->linear) l->entering = net->slopes[3];
+        else l->slope = net->slopes[inner || !i ? blocks++ % 2 : 2];
         if (l->add) {
             if (l->add->linear) l->add->slope = l->slope;
             block = l;
         }
         if (i && s->size_x == 3) inner = !inner;
-        if (!failed) lay_out(l, parameters);
+        lay_out(l, parameters);
     }
-    if (!failed) return net;
-    release(net);
-    return NULL;
+    return net;
 }
 
 int train_epoch(
@@ -632,24 +677,29 @@ int train_epoch(
     Net *net = prepare(specs, parameters, n);
     if (!net) return -1;
     const int64_t weights = specs[0].biases, trained = net->layer[0].running;
+    float *w = copied(&net->memory, parameters, n * 4);
+    float *m = copied(&net->memory, first, n * 4), *v = copied(&net->memory, second, n * 4);
+    mask = copied(&net->memory, mask, weights);
     double sum = 0;
     unsigned state = _mm_getcsr();
     begin();
     for (int64_t s = 0; s < steps; s++) {
         const int64_t *chosen = order + s * batch, time = optimiser->time + s + 1;
         Adam adam = at_step(optimiser, time);
-        forward(net, parameters, images, chosen, batch, channels, 1);
+        forward(net, w, images, chosen, batch, channels, 1);
         sum += loss(net, labels, chosen, batch);
-        backward(net, parameters, images, chosen, batch, channels);
+        backward(net, w, images, chosen, batch, channels);
         for (int64_t i = 0; i < weights; i++) net->gradient[i] *= mask[i];
         disturb(optimiser, time, trained, net->gradient);
-        update(&adam, trained, parameters, first, second, net->gradient);
-        for (int i = 0; i < CONVOLUTIONS; i++) lay_out(net->layer + i, parameters);
+        update(&adam, trained, w, m, v, net->gradient);
+        for (int i = 0; i < CONVOLUTIONS; i++) lay_out(net->layer + i, w);
     }
     end(state);
+    memcpy(parameters, w, n * 4), memcpy(first, m, n * 4), memcpy(second, v, n * 4);
     (void)count;
     *mean_loss = sum / steps;
-    release(net);
+    const Memory memory = net->memory;
+    release(&memory);
     return 0;
 }
 
@@ -669,7 +719,8 @@ int evaluate(
         for (int64_t k = 0; k < m; k++) memcpy(logits + (i + k) * net->classes, net->logits[k], net->classes * 4);
     }
     end(state);
-    release(net);
+    const Memory memory = net->memory;
+    release(&memory);
     return 0;
 }
 

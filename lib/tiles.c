@@ -56,6 +56,7 @@ typedef struct {
 } Dense;
 
 typedef struct {
+    Memory memory;
     Dense dense[DENSE];
     int64_t weights[2], biases[2]; /* of the convolutions, in the flat parameters */
     bf16 *first_pairs, *first_rows;       /* weights of the first convolution */
@@ -509,39 +510,24 @@ static void collect(Net *net) {
 
 /* ---- the network ---- */
 
-static void release(Net *net) {
-    void *all[] = {
-        net->first_pairs, net->first_rows, net->second_forward, net->second_back, net->taps, net->tap_pairs,
-        net->by_pixel, net->image, net->by_channel, net->slope, net->slope_pairs, net->first_slope, net->positive,
-        net->route, net->first_gradient, net->second_gradient, net->gradient};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-    for (int i = 0; i < DENSE; i++) {
-        Dense *d = net->dense + i;
-        void *own[] = {
-            d->mask, d->w, d->m, d->v, d->by_unit, d->by_pair, d->x, d->pairs_of_inputs, d->pairs_of_images, d->sums,
-            d->by_image, d->by_row, d->dx};
-        for (size_t k = 0; k < sizeof own / sizeof *own; k++) free(own[k]);
-    }
-}
-
-static int prepare_dense(Dense *d, const Spec *s, int64_t planes, const uint8_t *mask) {
+static void prepare_dense(Memory *memory, Dense *d, const Spec *s, int64_t planes, const uint8_t *mask) {
     *d = (Dense){.units = s->filters, .inputs = s->channels, .planes = planes, .weights = s->weights, .biases = s->biases};
     d->rows = (d->units + 31) / 32 * 32, d->tall = d->rows / 32, d->wide = d->inputs / 32;
     int64_t blocks = d->tall * d->wide, kept = 0;
-    if (!(d->mask = zeros(blocks * 64 * sizeof(uint16_t)))) return -1;
+    d->mask = zeros(memory, blocks * 64 * sizeof(uint16_t));
     for (int64_t b = 0; b < blocks; b++)
         for (int r = 0; r < 32 && b % d->tall * 32 + r < d->units; r++) {
             const uint8_t *row = mask + flat(d, b, r);
             for (int k = 0; k < 32; k++)
                 if (row[k * d->planes]) d->mask[b * 64 + 2 * r + k / 16] |= 1u << k % 16, kept++;
         }
-    d->w = zeros((kept + 16) * 4), d->m = zeros((kept + 16) * 4), d->v = zeros((kept + 16) * 4);
-    d->by_unit = zeros(CHUNK * d->rows * 32 * 2), d->by_pair = zeros(d->rows * 32 * 2);
-    d->x = zeros(BATCH * d->inputs * 2), d->dx = zeros(BATCH * d->inputs * 2);
-    d->pairs_of_inputs = zeros(BATCH * d->inputs * 2), d->pairs_of_images = zeros(BATCH * d->inputs * 2);
-    d->sums = zeros(d->rows * BATCH * 4), d->by_image = zeros(d->rows * BATCH * 2), d->by_row = zeros(d->rows * BATCH * 2);
-    return d->w && d->m && d->v && d->by_unit && d->by_pair && d->x && d->dx && d->pairs_of_inputs &&
-           d->pairs_of_images && d->sums && d->by_image && d->by_row ? 0 : -1;
+    d->w = zeros(memory, (kept + 16) * 4), d->m = zeros(memory, (kept + 16) * 4), d->v = zeros(memory, (kept + 16) * 4);
+    d->by_unit = zeros(memory, CHUNK * d->rows * 32 * 2), d->by_pair = zeros(memory, d->rows * 32 * 2);
+    d->x = zeros(memory, BATCH * d->inputs * 2), d->dx = zeros(memory, BATCH * d->inputs * 2);
+    d->pairs_of_inputs = zeros(memory, BATCH * d->inputs * 2);
+    d->pairs_of_images = zeros(memory, BATCH * d->inputs * 2);
+    d->sums = zeros(memory, d->rows * BATCH * 4);
+    d->by_image = zeros(memory, d->rows * BATCH * 2), d->by_row = zeros(memory, d->rows * BATCH * 2);
 }
 
 /* Copy the surviving weights (or moments) from the flat array, or back into it. */
@@ -558,26 +544,33 @@ static void move(const Dense *d, float *own, float *all, int back) {
         }
 }
 
+/* Copy what the dense layers do not hold themselves, which is the convolutions' weights and all biases. */
+static void copy_rest(const Spec *specs, int64_t n, const float *from, float *to) {
+    const int64_t biases = specs[0].biases;
+    memcpy(to, from, specs[2].weights * 4), memcpy(to + biases, from + biases, (n - biases) * 4);
+}
+
 static int prepare(Net *net, const Spec *specs, const uint8_t *mask, int64_t n, float *parameters) {
     memset(net, 0, sizeof *net);
+    net->memory = reserve();
+    if (!net->memory.first) return -1;
+    Memory *memory = &net->memory;
     for (int k = 0; k < 2; k++) net->weights[k] = specs[k].weights, net->biases[k] = specs[k].biases;
-    net->first_pairs = zeros(GROUPS * TILE * 2), net->first_rows = zeros(FILTERS * 32 * 2);
-    net->second_forward = zeros(STEPS * GROUPS * TILE * 2), net->second_back = zeros(STEPS * GROUPS * TILE * 2);
-    net->taps = zeros(PIXELS * 32 * 2), net->tap_pairs = zeros(PIXELS * 32 * 2), net->by_pixel = zeros(TILE * 2);
-    net->image = zeros(EDGE * EDGE * FILTERS * 2), net->by_channel = zeros(3 * EDGE * FILTERS * SIDE * 2);
-    net->slope = zeros(EDGE * EDGE * FILTERS * 2), net->slope_pairs = zeros(PIXELS * FILTERS * 2);
-    net->first_slope = zeros(PIXELS * FILTERS * 2);
-    net->positive = zeros(BATCH * PIXELS * 8), net->route = zeros(BATCH * POOLED * GROUPS * 8);
-    net->first_gradient = zeros(32 * FILTERS * 4), net->second_gradient = zeros(9 * FILTERS * FILTERS * 4);
-    net->gradient = zeros(n * 4);
-    if (!(net->first_pairs && net->first_rows && net->second_forward && net->second_back && net->taps &&
-          net->tap_pairs && net->by_pixel && net->image && net->by_channel && net->slope && net->slope_pairs &&
-          net->first_slope && net->positive && net->route && net->first_gradient && net->second_gradient &&
-          net->gradient))
-        return -1;
+    net->first_pairs = zeros(memory, GROUPS * TILE * 2), net->first_rows = zeros(memory, FILTERS * 32 * 2);
+    net->second_forward = zeros(memory, STEPS * GROUPS * TILE * 2);
+    net->second_back = zeros(memory, STEPS * GROUPS * TILE * 2);
+    net->taps = zeros(memory, PIXELS * 32 * 2), net->tap_pairs = zeros(memory, PIXELS * 32 * 2);
+    net->by_pixel = zeros(memory, TILE * 2), net->image = zeros(memory, EDGE * EDGE * FILTERS * 2);
+    net->by_channel = zeros(memory, 3 * EDGE * FILTERS * SIDE * 2);
+    net->slope = zeros(memory, EDGE * EDGE * FILTERS * 2), net->slope_pairs = zeros(memory, PIXELS * FILTERS * 2);
+    net->first_slope = zeros(memory, PIXELS * FILTERS * 2);
+    net->positive = zeros(memory, BATCH * PIXELS * 8), net->route = zeros(memory, BATCH * POOLED * GROUPS * 8);
+    net->first_gradient = zeros(memory, 32 * FILTERS * 4);
+    net->second_gradient = zeros(memory, 9 * FILTERS * FILTERS * 4);
+    net->gradient = zeros(memory, n * 4);
     for (int i = 0; i < DENSE; i++) {
         Dense *d = net->dense + i;
-        if (prepare_dense(d, specs + 2 + i, i ? 1 : POOLED, mask)) return -1;
+        prepare_dense(memory, d, specs + 2 + i, i ? 1 : POOLED, mask);
         move(d, d->w, parameters, 0);
     }
     lay_out_filters(net, parameters);
@@ -656,39 +649,43 @@ int train_epoch(
     int64_t steps, int64_t batch, const Optimiser *optimiser, double *mean_loss) {
     (void)shape;
     Net net;
-    double sum = 0;
-    int failed = prepare(&net, specs, mask, n, parameters);
-    for (int i = 0; i < DENSE && !failed; i++)
+    if (prepare(&net, specs, mask, n, parameters)) return -1;
+    float *flat[] = {parameters, first, second}, *rest[3];
+    for (int k = 0; k < 3; k++) copy_rest(specs, n, flat[k], rest[k] = zeros(&net.memory, n * 4));
+    for (int i = 0; i < DENSE; i++)
         move(net.dense + i, net.dense[i].m, first, 0), move(net.dense + i, net.dense[i].v, second, 0);
+    mask = copied(&net.memory, mask, specs[2].weights);
+    double sum = 0;
     unsigned state = _mm_getcsr();
     begin();
-    for (int64_t s = 0; s < steps && !failed; s++) {
+    for (int64_t s = 0; s < steps; s++) {
         const int64_t *chosen = order + s * batch, time = optimiser->time + s + 1;
         Adam adam = at_step(optimiser, time);
-        forward(&net, parameters, images, chosen, batch, channels, 1);
+        forward(&net, rest[0], images, chosen, batch, channels, 1);
         sum += loss(net.dense + DENSE - 1, labels, chosen, batch);
-        backward(&net, parameters, images, chosen, batch, channels);
+        backward(&net, rest[0], images, chosen, batch, channels);
         for (int i = 0; i < DENSE; i++) dense_update(net.dense + i, &adam);
         for (int64_t k = 0; k < count; k++) {
             const Spec *layer = specs + k;
             if (k < 2) {
                 int64_t size = layer->filters * layer->channels * 9, at = layer->weights;
                 for (int64_t i = at; i < at + size; i++) net.gradient[i] *= mask[i];
-                update(&adam, size, parameters + at, first + at, second + at, net.gradient + at);
+                update(&adam, size, rest[0] + at, rest[1] + at, rest[2] + at, net.gradient + at);
             }
             int64_t at = layer->biases;
-            update(&adam, layer->filters, parameters + at, first + at, second + at, net.gradient + at);
+            update(&adam, layer->filters, rest[0] + at, rest[1] + at, rest[2] + at, net.gradient + at);
         }
-        lay_out_filters(&net, parameters);
+        lay_out_filters(&net, rest[0]);
     }
     end(state);
-    for (int i = 0; i < DENSE && !failed; i++) {
+    for (int k = 0; k < 3; k++) copy_rest(specs, n, rest[k], flat[k]);
+    for (int i = 0; i < DENSE; i++) {
         move(net.dense + i, net.dense[i].w, parameters, 1);
         move(net.dense + i, net.dense[i].m, first, 1), move(net.dense + i, net.dense[i].v, second, 1);
     }
     *mean_loss = sum / steps;
-    release(&net);
-    return failed;
+    release(&net.memory);
+    return 0;
 }
 
 /* Writes the logits of the n images, shape (n, classes). */
@@ -698,10 +695,10 @@ int evaluate(
     (void)shape;
     Net net;
     int64_t classes = specs[count - 1].filters, total = specs[count - 1].biases + classes;
-    int failed = prepare(&net, specs, mask, total, parameters);
+    if (prepare(&net, specs, mask, total, parameters)) return -1;
     unsigned state = _mm_getcsr();
     begin();
-    for (int64_t i = 0; i < n && !failed; i += BATCH) {
+    for (int64_t i = 0; i < n; i += BATCH) {
         int64_t chosen[BATCH], m = n - i < BATCH ? n - i : BATCH;
         for (int64_t k = 0; k < m; k++) chosen[k] = i + k;
         forward(&net, parameters, images, chosen, m, channels, 0);
@@ -710,8 +707,8 @@ int evaluate(
             for (int64_t c = 0; c < classes; c++) logits[(i + k) * classes + c] = output[c * BATCH + k];
     }
     end(state);
-    release(&net);
-    return failed;
+    release(&net.memory);
+    return 0;
 }
 
 #endif
