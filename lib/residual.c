@@ -6,9 +6,9 @@
    what a convolution gives, and gradients on their way back, are kept in bf16.
 
    Normalisation needs all images of a batch, so one layer at a time takes all images, one by one: what is done to an image
-   on its way into a layer and out of it is done while it lies in the nearest caches.  Of a layer is kept what it gave
-   before normalisation; normalised and cut at zero it is computed anew wherever it is read.  Only the outputs of blocks,
-   into which another one enters, are kept as well.
+   on its way into a layer and out of it is done while it lies in the nearest cache, of a large image to a band of rows at
+   a time.  Of a layer is kept what it gave before normalisation; normalised and cut at zero it is computed anew wherever it
+   is read.  Only the outputs of blocks, into which another one enters, are kept as well.
 
    A convolution sums over pixels of an image that has a border of zeros, in the layouts of tiles.c.  Of 16 channels two
    neighbouring pixels, which lie side by side, fill a row of a tile.  On the way back a convolution that takes every other
@@ -33,8 +33,7 @@ int usable(void) { return 0; }
 #define MOST_STEPS (9 * WIDEST / 32)
 #define MOST_CLASSES 256
 #define GROUP(from) ((from) < 16 ? 4 : 1) /* images that are summed over at once for the gradient of weights */
-#define BAND(from) ((from) > 16 ? 8 : (from)) /* rows of an image that are worked on at once, within the first cache */
-#define AT_ONCE(filters) ((filters) > 16 ? 32 : 64) /* pixels that are convolved */
+#define BAND(from) ((from) > 16 ? 8 : (from)) /* rows of an image that are worked on at once */
 #define MOMENTUM 0.1f     /* of running statistics */
 #define EPSILON 1e-5f     /* of normalisation */
 
@@ -57,7 +56,7 @@ struct Layer {
 
     bf16 *sums;                              /* (image, pixel, filter): before normalisation */
     bf16 *output;                            /* the same after all, where others need it more than once; else none */
-    bf16 *slope;                             /* gradient of the normalised sums */
+    bf16 *slope;                             /* gradient of the normalised sums; layers share the memory of these two */
     bf16 *entering;                          /* of a projection: gradient of its input */
     bf16 *seen;                              /* (band + 2, from + 2, wide): rows of the input with their border */
     bf16 *turned;                            /* (image of the group, wide, band + 2, from): the same by channels */
@@ -77,7 +76,7 @@ typedef struct {
     int classes;
     int64_t weights, biases;                 /* of the dense layer */
     int64_t normed;                          /* filters of all layers */
-    bf16 *slopes[4];                         /* layers' `slope` and `entering`: so few are needed at a time */
+    bf16 *slopes[4];                         /* of the outputs of blocks, in turn; within blocks; that enter projections */
     float features[BATCH][WIDEST], logits[BATCH][MOST_CLASSES];
     float block[32 * WIDEST] __attribute__((aligned(64))); /* sums of two tiles of pixels, (pixel, filter) */
     float *gradient;                         /* of all parameters, in the flat order */
@@ -107,6 +106,15 @@ INLINE __m512 wide16(const bf16 *from) {
 INLINE __m256i rounded16(__m512 numbers) { return (__m256i)_mm512_cvtneps_pbh(numbers); }
 
 INLINE void keep16(bf16 *to, __m512 numbers) { _mm256_store_si256((__m256i *)to, rounded16(numbers)); }
+
+/* Two rows of 16 numbers, one behind the other, in pairs. */
+INLINE __m512i paired(__m512i rows) {
+    return _mm512_permutexvar_epi16(
+        _mm512_set_epi16(
+            31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1,
+            16, 0),
+        rows);
+}
 
 /* Sums over the pixels of an image, for each filter, of numbers and of their products with others. */
 typedef struct {
@@ -152,8 +160,8 @@ INLINE void complete(Layer *l, int64_t from, int64_t to, const int filters) {
 
 /* ---- what a layer takes ---- */
 
-/* A band of rows has the row above and the row below it.  These are new in it (to `end`), and the others, two, have been
-   the last ones of the band before. */
+/* Rows of an image from `top` on, with the row above and the row below.  Those from `first` to `end` are new; the two
+   before were the last ones of the band above. */
 typedef struct {
     int top, first, end;
 } Band;
@@ -162,7 +170,7 @@ INLINE Band band_at(int top, const int side) {
     return (Band){top, top ? top + 1 : 0, top + BAND(side) < side ? top + BAND(side) + 1 : side};
 }
 
-/* Begin a band of rows of `row` numbers: with the last two of the band before, with zeros where the image ends. */
+/* Begin a band whose rows have `row` numbers: with the last two of the band above, or zeros where the image ends. */
 INLINE void begin_band(bf16 *rows, Band band, const int side, const int row) {
     if (BAND(side) == side) return; /* the border stays as it is */
     if (band.top) memcpy(rows, rows + BAND(side) * row, 2 * row * sizeof(bf16));
@@ -170,12 +178,10 @@ INLINE void begin_band(bf16 *rows, Band band, const int side, const int row) {
     if (band.end == side) memset(rows + (BAND(side) + 1) * row, 0, row * sizeof(bf16));
 }
 
-/* Lay out a band of an image for a layer; by channels too where `turned` is given. */
+/* Lay out a band of an image, 32 pixels at a time, for a layer; by channels too where `turned` is given. */
 INLINE void see(
     Layer *l, int64_t image, Band band, const uint8_t *pixels, const float *channels, bf16 *turned, const Shape s) {
     const int side = s.from, edge = side + 2, rows = BAND(side) + 2;
-    const __m512i both = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const Layer *source = l->source;
     const int normal = source && !source->output;
     const bf16 *restrict from = source ? (normal ? source->sums : source->output) + image * side * side * s.wide : NULL;
@@ -206,7 +212,7 @@ INLINE void see(
                 bf16 *to = seen + ((below + p / side) * edge + p % side + 1) * s.wide + c;
                 _mm256_store_si256((__m256i *)to, _mm512_castsi512_si256(two));
                 _mm256_store_si256((__m256i *)(to + s.wide), _mm512_extracti64x4_epi64(two, 1));
-                words[p / 2] = _mm512_permutexvar_epi16(both, two);
+                words[p / 2] = paired(two);
             }
             if (!turned) continue;
             transpose((uint32_t *)words, 16, (uint32_t *)words, 16);
@@ -224,25 +230,18 @@ INLINE void convolve(
     const int tiles = filters / 16;
     const bf16 *a = image + (first / side * edge + first % side) * stride * channels;
     const int64_t row = stride * channels * 2, down = (side > 16 ? 16 : edge) * stride * channels;
-    if (tiles == 1) { /* two rows of 32 */
-        const int64_t under = edge * stride * channels;
-        ZEROS;
+    if (tiles == 1) {
+        ZERO(0);
+        ZERO(2);
         for (int s = 0; s < steps; s++, weights += TILE) {
-            const bf16 *at = a + offset[s];
             LOAD(6, weights, 64);
-            LOAD(4, at, row);
+            LOAD(4, a + offset[s], row);
             MULTIPLY(0, 4, 6);
-            LOAD(5, at + down, row);
-            MULTIPLY(1, 5, 6);
-            LOAD(4, at + under, row);
-            MULTIPLY(2, 4, 6);
-            LOAD(5, at + under + down, row);
-            MULTIPLY(3, 5, 6);
+            LOAD(5, a + down + offset[s], row);
+            MULTIPLY(2, 5, 6);
         }
         STORE(0, sums, 64);
-        STORE(1, sums + 256, 64);
-        STORE(2, sums + 512, 64);
-        STORE(3, sums + 768, 64);
+        STORE(2, sums + 256, 64);
     } else if (side < 16)
         for (int f = 0; f < tiles; f++) {
             ZEROS;
@@ -292,13 +291,13 @@ INLINE void layer_forward(
             if (l->source && l->source->output && s.size == 3)
                 complete(l->source, begun + band.first * s.from, begun + band.end * s.from, s.wide);
             see(l, n, band, images + chosen[n] * COLOURS * SIDE * SIDE, channels, NULL, s);
-            for (int q = 0; q < rows * s.side; q += AT_ONCE(s.filters)) {
+            for (int q = 0; q < rows * s.side; q += 32) {
                 convolve(
                     l->seen, s.from + 2, s.wide, s.stride, s.side, q, steps(s.size, s.wide), l->offset, l->forward,
                     s.filters, net->block);
                 const float *restrict block = net->block;
                 bf16 *restrict to = l->sums + (n * pixels + top / s.stride * s.side + q) * s.filters;
-                for (int p = 0; p < AT_ONCE(s.filters); p++)
+                for (int p = 0; p < 32; p++)
                     for (int g = 0; g < groups; g++) {
                         __m512 numbers = _mm512_load_ps(block + p * s.filters + 16 * g);
                         keep16(to + p * s.filters + 16 * g, numbers);
@@ -422,15 +421,13 @@ INLINE void spread(
             }
         }
     }
-    const __m512i both = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     for (int column = 0; column < s.size; column++, pairs += BAND(s.from) * s.from * filters)
         for (int y = 0; y < BAND(s.from); y += s.stride) {
             const bf16 *at = l->spread + ((y + 1) * edge + (s.size == 3 ? 2 - column : 1)) * filters;
             for (int q = y * s.from; q < (y + 1) * s.from; q += 2, at += 2 * filters) {
                 bf16 *to = pairs + q / 32 * 32 * filters + q % 32 * 16;
                 if (filters == 16)
-                    _mm512_store_si512(to, _mm512_permutexvar_epi16(both, _mm512_loadu_si512(at)));
+                    _mm512_store_si512(to, paired(_mm512_loadu_si512(at)));
                 else
                     for (int f = 0; f < filters; f += 32) {
                         __m512i one = _mm512_load_si512(at + f), two = _mm512_load_si512(at + filters + f);
@@ -490,14 +487,14 @@ INLINE void weights_back(Layer *l, int images, const Shape s) {
 INLINE void input_back(Net *net, Layer *l, int64_t image, Band band, const bf16 *extra, Tally *tally, const Shape s) {
     const int side = s.from, edge = side + 2, wide = s.wide;
     if (side < 16) shape_tiles(side);
-    for (int q = 0; q < BAND(side) * side; q += AT_ONCE(wide)) {
+    for (int q = 0; q < BAND(side) * side; q += 32) {
         convolve(
             l->spread, edge, s.filters, 1, side, q, steps(s.size, s.filters), l->back_offset, l->back, wide, net->block);
         const int64_t first = (image * side * side + band.top * side + q) * wide;
         const float *restrict block = net->block;
         const bf16 *restrict sums = l->source->sums + first, *restrict added = extra ? extra + first : NULL;
         bf16 *restrict to = (s.size == 1 ? l->entering : l->source->slope) + first;
-        for (int p = 0; p < AT_ONCE(wide); p++) {
+        for (int p = 0; p < 32; p++) {
             const bf16 *restrict seen = l->seen + ((q / side + p / side + 1) * edge + p % side + 1) * wide;
             for (int g = 0; g < wide / 16; g++) {
                 const int at = p * wide + 16 * g;
