@@ -240,7 +240,9 @@ class Store:
 
         It is None if nothing is stored.
         """
-        held = self.held(experiment.name) if experiment.name in EXPERIMENTS else [experiment]
+        whole = EXPERIMENTS.get(experiment.name)
+        changed = whole is None or dataclasses.replace(experiment, inits=whole.inits, after=0) != whole
+        held = [experiment] if changed else self.held(experiment.name)
         levels = [entry for part in held for entry in self.manifest(part)["levels"].values()]
         return str(levels[-1].get("precision", "fp32")) if levels else None
 

@@ -278,6 +278,13 @@ def test_a_later_part_is_trained_in_the_precision_of_the_first(tiny, tmp_path, m
     assert both == ["bf16", "bf16"] * len(tiny.levels)
 
 
+def test_the_precision_of_an_experiment_that_was_changed(tiny, tmp_path):
+    """As a benchmark changes one: it keeps the name, and the store holds no other of this name."""
+    changed = dataclasses.replace(tiny, epochs=tiny.epochs + 1)
+    store = made_store(tmp_path, changed, levels=1)
+    assert store.precision(changed) == "fp32"
+
+
 def test_the_command_trains_as_many_again(tiny, tmp_path):
     assert experiments.train_command(tiny) == f"python -m lib train {tiny.name}"
     assert experiments.train_command(tiny.first(2)) == f"python -m lib train {tiny.name} --trials 2"
