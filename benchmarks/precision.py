@@ -6,8 +6,8 @@ their own (``--out``, gone on from where it stopped), from the same weights and 
 ``--runs`` and ``--epochs`` make it smaller.  Of the mean accuracy and the mean overlap of two runs stands the
 difference from the first precision with its 95 % interval, by Student's t over the initialisations: an interval around
 zero is no cost that could be measured.  Overlaps stand at the levels whose masks the experiment keeps, of paper B's the
-last alone.  The last rows are the overlaps of the tickets of one run at two precisions: if they are as
-those of two runs of one initialisation, rounding has the effect of another batch order.
+last alone.  The last rows are the overlaps of the tickets of one run at two precisions: if they are as those of two
+runs of one initialisation, rounding has the effect of another batch order.
 """
 
 import argparse
@@ -15,10 +15,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy.stats import ttest_1samp
 
 from benchmarks import page
-from lib import datasets, overlap, training
+from lib import datasets, overlap, statistics, training
 from lib.experiments import Experiment, find
 from lib.tickets import Store, contents
 
@@ -44,11 +44,9 @@ def measured(experiment: Experiment, store: Store) -> dict[str, dict[str, np.nda
 
 
 def interval(differences: np.ndarray) -> str:
-    """Return the mean of some differences with its 95 % interval, by Student's t; of a single one there is none."""
-    if len(differences) < 2:
-        return f"{differences.mean():+.2f}"
-    t = stats.ttest_1samp(differences, 0).confidence_interval()
-    return f"{differences.mean():+.2f} ({t.low:+.2f} to {t.high:+.2f})"
+    """Return the mean of some differences with its 95 % interval, by Student's t."""
+    ends = ttest_1samp(differences, 0).confidence_interval()
+    return f"{differences.mean():+.2f} ({statistics.interval_words(ends.low, ends.high, '+.2f')})"
 
 
 def table(experiment: Experiment, stores: dict[str, Store]) -> str:

@@ -695,8 +695,7 @@ int train_epoch(
     memcpy(parameters, w, n * 4), memcpy(first, m, n * 4), memcpy(second, v, n * 4);
     (void)count;
     *mean_loss = sum / steps;
-    const Memory memory = net->memory;
-    release(&memory);
+    release(net->memory);
     return 0;
 }
 
@@ -716,8 +715,7 @@ int evaluate(
         for (int64_t k = 0; k < m; k++) memcpy(logits + (i + k) * net->classes, net->logits[k], net->classes * 4);
     }
     end(state);
-    const Memory memory = net->memory;
-    release(&memory);
+    release(net->memory);
     return 0;
 }
 

@@ -684,7 +684,7 @@ int train_epoch(
         move(net.dense + i, net.dense[i].m, first, 1), move(net.dense + i, net.dense[i].v, second, 1);
     }
     *mean_loss = sum / steps;
-    release(&net.memory);
+    release(net.memory);
     return 0;
 }
 
@@ -707,7 +707,7 @@ int evaluate(
             for (int64_t c = 0; c < classes; c++) logits[(i + k) * classes + c] = output[c * BATCH + k];
     }
     end(state);
-    release(&net.memory);
+    release(net.memory);
     return 0;
 }
 

@@ -149,8 +149,8 @@ static inline void update(const Adam *o, int64_t n, float *w, float *m, float *v
 /* ---- memory ---- */
 
 /* All arrays of a network lie side by side in large pages.  A step of training passes through so much memory that small
-   pages must be looked up anew, which takes far longer than to read them: for 1 MB 1 ms in place of 0.08.  The system gives
-   pages, all zero, as they are used. */
+   pages must be looked up anew the next time, which takes longer than to read them.  The system gives pages, all zero, as
+   they are used. */
 typedef struct {
     char *first;
     int64_t used;
@@ -166,7 +166,7 @@ static Memory reserve(void) {
     return (Memory){memory, -(intptr_t)memory & (LARGE - 1)};
 }
 
-static void release(const Memory *memory) { munmap(memory->first, RESERVED); }
+static void release(Memory memory) { munmap(memory.first, RESERVED); }
 
 /* Arrays begin at different places of a page, so that a number read is not mistaken for one just written. */
 static void *zeros(Memory *memory, int64_t bytes) {
