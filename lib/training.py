@@ -779,11 +779,19 @@ def _train_on_cpu(
     precision: str = "fp32",
 ) -> Trained:
     """Train every replica of a level as a stack of one, `workers` at once."""
-    context = multiprocessing.get_context("spawn")
+    # Copies of one process that has imported torch: to import it anew takes each worker of each level seconds.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     epochs_done, stop = context.Value("q", 0), context.Event()
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, context, _start_worker, (experiment, images, level, epochs_done, stop, precision)
-    ) as pool:
+    work = {
+        "experiment": experiment,
+        "images": images,
+        "level": level,
+        "epochs_done": epochs_done,
+        "stop": stop,
+        "precision": precision,
+    }
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (dict(os.environ), work)) as pool:
         jobs = [pool.submit(_train_replica, r, masks[r]) for r in range(experiment.replicas)]
         shown, pending = 0, set(jobs)
         try:
@@ -807,14 +815,11 @@ def _train_on_cpu(
 _WORK: dict[str, Any] = {}
 
 
-def _start_worker(
-    experiment: Experiment, images: Images, level: int, epochs_done: Any, stop: Any, precision: str
-) -> None:
+def _start_worker(environment: dict[str, str], work: dict[str, Any]) -> None:
+    os.environ.update(environment)  # which may have changed since the process that this is a copy of began
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _WORK.update(
-        experiment=experiment, images=images, level=level, epochs_done=epochs_done, stop=stop, precision=precision
-    )
+    _WORK.update(work)
 
 
 def _end_with_parent() -> None:

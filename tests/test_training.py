@@ -418,26 +418,35 @@ from made import made_images, tiny_experiment
 from lib import sparse, training
 from lib.tickets import Store
 if __name__ == "__main__":
-    training.train(tiny_experiment(epochs=40), made_images(), Store(Path(sys.argv[1])), "cpu", quiet=True)
+    print("begins", flush=True)
+    training.train(tiny_experiment(epochs=200), made_images(), Store(Path(sys.argv[1])), "cpu", quiet=True)
 """
 
 
 def test_training_that_is_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
-    experiment = tiny_experiment(epochs=40)
+    experiment = tiny_experiment(epochs=200)
     undisturbed, store = Store(tmp_path / "undisturbed"), Store(tmp_path / "killed")
     script = tmp_path / "train.py"
     tests = Path(__file__).resolve().parent
     script.write_text(KILLED.format(paths=[str(tests), str(tests.parent)]))
-    rng, kills = np.random.default_rng(0), 0
-    begin = time.monotonic()
-    subprocess.run([sys.executable, script, undisturbed.root], check=True)
-    took = time.monotonic() - begin
+
+    def begin(root: Path) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, script, root], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert process.stdout is not None and process.stdout.readline() == "begins\n"
+        return process
+
+    process, began = begin(undisturbed.root), time.monotonic()
+    assert process.wait() == 0
+    took = time.monotonic() - began
     training.train(experiment, made_images(), Store(tmp_path / "here"), "cpu", quiet=True)
     assert files(Store(tmp_path / "here"), experiment) == files(undisturbed, experiment)
+    rng, kills = np.random.default_rng(0), 0
     while kills < 3:
-        process = subprocess.Popen([sys.executable, script, store.root], start_new_session=True)
+        process = begin(store.root)
         try:
-            process.wait(rng.uniform(0.3, 0.9) * took)
+            process.wait(rng.uniform(0.1, 0.9) * took)
             shutil.rmtree(store.root)  # it was faster this time: once more from the beginning
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
