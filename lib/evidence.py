@@ -69,18 +69,19 @@ class Missing(Exception):  # noqa: N818 - it is no error: the book says what is 
 
 def record(store: Store, name: str, level: str) -> LevelRecord:
     """Return one stored level; raise `Missing` if it is not trained."""
-    require(store, name, level)
-    experiment = store.find(name)
+    experiment = require(store, name, level)
     return _read(store, experiment, experiment.level(level))
 
 
-def require(store: Store, name: str, level: str) -> None:
-    """Raise `Missing` if a level is not trained."""
+def require(store: Store, name: str, level: str) -> Experiment:
+    """Return an experiment as far as it is stored; raise `Missing` if a level of it is not trained."""
     if name not in EXPERIMENTS:
         raise Missing(Lack(name))
     experiment = store.find(name)
-    if experiment.level(level) not in store.finished(experiment):
-        raise Missing(Lack(name, level_words(level) if store.finished(experiment) else ""))
+    finished = store.finished(experiment)
+    if experiment.level(level) not in finished:
+        raise Missing(Lack(name, level_words(level) if finished else ""))
+    return experiment
 
 
 def beyond(store: Store, name: str) -> Lack:
