@@ -1,6 +1,8 @@
-/* What lib/sparse.py hands to sparse.c, tiles.c and residual.c alike. */
+/* What sparse.c, tiles.c and residual.c share: what lib/sparse.py hands to them, and where their arrays lie. */
 
 #include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
 
 /* A layer; size_y and size_x are zero of a dense one. */
 typedef struct {
@@ -30,4 +32,37 @@ static inline void disturb(const Optimiser *o, int64_t time, int64_t n, float *g
     uint32_t seed = h >> 32;
     float noise = o->noise;
     for (int64_t i = 0; i < n; i++) gradient[i] *= 1 + noise * shake(seed, i);
+}
+
+/* All arrays of a network lie side by side in large pages, where the system has such.  A step of training passes through
+   so much memory that small pages must be looked up anew the next time, which takes longer than to read them.  The system
+   gives pages, all zero, as they are used. */
+typedef struct {
+    char *first; /* NULL if there is none */
+    int64_t used;
+} Memory;
+
+#define RESERVED (4LL << 30)
+#define LARGE (2LL << 20)
+
+static Memory reserve(void) {
+    char *memory = mmap(NULL, RESERVED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return (Memory){NULL, 0};
+#ifdef MADV_HUGEPAGE
+    madvise(memory, RESERVED, MADV_HUGEPAGE);
+#endif
+    return (Memory){memory, -(intptr_t)memory & (LARGE - 1)};
+}
+
+static void release(Memory memory) {
+    if (memory.first) munmap(memory.first, RESERVED);
+}
+
+/* An array of zeros, or NULL if there is no room.  Arrays begin at different places of a page, so that a number read is
+   not mistaken for one just written. */
+static void *zeros(Memory *memory, int64_t bytes) {
+    int64_t begin = memory->used, end = begin + (bytes + 63) / 64 * 64 + 5 * 64;
+    if (!memory->first || end > RESERVED) return NULL;
+    memory->used = end;
+    return memory->first + begin;
 }

@@ -8,9 +8,6 @@
    lib/sparse.py compiles and calls this file, and says what the arguments are. */
 
 #include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common.h"
 
@@ -58,22 +55,16 @@ typedef struct {
 } Layer;
 
 typedef struct {
-    int64_t count, classes, batch;
+    int64_t count, classes;
     Layer *layers;
+    Memory memory;
 } Net;
 
-static void *zeros(int64_t bytes) {
-    void *memory = NULL;
-    bytes = (bytes + 64) & ~(int64_t)63;
-    if (posix_memalign(&memory, 64, bytes)) return NULL;
-    return memset(memory, 0, bytes);
-}
-
-static int make_forward(Taps *t, const Layer *y, const uint8_t *mask) {
+static int make_forward(Memory *memory, Taps *t, const Layer *y, const uint8_t *mask) {
     const Spec *s = &y->spec;
     int64_t n = 0, w = 0;
-    t->taps = malloc(sizeof(Tap) * (s->filters * s->channels * s->size_y * s->size_x + 1));
-    t->start = malloc(sizeof(int32_t) * (s->filters * s->size_y + 1));
+    t->taps = zeros(memory, sizeof(Tap) * s->filters * s->channels * s->size_y * s->size_x);
+    t->start = zeros(memory, sizeof(int32_t) * (s->filters * s->size_y + 1));
     if (!t->taps || !t->start) return -1;
     for (int64_t f = 0; f < s->filters; f++)
         for (int64_t r = 0; r < s->size_y; r++) {
@@ -88,11 +79,11 @@ static int make_forward(Taps *t, const Layer *y, const uint8_t *mask) {
     return 0;
 }
 
-static int make_backward(Taps *t, const Layer *y, const uint8_t *mask) {
+static int make_backward(Memory *memory, Taps *t, const Layer *y, const uint8_t *mask) {
     const Spec *s = &y->spec;
     int64_t n = 0, w = 0, k = 0;
-    t->taps = malloc(sizeof(Tap) * (s->filters * s->channels * s->size_y * s->size_x + 1));
-    t->start = malloc(sizeof(int32_t) * (s->channels * s->size_y * s->size_x + 1));
+    t->taps = zeros(memory, sizeof(Tap) * s->filters * s->channels * s->size_y * s->size_x);
+    t->start = zeros(memory, sizeof(int32_t) * (s->channels * s->size_y * s->size_x + 1));
     if (!t->taps || !t->start) return -1;
     for (int64_t ch = 0; ch < s->channels; ch++)
         for (int64_t r = 0; r < s->size_y; r++)
@@ -109,19 +100,11 @@ static int make_backward(Taps *t, const Layer *y, const uint8_t *mask) {
     return 0;
 }
 
-static void release(Net *net) {
-    for (int64_t k = 0; net->layers && k < net->count; k++) {
-        Layer *y = net->layers + k;
-        free(y->forward.taps), free(y->forward.start), free(y->backward.taps), free(y->backward.start);
-        free(y->input), free(y->output), free(y->pooled);
-        if (k) free(y->gradient);
-    }
-    free(net->layers);
-}
-
 static int prepare(Net *net, int64_t count, const Spec *specs, const int64_t *image, const uint8_t *mask) {
     int64_t height = image[1], width = image[2], vectors = PARTS * sizeof(vec);
-    *net = (Net){count, specs[count - 1].filters, 0, zeros(count * sizeof(Layer))};
+    *net = (Net){count, specs[count - 1].filters, NULL, reserve()};
+    Memory *memory = &net->memory;
+    net->layers = zeros(memory, count * sizeof(Layer));
     if (!net->layers) return -1;
     for (int64_t k = 0; k < count; k++) {
         Layer *y = net->layers + k;
@@ -139,12 +122,12 @@ static int prepare(Net *net, int64_t count, const Spec *specs, const int64_t *im
         y->back_y = k ? y->in_y + s->size_y - 1 : y->out_y, y->back_x = k ? y->in_x + s->size_x - 1 : y->out_x;
         y->dilation = k ? s->stride : 1, y->border = k ? (s->size_y - 1) * y->back_x + s->size_x - 1 : 0;
         y->back_plane = y->back_y * y->back_x * PARTS + (k ? SKEW : 0);
-        y->input = zeros(s->channels * y->in_plane * (int64_t)sizeof(vec));
-        y->output = zeros(s->filters * y->out_y * y->out_x * vectors);
-        y->gradient = k ? zeros(s->filters * y->back_plane * (int64_t)sizeof(vec)) : y->output;
-        y->pooled = zeros(s->filters * y->next_y * y->next_x * vectors);
+        y->input = zeros(memory, s->channels * y->in_plane * (int64_t)sizeof(vec));
+        y->output = zeros(memory, s->filters * y->out_y * y->out_x * vectors);
+        y->gradient = k ? zeros(memory, s->filters * y->back_plane * (int64_t)sizeof(vec)) : y->output;
+        y->pooled = zeros(memory, s->filters * y->next_y * y->next_x * vectors);
         if (!y->input || !y->output || !y->gradient || !y->pooled) return -1;
-        if (make_forward(&y->forward, y, mask) || (k && make_backward(&y->backward, y, mask))) return -1;
+        if (make_forward(memory, &y->forward, y, mask) || (k && make_backward(memory, &y->backward, y, mask))) return -1;
     }
     return 0;
 }
@@ -445,8 +428,9 @@ int train_epoch(
     float *parameters, float *first, float *second, const uint8_t *images, const uint8_t *labels, const int64_t *order,
     int64_t steps, int64_t batch, const Optimiser *optimiser, double *mean_loss) {
     Net net;
-    float *gradient = zeros(n * sizeof(float));
-    int failed = prepare(&net, count, specs, shape, mask) || !gradient;
+    int failed = prepare(&net, count, specs, shape, mask);
+    float *gradient = zeros(&net.memory, n * sizeof(float));
+    failed |= !gradient;
     double sum = 0;
     for (int64_t s = 0; s < steps && !failed; s++) {
         memset(gradient, 0, n * sizeof(float));
@@ -461,8 +445,7 @@ int train_epoch(
         update(optimiser, optimiser->time + s + 1, n, parameters, first, second, gradient);
     }
     *mean_loss = sum / steps;
-    release(&net);
-    free(gradient);
+    release(net.memory);
     return failed;
 }
 
@@ -481,6 +464,6 @@ int evaluate(
         for (int64_t k = 0; k < m; k++)
             for (int64_t c = 0; c < net.classes; c++) logits[(i + k) * net.classes + c] = output[c * LANES + k];
     }
-    release(&net);
+    release(net.memory);
     return failed;
 }

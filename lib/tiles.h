@@ -6,7 +6,6 @@
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -146,33 +145,5 @@ static inline void update(const Adam *o, int64_t n, float *w, float *m, float *v
     }
 }
 
-/* ---- memory ---- */
-
-/* All arrays of a network lie side by side in large pages.  A step of training passes through so much memory that small
-   pages must be looked up anew the next time, which takes longer than to read them.  The system gives pages, all zero, as
-   they are used. */
-typedef struct {
-    char *first;
-    int64_t used;
-} Memory;
-
-#define RESERVED (1LL << 30)
-#define LARGE (2LL << 20)
-
-static Memory reserve(void) {
-    char *memory = mmap(NULL, RESERVED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return (Memory){NULL, 0};
-    madvise(memory, RESERVED, MADV_HUGEPAGE);
-    return (Memory){memory, -(intptr_t)memory & (LARGE - 1)};
-}
-
-static void release(Memory memory) { munmap(memory.first, RESERVED); }
-
-/* Arrays begin at different places of a page, so that a number read is not mistaken for one just written. */
-static void *zeros(Memory *memory, int64_t bytes) {
-    void *array = memory->first + memory->used;
-    memory->used += (bytes + 63) / 64 * 64 + 5 * 64;
-    return array;
-}
-
+/* A copy of an array. */
 static void *copied(Memory *memory, const void *from, int64_t bytes) { return memcpy(zeros(memory, bytes), from, bytes); }

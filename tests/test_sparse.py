@@ -214,3 +214,15 @@ def test_without_a_compiler_training_goes_on(monkeypatch):
     fast = training.train_stack(tiny_experiment(), made_images(), 1, masks, np.array([0]))
     np.testing.assert_allclose(fast.losses, slow.losses, rtol=1e-3)
     np.testing.assert_allclose(fast.parameters, slow.parameters, atol=5e-3)
+
+
+def test_a_network_without_room_in_memory_is_refused():
+    """Its first layer alone takes 64 x 2,000 x 2,000 numbers for each image of a block: 16 GB and more."""
+    layers = (Layer("conv", (64, 1, 3, 3), padding=1), Layer("far", (1, 64, 3, 3), stride=999), Layer("out", (2, 4)))
+    large = Architecture("large", (1, 2000, 2000), layers)
+    replica = sparse.Replica(large, initial_parameters(large, 0), np.ones(large.weight_count, bool), 1e-2, 0.9, 0, 1e-8)
+    images, labels = np.zeros((1, *large.input_shape), np.uint8), np.zeros(1, np.uint8)
+    with pytest.raises(MemoryError, match="not enough memory"):
+        replica.train_epoch(images, labels, np.zeros((1, 1), np.int64))
+    with pytest.raises(MemoryError, match="not enough memory"):
+        replica.evaluate(images)
