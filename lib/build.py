@@ -260,6 +260,9 @@ def _execute(
 
 # Before the first cell and after the last one: what the chapter calls and reads is noted and reported.
 _WATCH = "import pathlib, lib.inputs; lib.inputs.watch(pathlib.Path.cwd())"
+# On a busy machine a kernel that ends may find its sockets closed already, and logs a traceback (ipykernel 7.4). What a
+# chapter raises does not come by this log.
+_QUIET = "import logging; logging.getLogger('tornado.general').setLevel(logging.CRITICAL)"
 _REPORT_TYPE = "application/vnd.winning-tickets.inputs+json"
 _REPORT = f"""import dataclasses, lib.inputs
 from IPython.display import display
@@ -289,7 +292,8 @@ class _ThisPython(AsyncKernelManager):
         return KernelSpec(
             # Its log warns of an unencrypted connection, which does not leave the machine.
             argv=[
-                *(sys.executable, "-c", f"{_WATCH}; from ipykernel import kernelapp; kernelapp.launch_new_instance()"),
+                *(sys.executable, "-c"),
+                f"{_WATCH}; {_QUIET}; from ipykernel import kernelapp; kernelapp.launch_new_instance()",
                 *("-f", "{connection_file}", "--log-level=CRITICAL"),
             ],
             display_name="Python 3",
@@ -340,6 +344,7 @@ def _forked(root: Path) -> Iterator[type[_ThisPython]]:
 _FORKING = f"""
 import gc, json, os, signal, sys
 {_WATCH}
+{_QUIET}
 os.environ["JPY_PARENT_PID"] = str(os.getpid())
 from ipykernel import kernelapp
 import lib.pages_a, lib.pages_b, lib.pages_ladder

@@ -323,6 +323,20 @@ print(overlap_mean(100, 10), hash("x"), random.random() < 2, os.environ["OMP_NUM
     assert not build.due_for_the_book(project)
 
 
+def test_a_kernel_that_ends_logs_no_closed_sockets(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Alone, and as a copy of one process; it is the log of pyzmq, in which a chapter has nothing."""
+    cell = (
+        '# %%\nimport logging, os\nos.write(2, b"ended")\nlogging.getLogger("tornado.general").error("not a socket")\n'
+    )
+    for n in range(build._FEW + 1):
+        write(project, cell, f"a/{n}.py")
+    execute_due(project)
+    executed = build.execute("a/0", {}, project / "out.ipynb", quiet=True, root=project).read_text(encoding="utf-8")
+    said = capfd.readouterr().err
+    assert said.count("ended") == build._FEW + 2
+    assert "not a socket" not in said and '"stderr"' not in executed
+
+
 def test_the_kernels_of_a_build_that_is_killed_end(project: Path) -> None:
     for n in range(build._FEW + 1):
         write(
