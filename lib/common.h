@@ -1,7 +1,6 @@
 /* What sparse.c, tiles.c and residual.c share: what lib/sparse.py hands to them, and where their arrays lie. */
 
 #include <stdint.h>
-#include <string.h>
 #include <sys/mman.h>
 
 /* A layer; size_y and size_x are zero of a dense one. */

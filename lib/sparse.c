@@ -8,6 +8,7 @@
    lib/sparse.py compiles and calls this file, and says what the arguments are. */
 
 #include <math.h>
+#include <string.h>
 
 #include "common.h"
 

@@ -816,7 +816,8 @@ _WORK: dict[str, Any] = {}
 
 
 def _start_worker(environment: dict[str, str], work: dict[str, Any]) -> None:
-    os.environ.update(environment)  # which may have changed since the process that this is a copy of began
+    os.environ.clear()  # it may have changed since the process that this is a copy of began
+    os.environ.update(environment)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _WORK.update(work)

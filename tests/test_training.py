@@ -411,13 +411,15 @@ def test_the_clock_extrapolates_the_pace(pace, ends, monkeypatch):
 
 
 KILLED = """
-import sys
+import sys, tempfile
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from made import made_images, tiny_experiment
 from lib import sparse, training
 from lib.tickets import Store
 if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:  # after it, workers start at once
+        training.train(tiny_experiment(epochs=1), made_images(), Store(Path(folder)), "cpu", quiet=True)
     print("begins", flush=True)
     training.train(tiny_experiment(epochs=200), made_images(), Store(Path(sys.argv[1])), "cpu", quiet=True)
 """
