@@ -19,11 +19,9 @@ both rates are measured in the same run.  ``--pages`` writes the tables into the
 
 import argparse
 import copy
-import dataclasses
 import platform
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -33,7 +31,6 @@ from benchmarks import page
 from lib import sparse, training
 from lib.experiments import Experiment, find
 from lib.models import Architecture, initial_parameters
-from lib.pruning import DENSE, Level
 
 # Experiment, precision of all sides, shares of weights that are left, and on a CPU how many steps for one of LeNet's.
 CASES = [
@@ -165,8 +162,7 @@ def ours(
     if device == "cuda":
         return stacked(experiment, starts, masks, x, y, precision=precision or "tf32")
     precision = precision or "fp32"
-    pruned = dataclasses.replace(experiment, levels=(DENSE, Level("pruned", Fraction(masks.mean()))))
-    engine = training.engine(pruned, device, 1, precision)
+    engine = training.engine(experiment, device, precision)
     if engine != "torch":
         settings, tiled = (rate, *training.BETAS, training.EPSILON), engine != "sparse.c"
         replicas = [

@@ -65,3 +65,32 @@ static void *zeros(Memory *memory, int64_t bytes) {
     memory->used = end;
     return memory->first + begin;
 }
+
+#ifdef __AVX512F__
+
+#include <immintrin.h>
+
+/* Transpose 16 x 16 words, rows `step` words apart. */
+static inline void transpose16(const uint32_t *from, int64_t step, uint32_t *to, int64_t to_step) {
+    __m512i a[16], b[16];
+    for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_si512(from + i * step);
+    for (int i = 0; i < 16; i += 2)
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]), b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    for (int i = 0; i < 16; i += 4) {
+        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]), a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]), a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) { /* now a[4 g + i] holds of rows 4 g to 4 g + 3 the columns i, 4 + i, 8 + i, 12 + i */
+        b[i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88), b[4 + i] = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);
+        b[8 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
+        b[12 + i] = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
+    }
+    for (int i = 0; i < 4; i++) {
+        _mm512_storeu_si512(to + i * to_step, _mm512_shuffle_i32x4(b[i], b[8 + i], 0x88));
+        _mm512_storeu_si512(to + (8 + i) * to_step, _mm512_shuffle_i32x4(b[i], b[8 + i], 0xdd));
+        _mm512_storeu_si512(to + (4 + i) * to_step, _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0x88));
+        _mm512_storeu_si512(to + (12 + i) * to_step, _mm512_shuffle_i32x4(b[4 + i], b[12 + i], 0xdd));
+    }
+}
+
+#endif

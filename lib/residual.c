@@ -215,7 +215,7 @@ INLINE void see(
                 words[p / 2] = paired(two);
             }
             if (!turned) continue;
-            transpose((uint32_t *)words, 16, (uint32_t *)words, 16);
+            transpose16((uint32_t *)words, 16, (uint32_t *)words, 16);
             for (int k = 0; k < 16; k++) /* rows of 8 pixels begin anywhere */
                 _mm512_storeu_si512(turned + (c + k) * rows * side + below * side, words[k]);
         }

@@ -2,6 +2,7 @@
 
    The images of a batch lie innermost: one weight times the same pixel of LANES images is a few vector
    instructions, whatever the pattern of the mask, so a level at which 90 % of the weights are pruned costs about a tenth.
+   Wide layers of which many weights are left are faster as whole matrices, which products.h has.
    Layers are convolutions (any stride and padding, without dilation) with or without 2 x 2 max-pooling, then dense
    layers, a ReLU after each but the last; a dense layer is a convolution whose kernel is as large as its input.
 
@@ -21,6 +22,7 @@
 #define LANES (WIDTH * PARTS)
 #define CACHE 6144 /* bytes of the gradient's rows that are worked on at once */
 #define SKEW 5 /* vectors between channels, so that the same pixel of all channels does not share one cache set */
+#define FULL 0.16 /* share of weights left from which Winograd's way is faster */
 #define ROW (8 / PARTS) /* neighbouring outputs that are computed together: eight sums fill the pipeline */
 
 typedef float vec __attribute__((vector_size(WIDTH * 4)));
@@ -38,6 +40,8 @@ typedef struct {
     int32_t *start;
 } Taps;
 
+#include "products.h"
+
 typedef struct {
     Spec spec;
     int64_t in_y, in_x;     /* input, padding included */
@@ -49,6 +53,9 @@ typedef struct {
     int64_t in_plane, back_plane; /* vectors from one channel to the next, a few more than it holds: see SKEW */
     int64_t lay_plane, lay_x;     /* the input as the layer before sees it, which a dense layer flattens */
     Taps forward, backward;
+    int full;          /* whether products.h is faster, pruned weights being zeros */
+    Winograd winograd; /* if so, and it is no dense layer */
+    vec *by_image;     /* if so, and it is one: (LANES, CHUNK) floats, transposed */
     vec *input;    /* (channels, in_y, in_x, PARTS) */
     vec *output;   /* (filters, out_y, out_x, PARTS), before pooling and ReLU */
     vec *gradient; /* (filters, back_y, back_x, PARTS) */
@@ -101,6 +108,19 @@ static int make_backward(Memory *memory, Taps *t, const Layer *y, const uint8_t 
     return 0;
 }
 
+static int is_dense(const Layer *y) { return y->in_y == 1 && y->in_x == 1; }
+
+/* Decide whether a layer is trained as products of matrices. */
+static int make_full(Memory *memory, Layer *y) {
+    const Spec *s = &y->spec;
+    int64_t kept = y->forward.start[s->filters * s->size_y], all = s->filters * s->channels * s->size_y * s->size_x;
+    y->full = kept > FULL * all && y->backward.taps && s->filters % EVEN == 0 && s->channels % EVEN == 0;
+    if (y->full && is_dense(y)) return (y->by_image = zeros(memory, LANES * (CHUNK + WIDTH) * 4)) ? 0 : -1;
+    y->full &= s->size_y == 3 && s->size_x == 3 && s->stride == 1 && s->padding == 1 && y->out_y % TILE == 0 &&
+        y->out_x % TILE == 0;
+    return y->full ? make_winograd(memory, &y->winograd, s->filters, s->channels) : 0;
+}
+
 static int prepare(Net *net, int64_t count, const Spec *specs, const int64_t *image, const uint8_t *mask) {
     int64_t height = image[1], width = image[2], vectors = PARTS * sizeof(vec);
     *net = (Net){count, specs[count - 1].filters, NULL, reserve()};
@@ -129,6 +149,7 @@ static int prepare(Net *net, int64_t count, const Spec *specs, const int64_t *im
         y->pooled = zeros(memory, s->filters * y->next_y * y->next_x * vectors);
         if (!y->input || !y->output || !y->gradient || !y->pooled) return -1;
         if (make_forward(memory, &y->forward, y, mask) || (k && make_backward(memory, &y->backward, y, mask))) return -1;
+        if (make_full(memory, y)) return -1;
     }
     return 0;
 }
@@ -168,7 +189,24 @@ static inline __attribute__((always_inline)) void convolve_at(
     }
 }
 
-static void convolve(const Layer *y, const float *weights) {
+static Pixels input_of(const Layer *y) { return (Pixels){y->input, y->in_plane, y->in_x * PARTS}; }
+
+/* The gradient of the output, from so many pixels before the first one on in both directions. */
+static Pixels slope_of(const Layer *y, int64_t border) {
+    return (Pixels){y->gradient + (y->border - border * (y->back_x + 1)) * PARTS, y->back_plane, y->back_x * PARTS};
+}
+
+static void convolve(Layer *y, const float *weights) {
+    const Spec *s = &y->spec;
+    if (y->full && is_dense(y)) {
+        dense_forward(weights + s->weights, weights + s->biases, s->filters, s->channels, y->input, y->output);
+        return;
+    }
+    if (y->full) {
+        Pixels output = {y->output, y->out_y * y->out_x * PARTS, y->out_x * PARTS};
+        winograd_forward(&y->winograd, input_of(y), output, y->out_y, y->out_x, weights + s->biases);
+        return;
+    }
     for (int64_t r = 0; r < y->out_y; r++) {
         int64_t c = 0;
         for (; c + ROW <= y->out_x; c += ROW) convolve_at(y, weights, r, c, ROW);
@@ -204,8 +242,18 @@ static inline __attribute__((always_inline)) void convolve_back_at(
 }
 
 /* Gradient of the layer's input, padding left out, shape (channels, height, width, PARTS). */
-static void convolve_back(const Layer *y, const float *weights, vec *result) {
+static void convolve_back(Layer *y, const float *weights, vec *result) {
     int64_t height = y->in_y - 2 * y->spec.padding, width = y->in_x - 2 * y->spec.padding;
+    const Spec *s = &y->spec;
+    if (y->full && is_dense(y)) {
+        dense_back(weights + s->weights, s->filters, s->channels, y->gradient, y->back_plane, result);
+        return;
+    }
+    if (y->full) {
+        Pixels to = {result, height * width * PARTS, width * PARTS};
+        winograd_back(&y->winograd, slope_of(y, 1), to, height, width);
+        return;
+    }
     for (int64_t r = 0; r < height; r++) {
         int64_t c = 0;
         for (; c + ROW <= width; c += ROW) convolve_back_at(y, weights, result, r, c, ROW);
@@ -273,7 +321,7 @@ static void unit_gradient(const Layer *y, int64_t f, const vec *back, float *gra
     }
 }
 
-static void weight_gradient(const Layer *y, float *gradient) {
+static void weight_gradient(Layer *y, float *gradient) {
     const Spec *s = &y->spec;
     /* So many rows at once that they stay in the fastest cache while all weights of a filter meet them. */
     int64_t rows = CACHE / (y->out_x * PARTS * (int64_t)sizeof(vec)) + 1;
@@ -286,12 +334,19 @@ static void weight_gradient(const Layer *y, float *gradient) {
                 for (int64_t c = 0; c < y->out_x; c++)
                     for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * y->dilation * PARTS + p];
             gradient[s->biases + f] += total(bias);
-            if (y->in_y == 1 && y->in_x == 1)
+            if (y->full)
+                continue;
+            if (is_dense(y))
                 unit_gradient(y, f, back, gradient);
             else
                 kernel_gradient(y, f, first, rows, back, gradient);
         }
     }
+    if (y->full && is_dense(y))
+        dense_gradient(
+            s->filters, s->channels, y->input, y->gradient, y->back_plane, y->by_image, gradient + s->weights);
+    else if (y->full)
+        winograd_gradient(&y->winograd, input_of(y), slope_of(y, 0), y->out_y, y->out_x);
 }
 
 static vec keep(ivec where, vec v) { return (vec)(where & (ivec)v); }
@@ -371,6 +426,22 @@ static void load(Layer *y, const uint8_t *images, const int64_t *chosen, int64_t
     }
 }
 
+/* Lay out the filters of this step, and after it write their gradient, which products.h computes of pruned weights too. */
+static void begin_step(Net *net, const float *parameters) {
+    for (Layer *y = net->layers; y < net->layers + net->count; y++)
+        if (y->full && !is_dense(y)) lay_out(&y->winograd, parameters + y->spec.weights);
+}
+
+static void end_step(const Net *net, const uint8_t *mask, float *gradient) {
+    for (const Layer *y = net->layers; y < net->layers + net->count; y++) {
+        const Spec *s = &y->spec;
+        if (!y->full) continue;
+        if (!is_dense(y)) collect(&y->winograd, gradient + s->weights);
+        int64_t size = s->filters * s->channels * s->size_y * s->size_x;
+        for (int64_t i = s->weights; i < s->weights + size; i++) gradient[i] *= mask[i];
+    }
+}
+
 static void forward(Net *net, const float *parameters) {
     for (int64_t k = 0; k < net->count; k++) {
         convolve(net->layers + k, parameters);
@@ -435,6 +506,7 @@ int train_epoch(
     double sum = 0;
     for (int64_t s = 0; s < steps && !failed; s++) {
         memset(gradient, 0, n * sizeof(float));
+        begin_step(&net, parameters);
         for (int64_t i = 0; i < batch; i += LANES) {
             int64_t m = batch - i < LANES ? batch - i : LANES;
             const int64_t *chosen = order + s * batch + i;
@@ -443,6 +515,7 @@ int train_epoch(
             sum += loss(&net, labels, chosen, m, batch);
             backward(&net, parameters, gradient);
         }
+        end_step(&net, mask, gradient);
         update(optimiser, optimiser->time + s + 1, n, parameters, first, second, gradient);
     }
     *mean_loss = sum / steps;
@@ -456,6 +529,7 @@ int evaluate(
     const float *parameters, const uint8_t *images, int64_t n, float *logits) {
     Net net;
     int failed = prepare(&net, count, specs, shape, mask);
+    if (!failed) begin_step(&net, parameters);
     for (int64_t i = 0; i < n && !failed; i += LANES) {
         int64_t chosen[LANES], m = n - i < LANES ? n - i : LANES;
         for (int64_t k = 0; k < m; k++) chosen[k] = i + k;

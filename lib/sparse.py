@@ -1,8 +1,9 @@
 """Trains one masked replica on one core: compiles and calls sparse.c, tiles.c and residual.c.
 
-PyTorch multiplies pruned weights as it does the others; in sparse.c they cost nothing.  In tiles.c, for paper B's
-network, and residual.c, for paper A's ResNet18, both in bf16, the processor's matrix unit multiplies.  The machine's C
-compiler makes the libraries the first time they are needed.
+PyTorch multiplies pruned weights as it does the others; in sparse.c they cost nothing, and wide layers with many
+weights left go by faster products (products.h).  In tiles.c, for paper B's network, and residual.c, for paper A's
+ResNet18, both in bf16, the processor's matrix unit multiplies.  The machine's C compiler makes the libraries the first
+time they are needed.
 """
 
 import ctypes
@@ -85,7 +86,8 @@ def compiled_library(name: str = "sparse") -> ctypes.CDLL | None:
     try:
         about = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
         about += subprocess.run([compiler, "-march=native", "-Q", "--help=target"], capture_output=True).stdout
-        text = b"".join(source.with_name(file).read_bytes() for file in (source.name, "common.h", "tiles.h"))
+        files = (source.name, "common.h", "tiles.h", "products.h")
+        text = b"".join(source.with_name(file).read_bytes() for file in files)
         key = hashlib.sha256(text + about + repr(_FLAGS).encode()).hexdigest()[:16]
         place = cache_folder() / f"{name}-{key}.so"
         if not place.exists():

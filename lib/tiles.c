@@ -93,7 +93,7 @@ static inline __m512i filled(const uint16_t *mask, int r, const float **w) {
 static void prepare_inputs(Dense *d, int training) {
     for (int64_t i = 0; i < d->wide; i++) {
         for (int n = 0; n < BATCH; n += 16)
-            transpose(
+            transpose16(
                 (uint32_t *)(d->x + n * d->inputs) + 16 * i, d->inputs / 2,
                 (uint32_t *)(d->pairs_of_inputs + i * 32 * BATCH) + n, BATCH);
         if (!training) continue;
@@ -278,7 +278,7 @@ static void first_forward(Net *net, const float *bias, uint64_t *positive) {
     LOAD(5, net->first_pairs + TILE, 64);
     LOAD(6, net->first_pairs + 2 * TILE, 64);
     for (int t = 0; t < PIXELS / 16; t++) {
-        transpose((uint32_t *)(net->tap_pairs + t * TILE), 16, (uint32_t *)net->by_pixel, 16);
+        transpose16((uint32_t *)(net->tap_pairs + t * TILE), 16, (uint32_t *)net->by_pixel, 16);
         LOAD(7, net->by_pixel, 64);
         ZERO(0);
         MULTIPLY(0, 7, 4);

@@ -46,8 +46,7 @@ from lib.tickets import TEST_LOGITS, LevelRecord, Store
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 MOMENTUM = 0.9  # of SGD
-WIDE, WIDE_KEPT = 32, 0.4  # channels and share of weights from which PyTorch convolves faster: benchmarks.training
-# Of the operands of matrix products and convolutions; bf16 with fp32 weights, and channels last on a GPU.
+# Of the operands of matrix products and convolutions; bf16 with fp32 weights.
 PRECISIONS = ("fp32", "tf32", "bf16")
 RESERVE = 5.0  # seconds between the last epoch and the deadline, to evaluate, prune and write
 RESERVE_WEIGHTS = 5e6  # weights for each of which so many more there is a second more
@@ -167,7 +166,8 @@ class Stack:
             # Algorithms that add in the same order every time, and are not chosen by how fast they happen to be.
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
-        self._channels_last = on_gpu and precision == "bf16"
+        # On a CPU too, but for the pooling there.
+        self._channels_last = precision == "bf16" if on_gpu else not any(y.pool for y in architecture.layers)
         self.loss_sum = torch.zeros(self.replicas, device=self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.channels = None
@@ -430,7 +430,7 @@ def train_stack(
     label = f"noise/{experiment.name}/{level}/{','.join(map(str, numbers))}"
     seed = int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little") >> 1
     channels = channel_statistics(images.train) if experiment.scaling == "standardised" else None
-    trainer = engine(experiment, device, level, precision)
+    trainer = engine(experiment, device, precision)
     if trainer != "torch" and len(replicas) == 1:
         tiled, replica = trainer != "sparse.c", int(replicas[0])
         return _train_alone(experiment, images, level, start[0], masks[0], replica, seed, channels, on_epochs, tiled)
@@ -476,25 +476,19 @@ def _orders(
             yield order
 
 
-def engine(experiment: Experiment, device: torch.device | str, level: int, precision: str = "fp32") -> str:
-    """Return what trains a level of `experiment` on `device`: 'torch', 'sparse.c', in bf16 'tiles.c' or 'residual.c'.
-
-    PyTorch's convolutions of many channels are faster than those of sparse.c as long as many weights are left.
-    """
+def engine(experiment: Experiment, device: torch.device | str, precision: str = "fp32") -> str:
+    """Return what trains `experiment` on `device`: 'torch', 'sparse.c', in bf16 'tiles.c' or 'residual.c'."""
     if str(device) == "cpu" and precision == "bf16":
         e = experiment
         tiled = sparse.tiles(e.architecture, e.batch, e.optimiser, e.noise)
         return f"{sparse.tiled_library(e.architecture)}.c" if tiled else "torch"
-    layers = experiment.architecture.layers
-    kept = kept_counts(experiment.architecture, experiment.levels[level])
-    dense = any(len(y.shape) == 4 and y.shape[1] >= WIDE and kept[y.name] > WIDE_KEPT * y.size for y in layers)
     compiled = (
         str(device) == "cpu"
         and precision == "fp32"
         and sparse.supports(experiment.architecture)
         and sparse.compiled_library() is not None
     )
-    return "sparse.c" if compiled and not dense else "torch"
+    return "sparse.c" if compiled else "torch"
 
 
 def _train_alone(
@@ -677,7 +671,7 @@ def train(
                 correct=trained.correct,
                 losses=trained.losses,
             )
-            trainer = engine(experiment, device, number, precision)
+            trainer = engine(experiment, device, precision)
             provenance = {
                 "wall seconds": round(time.perf_counter() - begin, 1),
                 "device": device_name(device),
@@ -884,7 +878,7 @@ def seconds(
     about = (
         device_name(device),
         precision,
-        [engine(experiment, device, n, precision) for n in (0, -1)],
+        engine(experiment, device, precision),
         getattr(sparse.compiled_library(), "_name", None),  # has the hash of the compiled code
         torch.__version__,
         together,

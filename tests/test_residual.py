@@ -252,7 +252,7 @@ def test_bf16_on_a_cpu_is_trained_by_the_matrix_unit_where_there_is_one(monkeypa
     free, partial = find("a/cifar-resnet18/free"), find("a/cifar-resnet18/partial")
     for there, expected in (("residual", "residual.c"), ("", "torch")):
         monkeypatch.setattr(sparse, "tiled_library", lambda architecture, there=there: there)
-        assert training.engine(free, "cpu", 0, "bf16") == training.engine(partial, "cpu", 0, "bf16") == expected
+        assert training.engine(free, "cpu", "bf16") == training.engine(partial, "cpu", "bf16") == expected
         for change in ({"batch": 129}, {"optimiser": "SGD"}):
-            assert training.engine(dataclasses.replace(free, **change), "cpu", 0, "bf16") == "torch"
-        assert training.engine(free, "cpu", 0, "fp32") == "torch"
+            assert training.engine(dataclasses.replace(free, **change), "cpu", "bf16") == "torch"
+        assert training.engine(free, "cpu", "fp32") == "torch"

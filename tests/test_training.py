@@ -108,7 +108,7 @@ def test_the_precision_is_named_in_the_manifest_and_no_part_of_the_fingerprint(t
     seen = []
 
     def on_cpu(its, images, level, masks, workers, on_epochs, precision):
-        seen.append((training.engine(its, "cpu", level, precision), precision))
+        seen.append((training.engine(its, "cpu", precision), precision))
         return training.train_stack(its, images, level, masks, np.arange(its.replicas), "cpu", None, precision)
 
     monkeypatch.setattr(training, "_train_on_cpu", on_cpu)
@@ -245,7 +245,7 @@ def test_training_learns_and_the_bits_depend_neither_on_the_workers_nor_on_a_sto
     store = Store(tmp_path / "whole")
     assert store.verify(experiment) == (["dense", "50", "80"], [])
     entry = store.manifest(experiment)["levels"]["dense"]
-    assert entry["engine"] == training.engine(experiment, "cpu", 0)
+    assert entry["engine"] == training.engine(experiment, "cpu")
     assert (entry["engine"] == "sparse.c") == ("compiler" in entry["versions"])
     dense = store.read(experiment, experiment.levels[0])
     assert (dense.losses[:, -1] < 0.7 * dense.losses[:, 0]).all()
