@@ -7,7 +7,10 @@
 typedef struct {
     int64_t filters, channels, size_y, size_x; /* shape of the weights */
     int64_t stride, padding, pool;
-    int64_t weights, biases; /* where they begin in the flat parameters */
+    int64_t weights, biases;           /* where they begin in the flat parameters */
+    int64_t source, add;               /* which layers' outputs it takes and adds: -1 for the images and for none */
+    int64_t linear, average;           /* whether it has no ReLU, and takes the mean over all pixels */
+    int64_t scales, means, variances;  /* of batch normalisation, in the flat parameters; -1 if it has none */
 } Spec;
 
 typedef struct {

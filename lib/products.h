@@ -18,13 +18,11 @@
 #define FAR2 (FAR * FAR)
 
 #if WIDTH == 16
-#define BLOCK 8   /* rows of a product that are summed at once */
-#define COLUMNS 4 /* vectors of a row of a gradient that are summed at once, for four rows */
+#define BLOCK 8 /* rows of a product that are summed at once */
 #else
 #define BLOCK 4
-#define COLUMNS 2
 #endif
-#define EVEN 64    /* sides of the matrices are multiples of it */
+#define EVEN 16   /* sides of the matrices are multiples of it */
 #define CHUNK 512 /* inputs of a dense layer that are worked on at once: they fit the caches */
 
 /* A vector anywhere in an array of floats. */
@@ -45,22 +43,37 @@ static void transpose(const vec *from, int64_t n, float *to) {
 }
 
 /* Add to a gradient, whose rows lie `apart` floats apart, what all images give: the slope of each of `rows` rows, `step`
-   floats apart, times what each image has of `columns` vectors. */
+   floats apart, times what each image has of `columns` vectors.  So many sums at once: `tall` rows of `wide` vectors. */
+static inline __attribute__((always_inline)) void outer_in(
+    int tall, int wide, const float *slopes, int64_t step, int64_t rows, const vec *by_image, int64_t columns,
+    float *gradient, int64_t apart) {
+    for (int64_t r = 0; r < rows; r += tall)
+        for (int64_t c = 0; c < columns; c += wide) {
+            vec sum[8][4];
+            float *at = gradient + r * apart + c * WIDTH;
+            for (int a = 0; a < tall; a++)
+                for (int b = 0; b < wide; b++) sum[a][b] = *(loose *)(at + a * apart + b * WIDTH);
+            for (int n = 0; n < LANES; n++)
+                for (int a = 0; a < tall; a++)
+                    for (int b = 0; b < wide; b++)
+                        sum[a][b] += slopes[(r + a) * step + n] * by_image[n * (columns + 1) + c + b];
+            for (int a = 0; a < tall; a++)
+                for (int b = 0; b < wide; b++) *(loose *)(at + a * apart + b * WIDTH) = sum[a][b];
+        }
+}
+
 static void outer(
     const float *slopes, int64_t step, int64_t rows, const vec *by_image, int64_t columns, float *gradient, int64_t apart) {
-    for (int64_t r = 0; r < rows; r += 4)
-        for (int64_t c = 0; c < columns; c += COLUMNS) {
-            vec sum[4][COLUMNS];
-            float *at = gradient + r * apart + c * WIDTH;
-            for (int a = 0; a < 4; a++)
-                for (int b = 0; b < COLUMNS; b++) sum[a][b] = *(loose *)(at + a * apart + b * WIDTH);
-            for (int n = 0; n < LANES; n++)
-                for (int a = 0; a < 4; a++)
-                    for (int b = 0; b < COLUMNS; b++)
-                        sum[a][b] += slopes[(r + a) * step + n] * by_image[n * (columns + 1) + c + b];
-            for (int a = 0; a < 4; a++)
-                for (int b = 0; b < COLUMNS; b++) *(loose *)(at + a * apart + b * WIDTH) = sum[a][b];
-        }
+#if WIDTH == 16
+    if (columns % 4 == 0)
+        outer_in(4, 4, slopes, step, rows, by_image, columns, gradient, apart);
+    else if (columns % 2 == 0)
+        outer_in(8, 2, slopes, step, rows, by_image, columns, gradient, apart);
+    else
+        outer_in(8, 1, slopes, step, rows, by_image, columns, gradient, apart);
+#else
+    outer_in(4, 2, slopes, step, rows, by_image, columns, gradient, apart);
+#endif
 }
 
 /* ---- dense layers; weights are (units, inputs), x and its gradient (inputs, PARTS) ---- */
@@ -256,8 +269,8 @@ static void multiply(Winograd *w, const float *filters, int64_t rows, int64_t de
         }
 }
 
-/* A' s A of the sums, and a bias if there are any, into the tile that begins at row r and column c. */
-static void finish(const Winograd *w, Pixels y, int64_t r, int64_t c, int64_t n, const float *bias) {
+/* A' s A of the sums, and a bias if there are any, into the tile that begins at row r and column c, or added to it. */
+static void finish(const Winograd *w, Pixels y, int64_t r, int64_t c, int64_t n, const float *bias, int joins) {
     vec half[TILE][PATCH];
     for (int64_t k = 0; k < n; k++)
         for (int p = 0; p < PARTS; p++) {
@@ -266,7 +279,10 @@ static void finish(const Winograd *w, Pixels y, int64_t r, int64_t c, int64_t n,
             for (int j = 0; j < PATCH; j++) to_tile(from + j * w->plane, PATCH * w->plane, half[0] + j, PATCH);
             for (int i = 0; i < TILE; i++) to_tile(half[i], 1, tile[i], 1);
             for (int i = 0; i < TILE; i++)
-                for (int j = 0; j < TILE; j++) to[i * y.row + j * PARTS] = bias ? tile[i][j] + bias[k] : tile[i][j];
+                for (int j = 0; j < TILE; j++) {
+                    vec *at = to + i * y.row + j * PARTS;
+                    *at = (joins ? *at : (bias ? bias[k] : 0) - (vec){}) + tile[i][j];
+                }
         }
 }
 
@@ -276,17 +292,18 @@ static void winograd_forward(Winograd *w, Pixels x, Pixels y, int64_t height, in
         for (int64_t c = 0; c < width; c += TILE) {
             transform(w, x, r, c, w->channels, PATCH, of_patch, w->seen);
             multiply(w, w->forward, w->filters, w->channels);
-            finish(w, y, r, c, w->filters, bias);
+            finish(w, y, r, c, w->filters, bias, 0);
         }
 }
 
-/* The gradient of the input, without its border, from that of the output with a pixel more on each side. */
-static void winograd_back(Winograd *w, Pixels slope, Pixels x, int64_t height, int64_t width) {
+/* The gradient of the input, without its border, from that of the output with a pixel more on each side; set or, if it
+   joins what is there, added. */
+static void winograd_back(Winograd *w, Pixels slope, Pixels x, int64_t height, int64_t width, int joins) {
     for (int64_t r = 0; r < height; r += TILE)
         for (int64_t c = 0; c < width; c += TILE) {
             transform(w, slope, r, c, w->filters, PATCH, of_patch, w->seen);
             multiply(w, w->back, w->channels, w->filters);
-            finish(w, x, r, c, w->channels, NULL);
+            finish(w, x, r, c, w->channels, NULL, joins);
         }
 }
 

@@ -2,9 +2,11 @@
 
    The images of a batch lie innermost: one weight times the same pixel of LANES images is a few vector
    instructions, whatever the pattern of the mask, so a level at which 90 % of the weights are pruned costs about a tenth.
-   Wide layers of which many weights are left are faster as whole matrices, which products.h has.
-   Layers are convolutions (any stride and padding, without dilation) with or without 2 x 2 max-pooling, then dense
-   layers, a ReLU after each but the last; a dense layer is a convolution whose kernel is as large as its input.
+   Layers of which many weights are left are faster as whole matrices, which products.h has.
+
+   Layers are convolutions (any stride and padding, without dilation), then dense layers, a ReLU after each but the last; a
+   dense layer is a convolution whose kernel is as large as its input.  A convolution may have 2 x 2 max-pooling, or batch
+   normalisation with the output of another layer added after it.
 
    lib/sparse.py compiles and calls this file, and says what the arguments are. */
 
@@ -22,7 +24,9 @@
 #define LANES (WIDTH * PARTS)
 #define CACHE 6144 /* bytes of the gradient's rows that are worked on at once */
 #define SKEW 5 /* vectors between channels, so that the same pixel of all channels does not share one cache set */
-#define FULL 0.16 /* share of weights left from which Winograd's way is faster */
+#define FULL 0.18 /* share of weights left from which Winograd's way is faster */
+#define RUNNING 0.1f /* share of a batch's statistics in the running ones */
+#define TINY 1e-5f   /* added to variances */
 #define ROW (8 / PARTS) /* neighbouring outputs that are computed together: eight sums fill the pipeline */
 
 typedef float vec __attribute__((vector_size(WIDTH * 4)));
@@ -42,31 +46,49 @@ typedef struct {
 
 #include "products.h"
 
-typedef struct {
+typedef struct Layer Layer;
+struct Layer {
     Spec spec;
+    Layer *source, *add;    /* whose output it takes, whose is added to its own (none: NULL) */
     int64_t in_y, in_x;     /* input, padding included */
     int64_t out_y, out_x;   /* before pooling */
     int64_t next_y, next_x; /* after pooling */
     /* Gradient of the output. For the way back it is dilated by the stride and has a border as wide as the kernel; the
        first layer needs none of this, and its gradient takes the output's place. */
     int64_t back_y, back_x, dilation, border;
-    int64_t in_plane, back_plane; /* vectors from one channel to the next, a few more than it holds: see SKEW */
-    int64_t lay_plane, lay_x;     /* the input as the layer before sees it, which a dense layer flattens */
+    /* Vectors from one channel to the next, a few more than it holds (see SKEW), and pixels from one row to the next. */
+    int64_t in_plane, in_row, back_plane, active_plane, active_row;
     Taps forward, backward;
-    int full;          /* whether products.h is faster, pruned weights being zeros */
-    Winograd winograd; /* if so, and it is no dense layer */
-    vec *by_image;     /* if so, and it is one: (LANES, CHUNK) floats, transposed */
-    vec *input;    /* (channels, in_y, in_x, PARTS) */
-    vec *output;   /* (filters, out_y, out_x, PARTS), before pooling and ReLU */
-    vec *gradient; /* (filters, back_y, back_x, PARTS) */
-    vec *pooled;   /* (filters, next_y, next_x, PARTS): gradient after pooling and ReLU */
-} Layer;
+    int full;           /* whether products.h is faster, pruned weights being zeros */
+    Winograd winograd;  /* if so, and it is no dense layer */
+    vec *by_image;      /* if so, and it is one: (LANES, CHUNK) floats, transposed */
+    int dense;
+    int joins;          /* whether the slope of its source has a part from another layer, computed before */
+    vec *input;         /* (channels, in_y, in_x, PARTS): the source's `active` with its border, or means over its pixels */
+    vec *output;        /* (filters, out_y, out_x, PARTS), before normalisation, pooling and ReLU */
+    vec *gradient;      /* (filters, back_y, back_x, PARTS), of the output */
+    vec *active;        /* (filters, next_y, next_x, PARTS), after them, if a layer takes it; zeros lie around it */
+    vec *slope;         /* (filters, next_y, next_x, PARTS): gradient after them; what is added to it shares its own */
+    vec *mean_slope;    /* (channels, PARTS): of the means over the source's pixels */
+    int64_t input_block, output_block, gradient_block, active_block, slope_block; /* vectors from one block to the next */
+    float *mean, *spreading; /* of normalisation: mean, 1 / standard deviation */
+    float *factor, *shift;   /* with the scales and offsets: what an output is multiplied by, what is added then */
+};
 
+/* A batch is trained LANES images at a time, but for batch normalisation, which needs all of them: in `blocks`. */
 typedef struct {
-    int64_t count, classes;
-    Layer *layers;
+    int64_t count, classes, blocks;
+    Layer images, *layers; /* the images are a layer without weights */
     Memory memory;
 } Net;
+
+/* A layer with its arrays for one block of images. */
+static Layer at_block(const Layer *y, int64_t b) {
+    Layer own = *y;
+    own.input += b * y->input_block, own.output += b * y->output_block, own.gradient += b * y->gradient_block;
+    own.active += b * y->active_block, own.slope += b * y->slope_block;
+    return own;
+}
 
 static int make_forward(Memory *memory, Taps *t, const Layer *y, const uint8_t *mask) {
     const Spec *s = &y->spec;
@@ -80,7 +102,7 @@ static int make_forward(Memory *memory, Taps *t, const Layer *y, const uint8_t *
             for (int64_t ch = 0; ch < s->channels; ch++)
                 for (int64_t c = 0; c < s->size_x; c++) {
                     w = s->weights + ((f * s->channels + ch) * s->size_y + r) * s->size_x + c;
-                    if (mask[w]) t->taps[n++] = (Tap){w, ch * y->in_plane + (r * y->in_x + c) * PARTS};
+                    if (mask[w]) t->taps[n++] = (Tap){w, ch * y->in_plane + (r * y->in_row + c) * PARTS};
                 }
         }
     t->start[s->filters * s->size_y] = n;
@@ -108,49 +130,101 @@ static int make_backward(Memory *memory, Taps *t, const Layer *y, const uint8_t 
     return 0;
 }
 
-static int is_dense(const Layer *y) { return y->in_y == 1 && y->in_x == 1; }
-
 /* Decide whether a layer is trained as products of matrices. */
 static int make_full(Memory *memory, Layer *y) {
     const Spec *s = &y->spec;
     int64_t kept = y->forward.start[s->filters * s->size_y], all = s->filters * s->channels * s->size_y * s->size_x;
     y->full = kept > FULL * all && y->backward.taps && s->filters % EVEN == 0 && s->channels % EVEN == 0;
-    if (y->full && is_dense(y)) return (y->by_image = zeros(memory, LANES * (CHUNK + WIDTH) * 4)) ? 0 : -1;
+    if (y->full && y->dense) return (y->by_image = zeros(memory, LANES * (CHUNK + WIDTH) * 4)) ? 0 : -1;
     y->full &= s->size_y == 3 && s->size_x == 3 && s->stride == 1 && s->padding == 1 && y->out_y % TILE == 0 &&
         y->out_x % TILE == 0;
     return y->full ? make_winograd(memory, &y->winograd, s->filters, s->channels) : 0;
 }
 
-static int prepare(Net *net, int64_t count, const Spec *specs, const int64_t *image, const uint8_t *mask) {
-    int64_t height = image[1], width = image[2], vectors = PARTS * sizeof(vec);
-    *net = (Net){count, specs[count - 1].filters, NULL, reserve()};
+static int normed(const Layer *y) { return y->spec.scales >= 0; }
+
+/* Whether a dense layer takes every pixel of an image, side by side. */
+static int flattens(const Layer *y) { return y->dense && !y->spec.average; }
+
+/* Sizes of a layer that takes an image of height x width. */
+static void measure(Layer *y, int64_t height, int64_t width, int first) {
+    Spec *s = &y->spec;
+    y->in_y = height + 2 * s->padding, y->in_x = width + 2 * s->padding;
+    y->dense = s->size_y == 0;
+    if (y->dense) s->size_y = s->size_x = y->in_y = y->in_x = 1;
+    y->out_y = (y->in_y - s->size_y) / s->stride + 1, y->out_x = (y->in_x - s->size_x) / s->stride + 1;
+    y->next_y = s->pool ? y->out_y / 2 : y->out_y, y->next_x = s->pool ? y->out_x / 2 : y->out_x;
+    y->back_y = first ? y->out_y : y->in_y + s->size_y - 1, y->back_x = first ? y->out_x : y->in_x + s->size_x - 1;
+    y->dilation = first ? 1 : s->stride, y->border = first ? 0 : (s->size_y - 1) * y->back_x + s->size_x - 1;
+    y->back_plane = y->back_y * y->back_x * PARTS + (first ? 0 : SKEW);
+}
+
+/* Make room for what a layer gives to others, with as much around it as they pad, and show it to these. */
+static int make_active(Net *net, Layer *y) {
+    int64_t border = 0, takers = 0, flat = 0;
+    for (Layer *to = net->layers; to < net->layers + net->count; to++)
+        if (to->source == y) {
+            takers++, flat |= flattens(to);
+            if (to->spec.padding > border) border = to->spec.padding;
+        }
+    if (!takers) return 0;
+    y->active_row = y->next_x + 2 * border;
+    y->active_plane = (y->next_y + 2 * border) * y->active_row * PARTS + (flat ? 0 : SKEW);
+    y->active_block = y->spec.filters * y->active_plane;
+    y->active = zeros(&net->memory, net->blocks * y->active_block * (int64_t)sizeof(vec));
+    if (!y->active || (flat && border)) return -1;
+    y->active += border * (y->active_row + 1) * PARTS;
+    for (Layer *to = net->layers; to < net->layers + net->count; to++)
+        if (to->source == y) {
+            to->in_row = y->active_row, to->in_plane = to->dense ? PARTS : y->active_plane;
+            to->input = y->active - to->spec.padding * (y->active_row + 1) * PARTS, to->input_block = y->active_block;
+            if (!to->spec.average) continue;
+            to->input_block = to->spec.channels * PARTS;
+            to->input = zeros(&net->memory, net->blocks * to->input_block * (int64_t)sizeof(vec));
+            to->mean_slope = zeros(&net->memory, to->input_block * (int64_t)sizeof(vec));
+            if (!to->input || !to->mean_slope) return -1;
+        }
+    return 0;
+}
+
+static int prepare(
+    Net *net, int64_t count, const Spec *specs, const int64_t *image, const uint8_t *mask, int64_t batch) {
+    *net = (Net){.count = count, .classes = specs[count - 1].filters, .blocks = 1, .memory = reserve()};
     Memory *memory = &net->memory;
     net->layers = zeros(memory, count * sizeof(Layer));
     if (!net->layers) return -1;
+    net->images.spec.filters = image[0], net->images.next_y = image[1], net->images.next_x = image[2];
     for (int64_t k = 0; k < count; k++) {
         Layer *y = net->layers + k;
-        Spec *s = &y->spec;
-        *s = specs[k];
-        y->in_y = height + 2 * s->padding, y->in_x = width + 2 * s->padding, y->lay_x = y->in_x;
-        y->in_plane = y->lay_plane = y->in_y * y->in_x * PARTS + SKEW;
-        if (s->size_y == 0) { /* dense */
-            y->lay_plane = height * width * PARTS, y->in_plane = PARTS;
-            s->size_y = s->size_x = y->in_y = y->in_x = 1;
-        }
-        y->out_y = (y->in_y - s->size_y) / s->stride + 1, y->out_x = (y->in_x - s->size_x) / s->stride + 1;
-        y->next_y = height = s->pool ? y->out_y / 2 : y->out_y;
-        y->next_x = width = s->pool ? y->out_x / 2 : y->out_x;
-        y->back_y = k ? y->in_y + s->size_y - 1 : y->out_y, y->back_x = k ? y->in_x + s->size_x - 1 : y->out_x;
-        y->dilation = k ? s->stride : 1, y->border = k ? (s->size_y - 1) * y->back_x + s->size_x - 1 : 0;
-        y->back_plane = y->back_y * y->back_x * PARTS + (k ? SKEW : 0);
-        y->input = zeros(memory, s->channels * y->in_plane * (int64_t)sizeof(vec));
-        y->output = zeros(memory, s->filters * y->out_y * y->out_x * vectors);
-        y->gradient = k ? zeros(memory, s->filters * y->back_plane * (int64_t)sizeof(vec)) : y->output;
-        y->pooled = zeros(memory, s->filters * y->next_y * y->next_x * vectors);
-        if (!y->input || !y->output || !y->gradient || !y->pooled) return -1;
-        if (make_forward(memory, &y->forward, y, mask) || (k && make_backward(memory, &y->backward, y, mask))) return -1;
+        y->spec = specs[k];
+        y->source = specs[k].source < 0 ? &net->images : net->layers + specs[k].source;
+        y->add = specs[k].add < 0 ? NULL : net->layers + specs[k].add;
+        measure(y, y->source->next_y, y->source->next_x, k == 0);
+        if (normed(y)) net->blocks = (batch + LANES - 1) / LANES;
+    }
+    if (make_active(net, &net->images)) return -1;
+    for (Layer *y = net->layers; y < net->layers + count; y++) {
+        const Spec *s = &y->spec;
+        y->output_block = s->filters * y->out_y * y->out_x * PARTS, y->gradient_block = s->filters * y->back_plane;
+        y->output = zeros(memory, net->blocks * y->output_block * (int64_t)sizeof(vec));
+        y->gradient = y->output;
+        if (y != net->layers) y->gradient = zeros(memory, net->blocks * y->gradient_block * (int64_t)sizeof(vec));
+        y->mean = zeros(memory, 4 * s->filters * (int64_t)sizeof(float));
+        if (!y->output || !y->gradient || !y->mean || make_active(net, y)) return -1;
+        y->spreading = y->mean + s->filters, y->factor = y->spreading + s->filters, y->shift = y->factor + s->filters;
+        if (make_forward(memory, &y->forward, y, mask)) return -1;
+        if (y != net->layers && make_backward(memory, &y->backward, y, mask)) return -1;
         if (make_full(memory, y)) return -1;
     }
+    for (Layer *y = net->layers + count; y-- > net->layers;) {
+        y->slope_block = y->spec.filters * y->next_y * y->next_x * PARTS;
+        if (!y->slope) y->slope = zeros(memory, net->blocks * y->slope_block * (int64_t)sizeof(vec));
+        if (!y->slope) return -1;
+        /* What another layer adds has that one's slope for its first part; `joins` of the source says that there is one. */
+        if (y->add) y->add->slope = y->slope, y->add->slope_block = y->slope_block, y->add->joins |= 2;
+        y->joins |= y->source->joins >> 1, y->source->joins |= 2;
+    }
+    for (Layer *y = net->layers; y < net->layers + count; y++) y->joins &= 1;
     return 0;
 }
 
@@ -177,19 +251,19 @@ static inline __attribute__((always_inline)) void gather(
 static inline __attribute__((always_inline)) void convolve_at(
     const Layer *y, const float *weights, int64_t r, int64_t c, int positions) {
     const Spec *s = &y->spec;
-    const vec *in = y->input + (r * y->in_x + c) * s->stride * PARTS;
+    const vec *in = y->input + (r * y->in_row + c) * s->stride * PARTS;
     for (int64_t f = 0; f < s->filters; f++) {
         const int32_t *start = y->forward.start + f * s->size_y;
         vec sum[ROW][PARTS], *out = y->output + ((f * y->out_y + r) * y->out_x + c) * PARTS;
         for (int q = 0; q < positions; q++)
-            for (int p = 0; p < PARTS; p++) sum[q][p] = weights[s->biases + f] - (vec){};
+            for (int p = 0; p < PARTS; p++) sum[q][p] = (normed(y) ? 0 : weights[s->biases + f]) - (vec){};
         gather(y->forward.taps + start[0], y->forward.taps + start[s->size_y], weights, in, s->stride, positions, sum);
         for (int q = 0; q < positions; q++)
             for (int p = 0; p < PARTS; p++) out[q * PARTS + p] = sum[q][p];
     }
 }
 
-static Pixels input_of(const Layer *y) { return (Pixels){y->input, y->in_plane, y->in_x * PARTS}; }
+static Pixels input_of(const Layer *y) { return (Pixels){y->input, y->in_plane, y->in_row * PARTS}; }
 
 /* The gradient of the output, from so many pixels before the first one on in both directions. */
 static Pixels slope_of(const Layer *y, int64_t border) {
@@ -198,13 +272,13 @@ static Pixels slope_of(const Layer *y, int64_t border) {
 
 static void convolve(Layer *y, const float *weights) {
     const Spec *s = &y->spec;
-    if (y->full && is_dense(y)) {
+    if (y->full && y->dense) {
         dense_forward(weights + s->weights, weights + s->biases, s->filters, s->channels, y->input, y->output);
         return;
     }
     if (y->full) {
         Pixels output = {y->output, y->out_y * y->out_x * PARTS, y->out_x * PARTS};
-        winograd_forward(&y->winograd, input_of(y), output, y->out_y, y->out_x, weights + s->biases);
+        winograd_forward(&y->winograd, input_of(y), output, y->out_y, y->out_x, normed(y) ? NULL : weights + s->biases);
         return;
     }
     for (int64_t r = 0; r < y->out_y; r++) {
@@ -214,30 +288,37 @@ static void convolve(Layer *y, const float *weights) {
     }
 }
 
+/* At `positions` neighbours in a row, or with a stride at so many that it lies between: these meet the same weights. */
 static inline __attribute__((always_inline)) void convolve_back_at(
     const Layer *y, const float *weights, vec *result, int64_t r, int64_t c, int positions) {
     const Spec *s = &y->spec;
-    int64_t height = y->in_y - 2 * s->padding, width = y->in_x - 2 * s->padding;
+    int64_t height = y->in_y - 2 * s->padding, width = y->in_x - 2 * s->padding, apart = s->stride;
     int64_t top = r + s->padding, left = c + s->padding;
     /* Rows and columns of the kernel that meet the gradient at one position at least, not its border at all. */
-    int64_t from_y = s->size_y - 1 - top, to_y = from_y + 1 + (y->out_y - 1) * s->stride;
-    int64_t from_x = s->size_x - left - positions, to_x = s->size_x - left + (y->out_x - 1) * s->stride;
-    from_y = from_y < 0 ? 0 : from_y, to_y = to_y > s->size_y ? s->size_y : to_y;
-    from_x = from_x < 0 ? 0 : from_x, to_x = to_x > s->size_x ? s->size_x : to_x;
-    int whole = from_x == 0 && to_x == s->size_x;
+    int64_t from_y = s->size_y - 1 - top, to_y = from_y + 1 + (y->out_y - 1) * apart;
+    int64_t from_x = s->size_x - 1 - left - (positions - 1) * apart, to_x = s->size_x - left + (y->out_x - 1) * apart;
+    /* With a stride most of these would meet the zeros between. */
+    from_y = from_y < 0 ? (from_y % apart + apart) % apart : from_y, to_y = to_y > s->size_y ? s->size_y : to_y;
+    from_x = from_x < 0 ? (from_x % apart + apart) % apart : from_x, to_x = to_x > s->size_x ? s->size_x : to_x;
+    int whole = apart == 1 && from_x == 0 && to_x == s->size_x;
     const vec *in = y->gradient + (top * y->back_x + left) * PARTS;
     for (int64_t ch = 0; ch < s->channels; ch++) {
         const Tap *taps = y->backward.taps;
         const int32_t *start = y->backward.start + ch * s->size_y * s->size_x;
         vec sum[ROW][PARTS] = {}, *out = result + ((ch * height + r) * width + c) * PARTS;
+        for (int q = 0; q < positions && y->joins; q++) memcpy(sum[q], out + q * apart * PARTS, sizeof sum[q]);
         if (whole && from_y < to_y)
             gather(taps + start[from_y * s->size_x], taps + start[to_y * s->size_x], weights, in, 1, positions, sum);
-        else if (from_x < to_x)
+        else if (apart == 1 && from_x < to_x)
             for (int64_t k = from_y; k < to_y; k++)
                 gather(
                     taps + start[k * s->size_x + from_x], taps + start[k * s->size_x + to_x], weights, in, 1, positions, sum);
+        else if (apart > 1)
+            for (int64_t k = from_y; k < to_y; k += apart)
+                for (int64_t i = k * s->size_x + from_x; i < k * s->size_x + to_x; i += apart)
+                    gather(taps + start[i], taps + start[i + 1], weights, in, apart, positions, sum);
         for (int q = 0; q < positions; q++)
-            for (int p = 0; p < PARTS; p++) out[q * PARTS + p] = sum[q][p];
+            for (int p = 0; p < PARTS; p++) out[q * apart * PARTS + p] = sum[q][p];
     }
 }
 
@@ -245,20 +326,22 @@ static inline __attribute__((always_inline)) void convolve_back_at(
 static void convolve_back(Layer *y, const float *weights, vec *result) {
     int64_t height = y->in_y - 2 * y->spec.padding, width = y->in_x - 2 * y->spec.padding;
     const Spec *s = &y->spec;
-    if (y->full && is_dense(y)) {
+    if (y->full && y->dense) {
         dense_back(weights + s->weights, s->filters, s->channels, y->gradient, y->back_plane, result);
         return;
     }
     if (y->full) {
         Pixels to = {result, height * width * PARTS, width * PARTS};
-        winograd_back(&y->winograd, slope_of(y, 1), to, height, width);
+        winograd_back(&y->winograd, slope_of(y, 1), to, height, width, y->joins);
         return;
     }
-    for (int64_t r = 0; r < height; r++) {
-        int64_t c = 0;
-        for (; c + ROW <= width; c += ROW) convolve_back_at(y, weights, result, r, c, ROW);
-        for (; c < width; c++) convolve_back_at(y, weights, result, r, c, 1);
-    }
+    int64_t apart = s->stride;
+    for (int64_t r = 0; r < height; r++)
+        for (int64_t first = 0; first < apart; first++) {
+            int64_t c = first;
+            for (; c + (ROW - 1) * apart < width; c += ROW * apart) convolve_back_at(y, weights, result, r, c, ROW);
+            for (; c < width; c += apart) convolve_back_at(y, weights, result, r, c, 1);
+        }
 }
 
 static float total(vec v) {
@@ -275,7 +358,7 @@ static inline __attribute__((always_inline)) void row_gradient(
     int64_t stride = y->spec.stride, dilation = y->dilation;
     vec sum[5][PARTS] = {};
     for (int64_t r = 0; r < rows; r++) {
-        const vec *x = in + r * stride * y->in_x * PARTS;
+        const vec *x = in + r * stride * y->in_row * PARTS;
         const vec *g = back + r * dilation * y->back_x * PARTS;
         for (int64_t c = 0; c < y->out_x; c++, x += stride * PARTS, g += dilation * PARTS)
             for (int p = 0; p < PARTS; p++)
@@ -294,7 +377,7 @@ static void kernel_gradient(const Layer *y, int64_t f, int64_t first, int64_t ro
     while (k < end) {
         /* Up to five weights of one row, whose input lies together. */
         int64_t w = y->forward.taps[k].weight, dx[5] = {};
-        const vec *in = y->input + y->forward.taps[k].offset + first * s->stride * y->in_x * PARTS;
+        const vec *in = y->input + y->forward.taps[k].offset + first * s->stride * y->in_row * PARTS;
         int64_t left = s->size_x - (w - s->weights) % s->size_x;
         int n = 0;
         for (; n < 5 && k < end && y->forward.taps[k].weight - w < left && y->forward.taps[k].weight >= w; n++, k++)
@@ -329,20 +412,22 @@ static void weight_gradient(Layer *y, float *gradient) {
         if (rows > y->out_y - first) rows = y->out_y - first;
         for (int64_t f = 0; f < s->filters; f++) {
             const vec *back = y->gradient + f * y->back_plane + (y->border + first * y->dilation * y->back_x) * PARTS;
-            vec bias = {};
-            for (int64_t r = 0; r < rows; r++)
-                for (int64_t c = 0; c < y->out_x; c++)
-                    for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * y->dilation * PARTS + p];
-            gradient[s->biases + f] += total(bias);
+            if (!normed(y)) {
+                vec bias = {};
+                for (int64_t r = 0; r < rows; r++)
+                    for (int64_t c = 0; c < y->out_x; c++)
+                        for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * y->dilation * PARTS + p];
+                gradient[s->biases + f] += total(bias);
+            }
             if (y->full)
                 continue;
-            if (is_dense(y))
+            if (y->dense)
                 unit_gradient(y, f, back, gradient);
             else
                 kernel_gradient(y, f, first, rows, back, gradient);
         }
     }
-    if (y->full && is_dense(y))
+    if (y->full && y->dense)
         dense_gradient(
             s->filters, s->channels, y->input, y->gradient, y->back_plane, y->by_image, gradient + s->weights);
     else if (y->full)
@@ -356,13 +441,12 @@ static vec larger(vec a, vec b) {
     return (vec)((first & (ivec)a) | (~first & (ivec)b));
 }
 
-/* Pool, ReLU, and lay down as the next layer's input. */
-static void activate(const Layer *y, Layer *next) {
+/* Pool, and ReLU. */
+static void activate(const Layer *y) {
     const Spec *s = &y->spec;
-    int64_t padding = next->spec.padding;
     for (int64_t f = 0; f < s->filters; f++)
         for (int64_t r = 0; r < y->next_y; r++) {
-            vec *to = next->input + f * next->lay_plane + ((r + padding) * next->lay_x + padding) * PARTS;
+            vec *to = y->active + f * y->active_plane + r * y->active_row * PARTS;
             int64_t step = s->pool ? 2 : 1, row = y->out_x * PARTS;
             const vec *z = y->output + (f * y->out_y + r * step) * row;
             for (int64_t c = 0; c < y->next_x; c++, z += step * PARTS)
@@ -383,7 +467,7 @@ static void activate_back(Layer *y) {
     for (int64_t f = 0; f < s->filters; f++) {
         for (int64_t r = 0; r < y->next_y; r++) {
             int64_t step = s->pool ? 2 : 1, row = y->out_x * PARTS;
-            const vec *from = y->pooled + (f * y->next_y + r) * y->next_x * PARTS;
+            const vec *from = y->slope + (f * y->next_y + r) * y->next_x * PARTS;
             const vec *z = y->output + (f * y->out_y + r * step) * row;
             vec *to = y->gradient + f * y->back_plane + y->border * PARTS + r * step * down;
             for (int64_t c = 0; c < y->next_x; c++, z += step * PARTS, to += step * right, from += PARTS)
@@ -411,14 +495,14 @@ static void activate_back(Layer *y) {
 }
 
 /* Lay up to LANES images side by side; those that are missing are black. */
-static void load(Layer *y, const uint8_t *images, const int64_t *chosen, int64_t n, const int64_t *shape, const float *channels) {
-    int64_t pixels = shape[1] * shape[2], size = shape[0] * pixels, padding = y->spec.padding;
+static void load(const Layer *y, const uint8_t *images, const int64_t *chosen, int64_t n, const int64_t *shape, const float *channels) {
+    int64_t pixels = shape[1] * shape[2], size = shape[0] * pixels;
     const uint8_t *from[LANES];
     for (int64_t i = 0; i < LANES; i++) from[i] = images + size * (i < n ? chosen[i] : chosen[0]);
     for (int64_t ch = 0; ch < shape[0]; ch++) {
         float mean = channels[2 * ch], scale = channels[2 * ch + 1];
         for (int64_t r = 0; r < shape[1]; r++) {
-            float *to = (float *)(y->input + ch * y->lay_plane + ((r + padding) * y->lay_x + padding) * PARTS);
+            float *to = (float *)(y->active + ch * y->active_plane + r * y->active_row * PARTS);
             int64_t at = ch * pixels + r * shape[2];
             for (int64_t c = 0; c < shape[2]; c++, to += LANES)
                 for (int64_t i = 0; i < LANES; i++) to[i] = (from[i][at + c] - mean) * scale;
@@ -426,32 +510,178 @@ static void load(Layer *y, const uint8_t *images, const int64_t *chosen, int64_t
     }
 }
 
+static void load_all(
+    const Net *net, const uint8_t *images, const int64_t *chosen, int64_t n, const int64_t *shape, const float *channels) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        Layer block = at_block(&net->images, i / LANES);
+        load(&block, images, chosen + i, n - i < LANES ? n - i : LANES, shape, channels);
+    }
+}
+
 /* Lay out the filters of this step, and after it write their gradient, which products.h computes of pruned weights too. */
 static void begin_step(Net *net, const float *parameters) {
     for (Layer *y = net->layers; y < net->layers + net->count; y++)
-        if (y->full && !is_dense(y)) lay_out(&y->winograd, parameters + y->spec.weights);
+        if (y->full && !y->dense) lay_out(&y->winograd, parameters + y->spec.weights);
 }
 
 static void end_step(const Net *net, const uint8_t *mask, float *gradient) {
     for (const Layer *y = net->layers; y < net->layers + net->count; y++) {
         const Spec *s = &y->spec;
         if (!y->full) continue;
-        if (!is_dense(y)) collect(&y->winograd, gradient + s->weights);
+        if (!y->dense) collect(&y->winograd, gradient + s->weights);
         int64_t size = s->filters * s->channels * s->size_y * s->size_x;
         for (int64_t i = s->weights; i < s->weights + size; i++) gradient[i] *= mask[i];
     }
 }
 
-static void forward(Net *net, const float *parameters) {
-    for (int64_t k = 0; k < net->count; k++) {
-        convolve(net->layers + k, parameters);
-        if (k + 1 < net->count) activate(net->layers + k, net->layers + k + 1);
+/* ---- batch normalisation, which takes all blocks at once; n images in all ---- */
+
+static vec missing_as_zero(vec v, int64_t n, int64_t b, int p) {
+    for (int i = 0; i < WIDTH; i++) v[i] = b * LANES + p * WIDTH + i < n ? v[i] : 0;
+    return v;
+}
+
+/* The sum of the outputs of filter f, less `mean`, over all images and pixels, or of their squares. */
+static double sum_of(const Layer *y, int64_t f, float mean, int64_t n, int64_t blocks, int squared) {
+    int64_t plane = y->out_y * y->out_x * PARTS;
+    double all = 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        const vec *z = y->output + b * y->output_block + f * plane;
+        vec sum[PARTS] = {};
+        for (int64_t i = 0; i < plane; i += PARTS)
+            for (int p = 0; p < PARTS; p++) {
+                vec v = z[i + p] - mean;
+                sum[p] += squared ? v * v : v;
+            }
+        for (int p = 0; p < PARTS; p++) all += total(missing_as_zero(sum[p], n, b, p));
+    }
+    return all;
+}
+
+/* Find what the outputs of filter f are multiplied by and what is added then: by the batch, whose statistics the running
+   ones move towards, or by the running ones. */
+static void find_norm(const Layer *y, int64_t f, float *parameters, int64_t n, int64_t blocks, int training) {
+    const Spec *s = &y->spec;
+    float *mean = parameters + s->means + f, *variance = parameters + s->variances + f;
+    double m = *mean, v = *variance;
+    if (training) {
+        double count = (double)n * y->out_y * y->out_x;
+        m = sum_of(y, f, 0, n, blocks, 0) / count, v = sum_of(y, f, m, n, blocks, 1) / count;
+        *mean += RUNNING * ((float)m - *mean);
+        *variance += RUNNING * ((float)(v * count / (count - 1)) - *variance);
+    }
+    y->mean[f] = m, y->spreading[f] = 1 / sqrt(v + TINY);
+    y->factor[f] = parameters[s->scales + f] * y->spreading[f];
+    y->shift[f] = parameters[s->biases + f] - y->mean[f] * y->factor[f];
+}
+
+/* Normalise, add another layer's output, ReLU. */
+static void normalise(const Layer *y, float *parameters, int64_t n, int64_t blocks, int training) {
+    for (int64_t f = 0; f < y->spec.filters; f++) {
+        find_norm(y, f, parameters, n, blocks, training);
+        for (int64_t b = 0; b < blocks && y->active; b++)
+            for (int64_t r = 0; r < y->out_y; r++) {
+                const Layer *add = y->add;
+                const vec *z = y->output + b * y->output_block + (f * y->out_y + r) * y->out_x * PARTS, *other = NULL;
+                vec *to = y->active + b * y->active_block + f * y->active_plane + r * y->active_row * PARTS;
+                float factor = y->factor[f], shift = y->shift[f], add_factor = 1;
+                if (add && add->active)
+                    other = add->active + b * add->active_block + f * add->active_plane + r * add->active_row * PARTS;
+                else if (add) { /* it is given to no other layer, so that it is normalised here */
+                    other = add->output + b * add->output_block + (f * y->out_y + r) * y->out_x * PARTS;
+                    add_factor = add->factor[f], shift += add->shift[f];
+                }
+                for (int64_t i = 0; i < y->out_x * PARTS; i++) {
+                    vec v = z[i] * factor + shift;
+                    if (other) v += other[i] * add_factor;
+                    to[i] = y->spec.linear ? v : larger(v, (vec){});
+                }
+            }
+    }
+}
+
+/* From the slope to the gradient of the output, and of scales and offsets. */
+static void normalise_back(const Layer *y, int64_t n, int64_t blocks, float *gradient) {
+    const Spec *s = &y->spec;
+    int64_t row = y->out_x * PARTS, right = y->dilation * PARTS, down = right * y->back_x;
+    double count = (double)n * y->out_y * y->out_x;
+    for (int64_t f = 0; f < s->filters; f++) {
+        double sum = 0, product = 0;
+        for (int64_t b = 0; b < blocks; b++) {
+            vec sums[PARTS] = {}, products[PARTS] = {};
+            for (int64_t r = 0; r < y->out_y; r++) {
+                const vec *z = y->output + b * y->output_block + (f * y->out_y + r) * row;
+                const vec *above = y->active + b * y->active_block + f * y->active_plane + r * y->active_row * PARTS;
+                vec *g = y->slope + b * y->slope_block + (f * y->out_y + r) * row;
+                for (int64_t i = 0; i < row; i += PARTS)
+                    for (int p = 0; p < PARTS; p++) {
+                        if (!s->linear) g[i + p] = keep(above[i + p] > 0, g[i + p]);
+                        sums[p] += g[i + p], products[p] += g[i + p] * z[i + p];
+                    }
+            }
+            for (int p = 0; p < PARTS; p++) sum += total(sums[p]), product += total(products[p]);
+        }
+        double by_scale = (product - y->mean[f] * sum) * y->spreading[f];
+        gradient[s->scales + f] += by_scale, gradient[s->biases + f] += sum;
+        float factor = y->factor[f], by_output = -factor * y->spreading[f] * by_scale / count;
+        float rest = -factor * sum / count - by_output * y->mean[f];
+        for (int64_t b = 0; b < blocks; b++)
+            for (int64_t r = 0; r < y->out_y; r++) {
+                const vec *z = y->output + b * y->output_block + (f * y->out_y + r) * row;
+                const vec *g = y->slope + b * y->slope_block + (f * y->out_y + r) * row;
+                vec *to = y->gradient + b * y->gradient_block + f * y->back_plane + y->border * PARTS + r * down;
+                for (int64_t c = 0; c < y->out_x; c++)
+                    for (int p = 0; p < PARTS; p++) {
+                        vec v = g[c * PARTS + p] * factor + z[c * PARTS + p] * by_output + rest;
+                        to[c * right + p] = n < (b + 1) * LANES ? missing_as_zero(v, n, b, p) : v;
+                    }
+            }
+    }
+}
+
+/* ---- the network ---- */
+
+/* The mean of every channel over all pixels, and its way back. */
+static void average(const Layer *y, int64_t b) {
+    const Layer *from = y->source;
+    float share = 1.0f / (from->next_y * from->next_x);
+    for (int64_t ch = 0; ch < y->spec.channels; ch++) {
+        vec sum[PARTS] = {}, *to = y->input + b * y->input_block + ch * PARTS;
+        for (int64_t r = 0; r < from->next_y; r++) {
+            const vec *x = from->active + b * from->active_block + ch * from->active_plane + r * from->active_row * PARTS;
+            for (int64_t c = 0; c < from->next_x; c++)
+                for (int p = 0; p < PARTS; p++) sum[p] += x[c * PARTS + p];
+        }
+        for (int p = 0; p < PARTS; p++) to[p] = sum[p] * share;
+    }
+}
+
+static void average_back(const Layer *y, int64_t b) {
+    const Layer *to = y->source;
+    int64_t pixels = to->next_y * to->next_x;
+    for (int64_t ch = 0; ch < y->spec.channels; ch++)
+        for (int64_t i = 0; i < pixels; i++)
+            for (int p = 0; p < PARTS; p++)
+                to->slope[b * to->slope_block + (ch * pixels + i) * PARTS + p] =
+                    y->mean_slope[ch * PARTS + p] * (1.0f / pixels);
+}
+
+/* n images, in blocks; parameters change in training only, and only the running statistics of normalisation. */
+static void forward(Net *net, float *parameters, int64_t n, int training) {
+    int64_t blocks = (n + LANES - 1) / LANES;
+    for (Layer *y = net->layers; y < net->layers + net->count; y++) {
+        for (int64_t b = 0; b < blocks; b++) {
+            if (y->spec.average) average(y, b);
+            Layer own = at_block(y, b);
+            convolve(&own, parameters);
+            if (!normed(y) && y->active) activate(&own);
+        }
+        if (normed(y)) normalise(y, parameters, n, blocks, training);
     }
 }
 
 /* Mean cross-entropy of n images, their share of a batch; writes its gradient by the logits. */
-static double loss(Net *net, const uint8_t *labels, const int64_t *chosen, int64_t n, int64_t batch) {
-    Layer *y = net->layers + net->count - 1;
+static double loss(const Net *net, const Layer *y, const uint8_t *labels, const int64_t *chosen, int64_t n, int64_t batch) {
     const float *logits = (const float *)y->output;
     float *gradient = (float *)(y->gradient + y->border * PARTS);
     int64_t apart = y->back_plane * WIDTH;
@@ -468,12 +698,18 @@ static double loss(Net *net, const uint8_t *labels, const int64_t *chosen, int64
     return sum / batch;
 }
 
-static void backward(Net *net, const float *parameters, float *gradient) {
-    for (int64_t k = net->count - 1; k >= 0; k--) {
-        Layer *y = net->layers + k;
-        if (k + 1 < net->count) activate_back(y);
-        weight_gradient(y, gradient);
-        if (k) convolve_back(y, parameters, net->layers[k - 1].pooled);
+static void backward(Net *net, const float *parameters, int64_t n, float *gradient) {
+    int64_t blocks = (n + LANES - 1) / LANES;
+    for (Layer *y = net->layers + net->count; y-- > net->layers;) {
+        if (normed(y)) normalise_back(y, n, blocks, gradient);
+        for (int64_t b = 0; b < blocks; b++) {
+            Layer own = at_block(y, b);
+            if (!normed(y) && y->active) activate_back(&own);
+            weight_gradient(&own, gradient);
+            if (y == net->layers) continue;
+            convolve_back(&own, parameters, y->spec.average ? y->mean_slope : at_block(y->source, b).slope);
+            if (y->spec.average) average_back(y, b);
+        }
     }
 }
 
@@ -500,20 +736,23 @@ int train_epoch(
     float *parameters, float *first, float *second, const uint8_t *images, const uint8_t *labels, const int64_t *order,
     int64_t steps, int64_t batch, const Optimiser *optimiser, double *mean_loss) {
     Net net;
-    int failed = prepare(&net, count, specs, shape, mask);
+    int failed = prepare(&net, count, specs, shape, mask, batch);
     float *gradient = zeros(&net.memory, n * sizeof(float));
     failed |= !gradient;
     double sum = 0;
     for (int64_t s = 0; s < steps && !failed; s++) {
         memset(gradient, 0, n * sizeof(float));
         begin_step(&net, parameters);
-        for (int64_t i = 0; i < batch; i += LANES) {
-            int64_t m = batch - i < LANES ? batch - i : LANES;
-            const int64_t *chosen = order + s * batch + i;
-            load(net.layers, images, chosen, m, shape, channels);
-            forward(&net, parameters);
-            sum += loss(&net, labels, chosen, m, batch);
-            backward(&net, parameters, gradient);
+        const int64_t *chosen = order + s * batch, most = net.blocks * LANES;
+        for (int64_t first = 0; first < batch; first += most) {
+            int64_t n = batch - first < most ? batch - first : most;
+            load_all(&net, images, chosen + first, n, shape, channels);
+            forward(&net, parameters, n, 1);
+            for (int64_t i = 0; i < n; i += LANES) {
+                Layer last = at_block(net.layers + count - 1, i / LANES);
+                sum += loss(&net, &last, labels, chosen + first + i, n - i < LANES ? n - i : LANES, batch);
+            }
+            backward(&net, parameters, n, gradient);
         }
         end_step(&net, mask, gradient);
         update(optimiser, optimiser->time + s + 1, n, parameters, first, second, gradient);
@@ -526,15 +765,15 @@ int train_epoch(
 /* Writes the logits of the n images, shape (n, classes). */
 int evaluate(
     int64_t count, const Spec *specs, const int64_t *shape, const float *channels, const uint8_t *mask,
-    const float *parameters, const uint8_t *images, int64_t n, float *logits) {
+    float *parameters, const uint8_t *images, int64_t n, float *logits) {
     Net net;
-    int failed = prepare(&net, count, specs, shape, mask);
+    int failed = prepare(&net, count, specs, shape, mask, LANES);
     if (!failed) begin_step(&net, parameters);
     for (int64_t i = 0; i < n && !failed; i += LANES) {
         int64_t chosen[LANES], m = n - i < LANES ? n - i : LANES;
         for (int64_t k = 0; k < m; k++) chosen[k] = i + k;
-        load(net.layers, images, chosen, m, shape, channels);
-        forward(&net, parameters);
+        load_all(&net, images, chosen, m, shape, channels);
+        forward(&net, parameters, m, 0);
         const float *output = (const float *)net.layers[count - 1].output;
         for (int64_t k = 0; k < m; k++)
             for (int64_t c = 0; c < net.classes; c++) logits[(i + k) * net.classes + c] = output[c * LANES + k];

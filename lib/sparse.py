@@ -31,9 +31,19 @@ class _Optimiser(ctypes.Structure):
 
 
 def supports(architecture: Architecture) -> bool:
-    """Return whether sparse.c can train `architecture`: convolutions, then dense layers; at most 256 classes."""
-    return architecture.layers[-1].shape[0] <= 256 and not any(
-        y.norm or y.source or y.add or y.linear or y.average for y in architecture.layers
+    """Return whether sparse.c can train `architecture`.
+
+    It has at most 256 classes; what is not a chain is between layers with batch normalisation and without pooling, each
+    added to one other at most.
+    """
+    layers = architecture.layers
+    added = [y.add for y in layers if y.add]
+    return (
+        layers[-1].shape[0] <= 256
+        and len(set(added)) == len(added)
+        and all(y.norm or not (y.source or y.add or y.linear) for y in layers)
+        and all(y.average or not (y.norm or y.source) for y in layers if len(y.shape) == 2)
+        and not any(y.norm and y.pool for y in layers)
     )
 
 
@@ -153,10 +163,16 @@ class Replica:
         self._classes = architecture.layers[-1].shape[0]
         self._shape = np.array(architecture.input_shape, np.int64)
         weights, biases = architecture.weight_slices(), architecture.bias_slices()
+        number = {y.name: k for k, y in enumerate(architecture.layers)}
         self._layers = np.array(
             [
-                [*(*y.shape, 0, 0)[:4], y.stride, y.padding, y.pool, weights[y.name].start, biases[y.name].start]
-                for y in architecture.layers
+                [
+                    *(*y.shape, 0, 0)[:4],
+                    *(y.stride, y.padding, y.pool, weights[y.name].start, biases[y.name].start),
+                    *(number[y.source] if y.source else k - 1, number[y.add] if y.add else -1, y.linear, y.average),
+                    *(where[y.name].start if y.norm else -1 for where in architecture.norm_slices()),
+                ]
+                for k, y in enumerate(architecture.layers)
             ],
             np.int64,
         )

@@ -4,9 +4,9 @@ All replicas of an experiment are one network with grouped convolutions and batc
 their parameters one array of shape (replicas, parameters).  On a CUDA GPU the images lie on the device
 and one step of the whole stack is one captured CUDA graph.  On a CPU each replica is a stack of one,
 trained on one thread, as many at once as there are cores: there a loop over replicas beats grouped
-convolutions, and a replica's bits do not depend on how many others there are.  Networks without batch
-normalisation and skips are trained there by `lib.sparse`, for which pruned weights cost nothing; and paper B's
-network and paper A's ResNet18 in bf16 by the processor's matrix unit where it has one.
+convolutions, and a replica's bits do not depend on how many others there are.  What trains it there is
+`lib.sparse`, for which pruned weights cost nothing, or in bf16, where the processor has a matrix unit,
+that; PyTorch where there is no C compiler.
 
 On a CUDA GPU matrix products and convolutions round their operands to TF32 unless told otherwise (`PRECISIONS`);
 weights, gradients and the optimiser's moments are always fp32.  Precision is no part of an experiment, as the device
@@ -166,7 +166,7 @@ class Stack:
             # Algorithms that add in the same order every time, and are not chosen by how fast they happen to be.
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
-        # On a CPU too, but for the pooling there.
+        # On a CPU too, but not with the pooling that is faster there.
         self._channels_last = precision == "bf16" if on_gpu else not any(y.pool for y in architecture.layers)
         self.loss_sum = torch.zeros(self.replicas, device=self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
@@ -859,8 +859,8 @@ def seconds(
 ) -> float:
     """Return about how long all of `experiment` takes on this device.
 
-    What a step takes is measured once for every architecture, at the first and the last level, kept beside the cached
-    images, and taken to be linear in the number of weights that are left.
+    What a step takes is measured once for every architecture, at the first, a middle and the last level, kept beside
+    the cached images, and taken to be linear between in the number of weights that are left.
 
     Parameters
     ----------
@@ -875,6 +875,7 @@ def seconds(
     workers = 1 if device == "cuda" else min(workers or os.cpu_count() or 1, experiment.replicas)
     together = experiment.replicas if device == "cuda" else 1
     counts = [sum(kept_counts(experiment.architecture, level).values()) for level in experiment.levels]
+    measured = sorted({0, len(counts) // 2, len(counts) - 1}, key=lambda level: counts[level])
     about = (
         device_name(device),
         precision,
@@ -884,15 +885,16 @@ def seconds(
         together,
         experiment.batch,
     )
-    key = hashlib.sha256(repr((about, experiment.specification()["architecture"], counts)).encode()).hexdigest()[:16]
+    what = about, experiment.specification()["architecture"], counts, measured
+    key = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
     place = cache_folder() / f"pace-{key}.json"
     try:
-        dense, pruned = json.loads(place.read_text(encoding="utf-8"))
+        paces = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        dense, pruned = (_step_seconds(experiment, device, together, level, precision) for level in (0, -1))
+        paces = [_step_seconds(experiment, device, together, level, precision) for level in measured]
         with contextlib.suppress(OSError):  # a pace that cannot be kept is measured again
-            write_whole(place, json.dumps([dense, pruned]).encode())
-    step = np.interp(counts, (counts[-1], counts[0]), (pruned, dense)).mean()
+            write_whole(place, json.dumps(paces).encode())
+    step = np.interp(counts, [counts[level] for level in measured], paces).mean()
     return float(step * experiment.samples() / (experiment.batch * together * workers))
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import TINY, made_images, tiny_experiment
-from reference import SAME, chain, random_masks, reference
+from reference import SAME, chain, random_masks, reference, residual
 
 from lib import sparse, training
 from lib.models import Architecture, Layer, initial_parameters, lenet, resnet18
@@ -271,14 +271,116 @@ def test_standardised_pixels():
     np.testing.assert_allclose(ours.evaluate(images), expected[0], atol=1e-4)
 
 
-def test_networks_it_does_not_know_are_trained_by_torch(monkeypatch):
-    assert sparse.supports(TINY) and not sparse.supports(resnet18())
-    many = dataclasses.replace(TINY, layers=(*TINY.layers[:-1], Layer("output", (257, 12))))
-    assert not sparse.supports(many)  # sparse.c has room for 256 classes
-    with pytest.raises(ValueError, match="resnet18-small"):
-        sparse.Replica(
-            resnet18(), initial_parameters(resnet18(), 0), np.ones(resnet18().weight_count, bool), *[0.1] * 4
+RESNET = resnet18()
+
+
+@pytest.mark.parametrize("density, batch", [(1.0, 40), (0.3, 64), (0.02, 33)])
+def test_gradients_of_a_residual_network(density, batch):
+    """A step of SGD at rate 1, against double precision, as torch in single is.
+
+    Offsets are so large that no ReLU cuts, where rounding would decide.
+    """
+    rng = np.random.default_rng(batch)
+    images, labels = made_batch(RESNET, batch, batch)
+    mask = rng.random(RESNET.weight_count) < density
+    slices, offsets = RESNET.weight_slices(), RESNET.bias_slices()
+    scales, means, variances = RESNET.norm_slices()
+    start = initial_parameters(RESNET, 1).copy()
+    start[: len(mask)] *= mask
+    for name, where in scales.items():
+        start[where] = rng.uniform(0.5, 1.5, where.stop - where.start)
+        start[offsets[name]] = rng.uniform(5, 6, where.stop - where.start)
+    ours = sparse.Replica(RESNET, start, mask, 1.0, 0.0, 0.0, 1e-8)
+    loss = ours.train_epoch(images, labels.astype(np.uint8), np.arange(batch)[None])
+    found = []
+    for kind in (torch.float32, torch.float64):
+        network, trained, norms = residual(RESNET)
+        network.to(kind)
+        for module, name in zip(trained, slices, strict=True):
+            module.weight.data = torch.from_numpy(start[slices[name]]).to(kind).view(module.weight.shape)
+        trained[-1].bias.data.zero_()
+        for module, name in zip(norms, scales, strict=True):
+            module.weight.data = torch.from_numpy(start[scales[name]]).to(kind)
+            module.bias.data = torch.from_numpy(start[offsets[name]]).to(kind)
+        exact = torch.nn.functional.cross_entropy(
+            network(torch.from_numpy(images).to(kind) / 255), torch.from_numpy(labels)
         )
+        exact.backward()
+        gradients = {(name, "weights"): m.weight.grad.flatten() for m, name in zip(trained, slices, strict=True)}
+        gradients |= {(name, "scales"): m.weight.grad for m, name in zip(norms, scales, strict=True)}
+        gradients |= {(name, "offsets"): m.bias.grad for m, name in zip(norms, scales, strict=True)}
+        found.append({key: gradient.double().numpy() for key, gradient in gradients.items()})
+    assert loss == pytest.approx(exact.item(), rel=1e-5)
+    places = {"weights": slices, "scales": scales, "offsets": offsets}
+    for (name, what), gradient in found[1].items():
+        where = places[what][name]
+        kept = mask[where] if what == "weights" else 1
+        before, usual = start[where].astype(np.float64), np.linalg.norm((found[0][name, what] - gradient) * kept)
+        off = np.linalg.norm(before - ours.parameters[where] - gradient * kept)
+        assert off < 5 * usual + 1e-5 * np.linalg.norm(gradient) + 1e-7 * np.linalg.norm(before), (name, what)
+    for module, name in zip(norms, scales, strict=True):
+        np.testing.assert_allclose(ours.parameters[means[name]], module.running_mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(ours.parameters[variances[name]], module.running_var, rtol=1e-4)
+    assert (ours.parameters[: len(mask)][~mask] == 0).all()
+
+
+@pytest.mark.parametrize("density", [1.0, 0.1])
+def test_a_residual_network_trains_as_one_of_torch_does(density, double):
+    """By norms, as of so many units some are so near zero that rounding decides whether they are above."""
+    images, labels = made_batch(RESNET, 100)
+    mask = np.random.default_rng(2).random(RESNET.weight_count) < density
+    order = np.random.default_rng(3).integers(0, 100, (4, 40))
+    start = initial_parameters(RESNET, 0)
+    ours = sparse.Replica(RESNET, start, mask, 1e-3, *SGD[1])
+    loss = ours.train_epoch(images, labels.astype(np.uint8), order)
+    expected, parameters, logits = reference(
+        RESNET,
+        residual,
+        start.astype(np.float64),
+        mask,
+        torch.from_numpy(images),
+        torch.from_numpy(labels),
+        torch.from_numpy(order),
+        lambda p: SGD[2](p, 1e-3),
+    )
+    assert loss == pytest.approx(np.mean(expected), rel=1e-4)
+    before = start * np.r_[mask, np.ones(len(start) - len(mask), bool)]
+    trained, running = slice(0, RESNET.trained_count), slice(RESNET.trained_count, None)
+    moved = np.linalg.norm((parameters - before)[trained])
+    assert np.linalg.norm((ours.parameters - parameters)[trained]) < 0.05 * moved
+    np.testing.assert_allclose(ours.parameters[running], parameters[running], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ours.evaluate(images[:50]), logits, atol=1e-3 * np.abs(logits).max())
+
+
+def test_a_residual_network_in_one_go_or_by_epochs_gives_the_same_bits_with_noise_too():
+    images, labels = made_batch(RESNET, 40)
+    order = np.random.default_rng(0).integers(0, 40, (2, 33))
+    start, found = initial_parameters(RESNET, 0), []
+    for parts in (1, 2):
+        ours = sparse.Replica(RESNET, start, random_masks(RESNET, 1)[0], 1e-2, 0.9, 0.999, 1e-8, 1e-3, 5)
+        for part in np.split(order, parts):
+            ours.train_epoch(images, labels.astype(np.uint8), part)
+        found.append(ours.parameters)
+    np.testing.assert_array_equal(*found)
+
+
+def test_networks_it_does_not_know_are_trained_by_torch():
+    assert sparse.supports(TINY) and sparse.supports(RESNET)
+    first, second, *rest = RESNET.layers
+
+    def changed(*layers):
+        return dataclasses.replace(RESNET, layers=layers)
+
+    unknown = [
+        dataclasses.replace(TINY, layers=(*TINY.layers[:-1], Layer("output", (257, 12)))),  # more than 256 classes
+        changed(dataclasses.replace(first, pool=True), second, *rest),
+        changed(first, dataclasses.replace(second, norm=False, linear=True), *rest),
+        changed(*RESNET.layers[:-1], dataclasses.replace(RESNET.layers[-1], average=False, source="conv1")),
+        changed(first, dataclasses.replace(second, add="conv1"), *rest),  # and so does the layer after it
+    ]
+    assert not any(sparse.supports(architecture) for architecture in unknown)
+    with pytest.raises(ValueError, match="resnet18-small"):
+        sparse.Replica(unknown[1], initial_parameters(RESNET, 0), np.ones(RESNET.weight_count, bool), *[0.1] * 4)
     assert training.engine(tiny_experiment(), "cpu") == "sparse.c"
     assert training.engine(tiny_experiment(), "cuda") == "torch"
 

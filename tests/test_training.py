@@ -474,7 +474,7 @@ def test_the_estimate_is_measured_once_and_grows_with_the_samples(tmp_path, monk
     asked: list[tuple] = []
     monkeypatch.setattr(training, "_step_seconds", lambda *arguments: asked.append(arguments) or 60.0)
     assert training.seconds(once, "cpu", workers=1, precision="bf16") == pytest.approx(60 * once.samples() / once.batch)
-    assert [arguments[-1] for arguments in asked] == ["bf16", "bf16"]
+    assert [arguments[-1] for arguments in asked] == ["bf16"] * 3
     with pytest.raises(UserError, match="precision is 'tf32'"):
         training.seconds(once, "cpu", precision="tf32")
     sparse.compiled_library.cache_clear()
