@@ -317,7 +317,7 @@ def test_gradients_of_a_residual_network(density, batch):
         kept = mask[where] if what == "weights" else 1
         before, usual = start[where].astype(np.float64), np.linalg.norm((found[0][name, what] - gradient) * kept)
         off = np.linalg.norm(before - ours.parameters[where] - gradient * kept)
-        assert off < 5 * usual + 1e-5 * np.linalg.norm(gradient) + 1e-7 * np.linalg.norm(before), (name, what)
+        assert off < 5 * usual + 1e-3 * np.linalg.norm(gradient) + 1e-7 * np.linalg.norm(before), (name, what)
     for module, name in zip(norms, scales, strict=True):
         np.testing.assert_allclose(ours.parameters[means[name]], module.running_mean, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(ours.parameters[variances[name]], module.running_var, rtol=1e-4)
