@@ -19,6 +19,9 @@ typedef struct {
     int64_t time; /* steps done before */
 } Optimiser;
 
+#define MOMENTUM 0.1f /* of running statistics */
+#define EPSILON 1e-5f /* of normalisation */
+
 /* 24 random bits of a counter (C. Wellons' "lowbias32" of seed and place), as a float in [-1, 1). */
 static inline float shake(uint32_t seed, uint32_t place) {
     uint32_t x = place * 0x9e3779b9u ^ seed;

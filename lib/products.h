@@ -6,8 +6,8 @@
    16 outputs take 36 multiplications and not 144.  With d the patch, g the filter and y the outputs,
    y = A' [(G g G') x (B' d B)] A, where x goes number by number; the gradient of g is G' [(A y A') x (B' d B)] G, y then
    being the outputs' gradient.  The numbers are values of polynomials (Winograd 1980; for networks Lavin and Gray 2016,
-   arXiv:1509.09308).  The points decide how they are rounded: 0, NEAR, -NEAR, FAR, -FAR and infinity round half as much as
-   the usual 1 and 2, and about twice as much as the plain sum. */
+   arXiv:1509.09308).  The points decide how they are rounded: with 0, NEAR, -NEAR, FAR, -FAR and infinity half as much as
+   with the usual 1 and 2, and two to three times as much as by the plain sum. */
 
 #define TILE 4  /* outputs, in both directions */
 #define PATCH 6 /* inputs */

@@ -34,8 +34,6 @@ int usable(void) { return 0; }
 #define MOST_CLASSES 256
 #define GROUP(from) ((from) < 16 ? 4 : 1) /* images that are summed over at once for the gradient of weights */
 #define BAND(from) ((from) > 16 ? 8 : (from)) /* rows of an image that are worked on at once */
-#define MOMENTUM 0.1f     /* of running statistics */
-#define EPSILON 1e-5f     /* of normalisation */
 
 /* Known when this is compiled, for each kind of layer: what follows is made for each (EACH). */
 typedef struct {

@@ -24,9 +24,7 @@
 #define LANES (WIDTH * PARTS)
 #define CACHE 6144 /* bytes of the gradient's rows that are worked on at once */
 #define SKEW 5 /* vectors between channels, so that the same pixel of all channels does not share one cache set */
-#define FULL 0.18 /* share of weights left from which Winograd's way is faster */
-#define RUNNING 0.1f /* share of a batch's statistics in the running ones */
-#define TINY 1e-5f   /* added to variances */
+#define FULL 0.18 /* share of a layer's weights from which products.h is faster */
 #define ROW (8 / PARTS) /* neighbouring outputs that are computed together: eight sums fill the pipeline */
 
 typedef float vec __attribute__((vector_size(WIDTH * 4)));
@@ -63,7 +61,7 @@ struct Layer {
     Winograd winograd;  /* if so, and it is no dense layer */
     vec *by_image;      /* if so, and it is one: (LANES, CHUNK) floats, transposed */
     int dense;
-    int joins;          /* whether the slope of its source has a part from another layer, computed before */
+    int begun, joins;   /* whether its slope has a part yet; whether its source's had one before this layer's */
     vec *input;         /* (channels, in_y, in_x, PARTS): the source's `active` with its border, or means over its pixels */
     vec *output;        /* (filters, out_y, out_x, PARTS), before normalisation, pooling and ReLU */
     vec *gradient;      /* (filters, back_y, back_x, PARTS), of the output */
@@ -220,11 +218,10 @@ static int prepare(
         y->slope_block = y->spec.filters * y->next_y * y->next_x * PARTS;
         if (!y->slope) y->slope = zeros(memory, net->blocks * y->slope_block * (int64_t)sizeof(vec));
         if (!y->slope) return -1;
-        /* What another layer adds has that one's slope for its first part; `joins` of the source says that there is one. */
-        if (y->add) y->add->slope = y->slope, y->add->slope_block = y->slope_block, y->add->joins |= 2;
-        y->joins |= y->source->joins >> 1, y->source->joins |= 2;
+        /* The slope of what is added begins as that of the sum, in the same place. */
+        if (y->add) y->add->slope = y->slope, y->add->begun = 1;
+        y->joins = y->source->begun, y->source->begun = 1;
     }
-    for (Layer *y = net->layers; y < net->layers + count; y++) y->joins &= 1;
     return 0;
 }
 
@@ -567,10 +564,10 @@ static void find_norm(const Layer *y, int64_t f, float *parameters, int64_t n, i
     if (training) {
         double count = (double)n * y->out_y * y->out_x;
         m = sum_of(y, f, 0, n, blocks, 0) / count, v = sum_of(y, f, m, n, blocks, 1) / count;
-        *mean += RUNNING * ((float)m - *mean);
-        *variance += RUNNING * ((float)(v * count / (count - 1)) - *variance);
+        *mean += MOMENTUM * ((float)m - *mean);
+        *variance += MOMENTUM * ((float)(v * count / (count - 1)) - *variance);
     }
-    y->mean[f] = m, y->spreading[f] = 1 / sqrt(v + TINY);
+    y->mean[f] = m, y->spreading[f] = 1 / sqrt(v + EPSILON);
     y->factor[f] = parameters[s->scales + f] * y->spreading[f];
     y->shift[f] = parameters[s->biases + f] - y->mean[f] * y->factor[f];
 }
