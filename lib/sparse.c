@@ -321,8 +321,8 @@ static inline __attribute__((always_inline)) void convolve_back_at(
 
 /* Gradient of the layer's input, padding left out, shape (channels, height, width, PARTS). */
 static void convolve_back(Layer *y, const float *weights, vec *result) {
-    int64_t height = y->in_y - 2 * y->spec.padding, width = y->in_x - 2 * y->spec.padding;
     const Spec *s = &y->spec;
+    int64_t height = y->in_y - 2 * s->padding, width = y->in_x - 2 * s->padding, apart = s->stride;
     if (y->full && y->dense) {
         dense_back(weights + s->weights, s->filters, s->channels, y->gradient, y->back_plane, result);
         return;
@@ -332,7 +332,6 @@ static void convolve_back(Layer *y, const float *weights, vec *result) {
         winograd_back(&y->winograd, slope_of(y, 1), to, height, width, y->joins);
         return;
     }
-    int64_t apart = s->stride;
     for (int64_t r = 0; r < height; r++)
         for (int64_t first = 0; first < apart; first++) {
             int64_t c = first;
@@ -416,8 +415,7 @@ static void weight_gradient(Layer *y, float *gradient) {
                         for (int p = 0; p < PARTS; p++) bias += back[(r * y->back_x + c) * y->dilation * PARTS + p];
                 gradient[s->biases + f] += total(bias);
             }
-            if (y->full)
-                continue;
+            if (y->full) continue;
             if (y->dense)
                 unit_gradient(y, f, back, gradient);
             else
@@ -491,7 +489,7 @@ static void activate_back(Layer *y) {
     }
 }
 
-/* Lay up to LANES images side by side; those that are missing are black. */
+/* Lay up to LANES images side by side; in the place of those that are missing lies the first, which nothing counts. */
 static void load(const Layer *y, const uint8_t *images, const int64_t *chosen, int64_t n, const int64_t *shape, const float *channels) {
     int64_t pixels = shape[1] * shape[2], size = shape[0] * pixels;
     const uint8_t *from[LANES];

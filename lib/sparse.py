@@ -9,6 +9,7 @@ time they are needed.
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -33,17 +34,18 @@ class _Optimiser(ctypes.Structure):
 def supports(architecture: Architecture) -> bool:
     """Return whether sparse.c can train `architecture`.
 
-    It has at most 256 classes; what is not a chain is between layers with batch normalisation and without pooling, each
-    added to one other at most.
+    It has at most 256 classes. What is not a chain is between convolutions with batch normalisation and without
+    pooling; each of these is added to one other at most, and has a ReLU only if a layer takes its output.
     """
     layers = architecture.layers
     added = [y.add for y in layers if y.add]
+    taken = {y.source or before.name for before, y in itertools.pairwise(layers)}
     return (
         layers[-1].shape[0] <= 256
         and len(set(added)) == len(added)
-        and all(y.norm or not (y.source or y.add or y.linear) for y in layers)
-        and all(y.average or not (y.norm or y.source) for y in layers if len(y.shape) == 2)
-        and not any(y.norm and y.pool for y in layers)
+        and all(y.norm or not (y.source or y.add or y.linear) for y in layers if len(y.shape) == 4)
+        and all(not (y.norm or y.add or y.linear) and (y.average or not y.source) for y in layers if len(y.shape) == 2)
+        and all(not y.pool and (y.linear or y.name in taken) for y in layers if y.norm)
     )
 
 
