@@ -5,8 +5,8 @@ their parameters one array of shape (replicas, parameters).  On a CUDA GPU the i
 and one step of the whole stack is one captured CUDA graph.  On a CPU each replica is a stack of one,
 trained on one thread, as many at once as there are cores: there a loop over replicas beats grouped
 convolutions, and a replica's bits do not depend on how many others there are.  What trains it there is
-`lib.sparse`, for which pruned weights cost nothing, or in bf16, where the processor has a matrix unit,
-that; PyTorch where there is no C compiler.
+`lib.sparse`, for which pruned weights cost nothing, in bf16 the processor's matrix unit; PyTorch where
+there is no C compiler or no such unit.
 
 On a CUDA GPU matrix products and convolutions round their operands to TF32 unless told otherwise (`PRECISIONS`);
 weights, gradients and the optimiser's moments are always fp32.  Precision is no part of an experiment, as the device
@@ -889,8 +889,9 @@ def seconds(
     key = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
     place = cache_folder() / f"pace-{key}.json"
     try:
-        paces = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        kept = json.loads(place.read_text(encoding="utf-8"))
+        paces = [float(pace) for pace, _ in zip(kept, measured, strict=True)]
+    except (OSError, ValueError, TypeError):
         paces = [_step_seconds(experiment, device, together, level, precision) for level in measured]
         with contextlib.suppress(OSError):  # a pace that cannot be kept is measured again
             write_whole(place, json.dumps(paces).encode())
