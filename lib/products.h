@@ -6,8 +6,8 @@
    16 outputs take 36 multiplications and not 144.  With d the patch, g the filter and y the outputs,
    y = A' [(G g G') x (B' d B)] A, where x goes number by number; the gradient of g is G' [(A y A') x (B' d B)] G, y then
    being the outputs' gradient.  The numbers are values of polynomials (Winograd 1980; for networks Lavin and Gray 2016,
-   arXiv:1509.09308).  The points decide how they are rounded: with 0, NEAR, -NEAR, FAR, -FAR and infinity half as much as
-   with the usual 1 and 2, and two to three times as much as by the plain sum. */
+   arXiv:1509.09308).  The points decide how they are rounded: with 0, NEAR, -NEAR, FAR, -FAR and infinity less than with
+   the usual 1 and 2, and two to three times as much as by the plain sum. */
 
 #define TILE 4  /* outputs, in both directions */
 #define PATCH 6 /* inputs */
@@ -286,24 +286,16 @@ static void finish(const Winograd *w, Pixels y, int64_t r, int64_t c, int64_t n,
         }
 }
 
-/* Convolve x into y, whose size is height x width; x has a pixel more on each side. */
-static void winograd_forward(Winograd *w, Pixels x, Pixels y, int64_t height, int64_t width, const float *bias) {
+/* Convolve `from` channels of x into `to` of y, whose size is height x width, or add to it if it joins what is there; x has
+   a pixel more on each side.  On the way back x is the gradient of the output and y that of the input. */
+static void winograd(
+    Winograd *w, const float *filters, int64_t from, int64_t to, Pixels x, Pixels y, int64_t height, int64_t width,
+    const float *bias, int joins) {
     for (int64_t r = 0; r < height; r += TILE)
         for (int64_t c = 0; c < width; c += TILE) {
-            transform(w, x, r, c, w->channels, PATCH, of_patch, w->seen);
-            multiply(w, w->forward, w->filters, w->channels);
-            finish(w, y, r, c, w->filters, bias, 0);
-        }
-}
-
-/* The gradient of the input, without its border, from that of the output with a pixel more on each side; set or, if it
-   joins what is there, added. */
-static void winograd_back(Winograd *w, Pixels slope, Pixels x, int64_t height, int64_t width, int joins) {
-    for (int64_t r = 0; r < height; r += TILE)
-        for (int64_t c = 0; c < width; c += TILE) {
-            transform(w, slope, r, c, w->filters, PATCH, of_patch, w->seen);
-            multiply(w, w->back, w->channels, w->filters);
-            finish(w, x, r, c, w->channels, NULL, joins);
+            transform(w, x, r, c, from, PATCH, of_patch, w->seen);
+            multiply(w, filters, to, from);
+            finish(w, y, r, c, to, bias, joins);
         }
 }
 

@@ -88,6 +88,19 @@ static Layer at_block(const Layer *y, int64_t b) {
     return own;
 }
 
+/* Where row r of filter f begins, of one block. */
+static vec *output_at(const Layer *y, int64_t b, int64_t f, int64_t r) {
+    return y->output + b * y->output_block + (f * y->out_y + r) * y->out_x * PARTS;
+}
+
+static vec *active_at(const Layer *y, int64_t b, int64_t f, int64_t r) {
+    return y->active + b * y->active_block + f * y->active_plane + r * y->active_row * PARTS;
+}
+
+static vec *slope_at(const Layer *y, int64_t b, int64_t f, int64_t r) {
+    return y->slope + b * y->slope_block + (f * y->next_y + r) * y->next_x * PARTS;
+}
+
 static int make_forward(Memory *memory, Taps *t, const Layer *y, const uint8_t *mask) {
     const Spec *s = &y->spec;
     int64_t n = 0, w = 0;
@@ -275,7 +288,9 @@ static void convolve(Layer *y, const float *weights) {
     }
     if (y->full) {
         Pixels output = {y->output, y->out_y * y->out_x * PARTS, y->out_x * PARTS};
-        winograd_forward(&y->winograd, input_of(y), output, y->out_y, y->out_x, normed(y) ? NULL : weights + s->biases);
+        winograd(
+            &y->winograd, y->winograd.forward, s->channels, s->filters, input_of(y), output, y->out_y, y->out_x,
+            normed(y) ? NULL : weights + s->biases, 0);
         return;
     }
     for (int64_t r = 0; r < y->out_y; r++) {
@@ -329,7 +344,8 @@ static void convolve_back(Layer *y, const float *weights, vec *result) {
     }
     if (y->full) {
         Pixels to = {result, height * width * PARTS, width * PARTS};
-        winograd_back(&y->winograd, slope_of(y, 1), to, height, width, y->joins);
+        winograd(
+            &y->winograd, y->winograd.back, s->filters, s->channels, slope_of(y, 1), to, height, width, NULL, y->joins);
         return;
     }
     for (int64_t r = 0; r < height; r++)
@@ -541,7 +557,7 @@ static double sum_of(const Layer *y, int64_t f, float mean, int64_t n, int64_t b
     int64_t plane = y->out_y * y->out_x * PARTS;
     double all = 0;
     for (int64_t b = 0; b < blocks; b++) {
-        const vec *z = y->output + b * y->output_block + f * plane;
+        const vec *z = output_at(y, b, f, 0);
         vec sum[PARTS] = {};
         for (int64_t i = 0; i < plane; i += PARTS)
             for (int p = 0; p < PARTS; p++) {
@@ -577,13 +593,13 @@ static void normalise(const Layer *y, float *parameters, int64_t n, int64_t bloc
         for (int64_t b = 0; b < blocks && y->active; b++)
             for (int64_t r = 0; r < y->out_y; r++) {
                 const Layer *add = y->add;
-                const vec *z = y->output + b * y->output_block + (f * y->out_y + r) * y->out_x * PARTS, *other = NULL;
-                vec *to = y->active + b * y->active_block + f * y->active_plane + r * y->active_row * PARTS;
+                const vec *z = output_at(y, b, f, r), *other = NULL;
+                vec *to = active_at(y, b, f, r);
                 float factor = y->factor[f], shift = y->shift[f], add_factor = 1;
                 if (add && add->active)
-                    other = add->active + b * add->active_block + f * add->active_plane + r * add->active_row * PARTS;
+                    other = active_at(add, b, f, r);
                 else if (add) { /* it is given to no other layer, so that it is normalised here */
-                    other = add->output + b * add->output_block + (f * y->out_y + r) * y->out_x * PARTS;
+                    other = output_at(add, b, f, r);
                     add_factor = add->factor[f], shift += add->shift[f];
                 }
                 for (int64_t i = 0; i < y->out_x * PARTS; i++) {
@@ -605,9 +621,9 @@ static void normalise_back(const Layer *y, int64_t n, int64_t blocks, float *gra
         for (int64_t b = 0; b < blocks; b++) {
             vec sums[PARTS] = {}, products[PARTS] = {};
             for (int64_t r = 0; r < y->out_y; r++) {
-                const vec *z = y->output + b * y->output_block + (f * y->out_y + r) * row;
-                const vec *above = y->active + b * y->active_block + f * y->active_plane + r * y->active_row * PARTS;
-                vec *g = y->slope + b * y->slope_block + (f * y->out_y + r) * row;
+                const vec *z = output_at(y, b, f, r);
+                const vec *above = active_at(y, b, f, r);
+                vec *g = slope_at(y, b, f, r);
                 for (int64_t i = 0; i < row; i += PARTS)
                     for (int p = 0; p < PARTS; p++) {
                         if (!s->linear) g[i + p] = keep(above[i + p] > 0, g[i + p]);
@@ -622,8 +638,8 @@ static void normalise_back(const Layer *y, int64_t n, int64_t blocks, float *gra
         float rest = -factor * sum / count - by_output * y->mean[f];
         for (int64_t b = 0; b < blocks; b++)
             for (int64_t r = 0; r < y->out_y; r++) {
-                const vec *z = y->output + b * y->output_block + (f * y->out_y + r) * row;
-                const vec *g = y->slope + b * y->slope_block + (f * y->out_y + r) * row;
+                const vec *z = output_at(y, b, f, r);
+                const vec *g = slope_at(y, b, f, r);
                 vec *to = y->gradient + b * y->gradient_block + f * y->back_plane + y->border * PARTS + r * down;
                 for (int64_t c = 0; c < y->out_x; c++)
                     for (int p = 0; p < PARTS; p++) {
@@ -643,7 +659,7 @@ static void average(const Layer *y, int64_t b) {
     for (int64_t ch = 0; ch < y->spec.channels; ch++) {
         vec sum[PARTS] = {}, *to = y->input + b * y->input_block + ch * PARTS;
         for (int64_t r = 0; r < from->next_y; r++) {
-            const vec *x = from->active + b * from->active_block + ch * from->active_plane + r * from->active_row * PARTS;
+            const vec *x = active_at(from, b, ch, r);
             for (int64_t c = 0; c < from->next_x; c++)
                 for (int p = 0; p < PARTS; p++) sum[p] += x[c * PARTS + p];
         }
@@ -657,8 +673,7 @@ static void average_back(const Layer *y, int64_t b) {
     for (int64_t ch = 0; ch < y->spec.channels; ch++)
         for (int64_t i = 0; i < pixels; i++)
             for (int p = 0; p < PARTS; p++)
-                to->slope[b * to->slope_block + (ch * pixels + i) * PARTS + p] =
-                    y->mean_slope[ch * PARTS + p] * (1.0f / pixels);
+                slope_at(to, b, ch, 0)[i * PARTS + p] = y->mean_slope[ch * PARTS + p] * (1.0f / pixels);
 }
 
 /* n images, in blocks; parameters change in training only, and only the running statistics of normalisation. */
@@ -702,7 +717,7 @@ static void backward(Net *net, const float *parameters, int64_t n, float *gradie
             if (!normed(y) && y->active) activate_back(&own);
             weight_gradient(&own, gradient);
             if (y == net->layers) continue;
-            convolve_back(&own, parameters, y->spec.average ? y->mean_slope : at_block(y->source, b).slope);
+            convolve_back(&own, parameters, y->spec.average ? y->mean_slope : slope_at(y->source, b, 0, 0));
             if (y->spec.average) average_back(y, b);
         }
     }

@@ -39,27 +39,34 @@ def made_batch(architecture, count, seed=1):
     return rng.integers(0, 256, (count, *architecture.input_shape)).astype(np.uint8), rng.integers(0, 10, count)
 
 
-def compare(architecture, mask, order, optimiser, count=150):
-    """Train both ways and compare losses, parameters and logits."""
+def both(architecture, make, mask, order, optimiser, count=150, rate=1e-2):
+    """Train both ways; return ours, images, start, both mean losses, and the other's parameters and logits."""
     images, labels = made_batch(architecture, count)
     start = initial_parameters(architecture, 0)
-    ours = sparse.Replica(architecture, start, mask, 1e-2, *optimiser[1])
+    ours = sparse.Replica(architecture, start, mask, rate, *optimiser[1])
     loss = ours.train_epoch(images, labels.astype(np.uint8), order)
     expected, parameters, logits = reference(
         architecture,
-        chain,
+        make,
         start.astype(np.float64),
         mask,
         torch.from_numpy(images),
         torch.from_numpy(labels),
         torch.from_numpy(order),
-        optimiser[2],
+        lambda p: optimiser[2](p, rate),
     )
-    assert loss == pytest.approx(np.mean(expected), rel=1e-5)
+    start = np.where(np.r_[mask, np.ones(len(start) - len(mask), bool)], start, 0)
+    assert (ours.parameters[: len(mask)][~mask] == 0).all()
+    return ours, images, start, loss, np.mean(expected), parameters, logits
+
+
+def compare(architecture, mask, order, optimiser):
+    """Train both ways and compare losses, parameters and logits."""
+    ours, images, start, loss, expected, parameters, logits = both(architecture, chain, mask, order, optimiser)
+    assert loss == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(ours.parameters, parameters, atol=2e-5)
     np.testing.assert_allclose(ours.evaluate(images[:50]), logits, atol=2e-4)
-    assert np.abs(parameters - np.where(np.r_[mask, np.ones(len(start) - len(mask), bool)], start, 0)).max() > 1e-4
-    assert (ours.parameters[: len(mask)][~mask] == 0).all()
+    assert np.abs(parameters - start).max() > 1e-4
 
 
 @pytest.mark.parametrize("optimiser", [ADAM, SGD], ids=lambda o: o[0])
@@ -134,25 +141,33 @@ def test_products_train_as_single_torch_networks_do(density, optimiser, double):
     """By norms: of a million units, one or two are so near zero that rounding decides whether they are above."""
     mask = np.random.default_rng(2).random(WIDE.weight_count) < density
     order = np.random.default_rng(3).integers(0, 100, (6, 40))
-    images, labels = made_batch(WIDE, 100)
-    start = initial_parameters(WIDE, 0)
-    ours = sparse.Replica(WIDE, start, mask, 1e-3, *optimiser[1])
-    loss = ours.train_epoch(images, labels.astype(np.uint8), order)
-    expected, parameters, logits = reference(
-        WIDE,
-        chain,
-        start.astype(np.float64),
-        mask,
-        torch.from_numpy(images),
-        torch.from_numpy(labels),
-        torch.from_numpy(order),
-        lambda p: optimiser[2](p, 1e-3),
-    )
-    moved = parameters - start * np.r_[mask, np.ones(len(start) - len(mask), bool)]
-    assert loss == pytest.approx(np.mean(expected), rel=1e-4)
-    assert np.linalg.norm(ours.parameters - parameters) < 0.1 * np.linalg.norm(moved)
+    ours, images, start, loss, expected, parameters, logits = both(WIDE, chain, mask, order, optimiser, 100, 1e-3)
+    assert loss == pytest.approx(expected, rel=1e-4)
+    assert np.linalg.norm(ours.parameters - parameters) < 0.1 * np.linalg.norm(parameters - start)
     np.testing.assert_allclose(ours.evaluate(images[:50]), logits, atol=0.1 * np.abs(logits).max())
-    assert (ours.parameters[: len(mask)][~mask] == 0).all()
+
+
+def test_winograd_rounds_two_to_three_times_as_much_as_pytorch():
+    """As book/performance.md says, of 256 outputs of the third convolution; in both the images are the same."""
+    conv1, conv2, conv3 = WIDE.layers[:3]
+    output = Layer("output", (256, 64 * 12 * 12))
+    network = Architecture("shows", (3, 12, 12), (conv1, conv2, dataclasses.replace(conv3, pool=False), output))
+    start = initial_parameters(network, 0).copy()
+    shown = np.random.default_rng(0).choice(output.shape[1], 256, replace=False)
+    start[network.weight_slices()["output"]] = np.eye(output.shape[1], dtype=np.float32)[shown].ravel()
+    images, _ = made_batch(network, 200)
+    ours = sparse.Replica(network, start, np.ones(network.weight_count, bool), 1e-2, 0.9, 0.0, 1e-8).evaluate(images)
+    found = []
+    for kind in (torch.float32, torch.float64):
+        modules, trained, _ = chain(network)
+        modules.to(kind)
+        for module, where in zip(trained, network.weight_slices().values(), strict=True):
+            module.weight.data = torch.from_numpy(start[where]).to(kind).view(module.weight.shape)
+            module.bias.data.zero_()
+        found.append(modules(torch.from_numpy(images).to(kind) / 255).detach().numpy())
+    single, exact = found
+    off, usual = (np.sqrt(((values - exact) ** 2).mean()) / exact.std() for values in (ours, single))
+    assert 1.5 < off / usual < 3.5 and off < 1e-6
 
 
 @settings(max_examples=25, deadline=None)
@@ -183,7 +198,7 @@ def test_products_of_any_shape_round_about_as_sums_do(widths, sides, batch, dens
     start[: len(mask)] *= mask
     # No unit is so near zero that rounding decides whether it is above.
     start[len(mask) :] = rng.uniform(8, 9, len(start) - len(mask))
-    start[network.bias_slices()["dense1"]] = 300
+    start[network.bias_slices()["dense1"]] = 100
     ours = sparse.Replica(network, start, mask, 1.0, 0.0, 0.0, 1e-8)
     ours.train_epoch(images, labels.astype(np.uint8), np.arange(batch)[None])
     slices, gradients = network.weight_slices(), []
@@ -201,8 +216,8 @@ def test_products_of_any_shape_round_about_as_sums_do(widths, sides, batch, dens
     for single, exact, weights in zip(*gradients, slices.values(), strict=True):
         before, usual = start[weights].astype(np.float64), np.linalg.norm((single - exact) * mask[weights])
         off = np.linalg.norm(before - ours.parameters[weights] - exact * mask[weights])
-        # The last term is what rounds when the step is subtracted.
-        assert off < 8 * usual + 1e-6 * np.linalg.norm(exact) + 1e-7 * np.linalg.norm(before)
+        # Rounded logits, large here, change the whole gradient; the last term is what rounds as the step is subtracted.
+        assert off < 8 * usual + 5e-5 * np.linalg.norm(exact) + 1e-7 * np.linalg.norm(before)
 
 
 def test_a_layer_that_keeps_no_weight_trains_on():
@@ -246,13 +261,14 @@ def test_the_noise_is_relative_uniform_seeded_and_anew_at_every_step():
     assert not np.array_equal(still[0], still[1])
 
 
-def test_epochs_in_one_go_or_one_by_one_give_the_same_bits():
-    images, labels = made_batch(TINY, 60)
-    order = np.random.default_rng(0).integers(0, 60, (8, 20))
+@pytest.mark.parametrize("network, batch, noise", [(TINY, 20, 1e-6), (resnet18(), 33, 1e-3)], ids=["tiny", "resnet"])
+def test_epochs_in_one_go_or_one_by_one_give_the_same_bits(network, batch, noise):
+    images, labels = made_batch(network, 60)
+    order = np.random.default_rng(0).integers(0, 60, (8, batch))
     found = []
     for parts in (1, 4):
         replica = sparse.Replica(
-            TINY, initial_parameters(TINY, 0), random_masks(TINY, 1)[0], 1e-2, 0.9, 0.999, 1e-8, 1e-6, 5
+            network, initial_parameters(network, 0), random_masks(network, 1)[0], 1e-2, 0.9, 0.999, 1e-8, noise, 5
         )
         for part in np.split(order, parts):
             replica.train_epoch(images, labels.astype(np.uint8), part)
@@ -327,41 +343,15 @@ def test_gradients_of_a_residual_network(density, batch):
 @pytest.mark.parametrize("density", [1.0, 0.1])
 def test_a_residual_network_trains_as_one_of_torch_does(density, double):
     """By norms, as of so many units some are so near zero that rounding decides whether they are above."""
-    images, labels = made_batch(RESNET, 100)
     mask = np.random.default_rng(2).random(RESNET.weight_count) < density
     order = np.random.default_rng(3).integers(0, 100, (4, 40))
-    start = initial_parameters(RESNET, 0)
-    ours = sparse.Replica(RESNET, start, mask, 1e-3, *SGD[1])
-    loss = ours.train_epoch(images, labels.astype(np.uint8), order)
-    expected, parameters, logits = reference(
-        RESNET,
-        residual,
-        start.astype(np.float64),
-        mask,
-        torch.from_numpy(images),
-        torch.from_numpy(labels),
-        torch.from_numpy(order),
-        lambda p: SGD[2](p, 1e-3),
-    )
-    assert loss == pytest.approx(np.mean(expected), rel=1e-4)
-    before = start * np.r_[mask, np.ones(len(start) - len(mask), bool)]
+    ours, images, start, loss, expected, parameters, logits = both(RESNET, residual, mask, order, SGD, 100, 1e-3)
+    assert loss == pytest.approx(expected, rel=1e-4)
     trained, running = slice(0, RESNET.trained_count), slice(RESNET.trained_count, None)
-    moved = np.linalg.norm((parameters - before)[trained])
+    moved = np.linalg.norm((parameters - start)[trained])
     assert np.linalg.norm((ours.parameters - parameters)[trained]) < 0.05 * moved
     np.testing.assert_allclose(ours.parameters[running], parameters[running], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(ours.evaluate(images[:50]), logits, atol=1e-3 * np.abs(logits).max())
-
-
-def test_a_residual_network_in_one_go_or_by_epochs_gives_the_same_bits_with_noise_too():
-    images, labels = made_batch(RESNET, 40)
-    order = np.random.default_rng(0).integers(0, 40, (2, 33))
-    start, found = initial_parameters(RESNET, 0), []
-    for parts in (1, 2):
-        ours = sparse.Replica(RESNET, start, random_masks(RESNET, 1)[0], 1e-2, 0.9, 0.999, 1e-8, 1e-3, 5)
-        for part in np.split(order, parts):
-            ours.train_epoch(images, labels.astype(np.uint8), part)
-        found.append(ours.parameters)
-    np.testing.assert_array_equal(*found)
 
 
 def test_networks_it_does_not_know_are_trained_by_torch():
