@@ -42,9 +42,11 @@ COUNT_DEVIATIONS = 2.0
 # "Some are above v": a plural, so two of them; a single one is "partly".
 SOME = 2
 # A group matches chance if this share of its values lies in the central 95 % interval of chance (less than 95 %,
-# for pairs of tickets are not independent and the interval is discrete) ...
+# for pairs of tickets are not independent and the interval is discrete); of so many values or more one may miss ...
 CHANCE_SHARE = 0.9
-# ... and its mean differs from the expected value by at most this share of half the interval's width.
+CHANCE_FEW = 5
+# ... and its mean differs from the expected value by at most this share of half the interval's width, unless that is a
+# single count.  The same share of groups is enough: of many groups chance itself leaves some outside.
 CHANCE_MEAN = 0.5
 # A group is above chance if its mean is, and this share of its values lies above the interval.
 ABOVE_SHARE = 0.5
@@ -797,6 +799,8 @@ def _checks(claim: Claim, measurement: Measurement) -> _Outcome:
 def matches_chance(group: ChanceGroup) -> bool:
     """Return whether a group is as chance has it: enough of it inside the interval, and its mean near the expected.
 
+    An interval of one count has no width to measure the mean by: values that equal it are enough.
+
     Parameters
     ----------
     group : ChanceGroup
@@ -812,7 +816,9 @@ def matches_chance(group: ChanceGroup) -> bool:
     """
     values = _group_values(group, "")
     near = abs(values.mean() - group.expected) <= CHANCE_MEAN * (group.high - group.low) / 2 + _SLACK
-    return bool(near and _inside_chance(group, values).mean() >= CHANCE_SHARE)
+    outside = values.size - int(_inside_chance(group, values).sum())
+    may = max((1 - CHANCE_SHARE) * values.size, 1 if values.size >= CHANCE_FEW else 0)
+    return bool((near or group.low == group.high) and outside <= may + _SLACK)
 
 
 def above_chance(group: ChanceGroup) -> bool:
@@ -874,7 +880,11 @@ def _chance(claim: Claim, measurement: Measurement) -> _Outcome:
     total = len(measurement.groups)
     if total > 1:
         words.insert(0, f"{good} of {total} {'above' if place == 'above' else 'as by'} chance")
-    return _Outcome(_by_share(good, total), "; ".join(words), f"every group must have {rule}: {good} of {total} have")
+    enough, which = (
+        (1.0, "every group") if place == "above" else (CHANCE_SHARE, f"{_share(CHANCE_SHARE)} of the groups")
+    )
+    reason = f"{which} must have {rule}: {good} of {total} have"
+    return _Outcome(_by_share(good, total, enough), "; ".join(words), reason)
 
 
 def _table_row(claim: Claim, measurement: Measurement) -> _Outcome:

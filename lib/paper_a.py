@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import baselines, claims, comparisons, evidence, overlap, statistics, topology
-from lib.claims import Claim, Lack, Measurement
+from lib.claims import ChanceGroup, Claim, Lack, Measurement
 from lib.errors import UserError
 from lib.evidence import Missing, chance_group
 from lib.experiments import EXPERIMENTS, find
@@ -295,23 +295,29 @@ def _chance_everywhere(store: Store, names: Sequence[str], levels: Mapping[str, 
 
 
 def _as_by_chance(store: Store, levels: Sequence[str], name: str = FASHION) -> Measurement:
-    """Check overlaps within an initialisation, weights shared by all runs and rank correlations against chance."""
-    checks = {}
+    """Check overlaps within an initialisation, weights shared by all runs and rank correlations against chance.
+
+    Of each, as large a share of layers and levels must match as of a claim's groups (`claims.CHANCE_SHARE`).
+    """
+    found: dict[str, list[tuple[str, bool]]] = {"overlap": [], "in all five": [], "rank correlation": []}
     for level in levels:
-        for layer in evidence.overlaps(store, name, level):
-            match = claims.matches_chance(chance_group(layer))
-            checks[f"overlap, {layer.layer} at {level} % ({layer.values.mean():.1f}, chance {layer.expected:.1f})"] = (
-                match
-            )
-        for share in evidence.shared(store, name, level):
-            match = claims.matches_chance(_share_group(share, share.layer))
-            checks[
-                f"in all five, {share.layer} at {level} % ({share.values.mean():.1f}, chance {share.expected:.1f})"
-            ] = match
+        for group in (chance_group(y, f"{y.layer} at {level} %") for y in evidence.overlaps(store, name, level)):
+            found["overlap"].append((_against(group), claims.matches_chance(group)))
+        for group in (_share_group(y, f"{y.layer} at {level} %") for y in evidence.shared(store, name, level)):
+            found["in all five"].append((_against(group), claims.matches_chance(group)))
         for ranks in evidence.rank_correlations(store, name, level):
-            mean = ranks.values.mean()
-            checks[f"rank correlation, {ranks.layer} at {level} % ({mean:.2f})"] = bool(abs(mean) <= ranks.null)
+            mean = float(ranks.values.mean())
+            found["rank correlation"].append((f"{ranks.layer} at {level} % ({mean:.2f})", abs(mean) <= ranks.null))
+    checks = {}
+    for what, pairs in found.items():
+        good = [words for words, match in pairs if match]
+        said = f"{what}: as by chance in {len(good)} of {len(pairs)} layers and levels"
+        checks[said + f" ({', '.join(good)})" * bool(good)] = len(good) >= claims.CHANCE_SHARE * len(pairs)
     return Measurement(checks=checks)
+
+
+def _against(group: ChanceGroup) -> str:
+    return f"{group.name} ({np.mean(group.values):.1f}, chance {group.expected:.1f})"
 
 
 def _section_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
@@ -594,8 +600,8 @@ def _trained(store: Store, name: str) -> list[str]:
     return levels
 
 
-def _share_group(share: evidence.LayerShare, name: str) -> claims.ChanceGroup:
-    return claims.ChanceGroup(name, share.values, share.expected, share.low, share.high)
+def _share_group(share: evidence.LayerShare, name: str) -> ChanceGroup:
+    return ChanceGroup(name, share.values, share.expected, share.low, share.high)
 
 
 def _masks(store: Store, name: str, level: str, random: bool) -> NDArray[np.bool_]:

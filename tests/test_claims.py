@@ -159,8 +159,13 @@ def test_chance_match():
     assert [claims.matches_chance(g) for g in (good, few_inside, off_mean)] == [True, False, False]
     assert claims.matches_chance(group([12.5]))
     assert claims.matches_chance(group([10.0], low=10, high=10))
+    # Chance's interval is the count zero, its mean a little more: whole counts cannot come near it.
+    assert claims.matches_chance(group([0.0] * 5, expected=0.01, low=0, high=0))
+    assert not claims.matches_chance(group([0.0] * 3 + [1.0] * 2, expected=0.01, low=0, high=0))
+    assert claims.matches_chance(group([10.0] * 4 + [16])) and not claims.matches_chance(group([10.0] * 3 + [16]))
     assert verdict(claim, groups=(good, good)) == REPRODUCED
     assert verdict(claim, groups=(good, off_mean)) == PARTLY
+    assert [verdict(claim, groups=(good,) * n + (off_mean,)) for n in (8, 9)] == [PARTLY, REPRODUCED]
     assert verdict(claim, groups=(good, off_mean, few_inside)) == NOT_REPRODUCED
     words = judge(claim, [Measurement(groups=(good,))]).measured
     assert words == "conv1: mean 10.6 against 10, 90 % inside 5 to 15"

@@ -384,6 +384,46 @@ def test_the_rules_about_chance_rarely_err_on_independent_masks():
     assert missed <= bounds(0.05)[1]
 
 
+def test_a_claim_that_all_is_as_by_chance_is_reproduced_where_it_is():
+    """Worlds of independent masks of many layers and levels: shares of five values and overlaps of 50 pairs alike."""
+    inits, runs, worlds = 5, 5, 100
+    sizes = [(n, round(n * kept)) for n in (150, 850, 2400) for kept in (0.5, 0.4, 0.2, 0.1, 0.05, 0.02)]
+    pairs, rng = overlap.within_pairs(inits, runs), np.random.default_rng(11)
+    reproduced = {"overlap": 0, "shared and unused": 0}
+    for _ in range(worlds):
+        groups: dict[str, list] = {what: [] for what in reproduced}
+        for n, kept in sizes:
+            masks = rng.permuted(np.tile(np.arange(n) < kept, (inits * runs, 1)), axis=1)
+            for what, values, unit, (low, high), mean in (
+                (
+                    "overlap",
+                    overlap.layer_overlaps(masks, {"layer": slice(0, n)}, pairs)["layer"],
+                    kept,
+                    baselines.overlap_interval(n, kept),
+                    kept * kept / n,
+                ),
+                (
+                    "shared and unused",
+                    100 * overlap.shared_by_all(masks, inits, runs) / kept,
+                    kept,
+                    baselines.shared_interval(n, kept, runs),
+                    baselines.shared_mean(n, kept, runs),
+                ),
+                (
+                    "shared and unused",
+                    100 * overlap.covered_by_none(masks, inits, runs) / n,
+                    n,
+                    baselines.uncovered_interval(n, kept, runs),
+                    baselines.uncovered_mean(n, kept, runs),
+                ),
+            ):
+                groups[what].append(claims.ChanceGroup("", values, *(100 * x / unit for x in (mean, low, high))))
+        for what, of in groups.items():
+            judged = claims.judge(claim("chance-match"), [Measurement(groups=tuple(of))])
+            reproduced[what] += judged.verdict == Verdict.REPRODUCED
+    assert all(count >= 90 for count in reproduced.values()), reproduced
+
+
 def test_no_pattern_of_signs_is_found_in_random_kernels():
     """The distribution of the neighbours' share is the hypergeometric one: 95 % of tickets lie in its interval."""
     rng = np.random.default_rng(10)
