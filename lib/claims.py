@@ -872,10 +872,11 @@ def _chance(claim: Claim, measurement: Measurement) -> _Outcome:
         values = _group_values(group, f"claim {claim.id}: ")
         fit = fits(group)
         good += fit
+        mean, expected, low, high = _figures(float(values.mean()), group.expected, group.low, group.high)
         words.append(
-            f"{group.name}: mean {_figure(float(values.mean()))} against {_figure(group.expected)}, "
+            f"{group.name}: mean {mean} against {expected}, "
             f"{_percent(int(counted(group, values).sum()), values.size)} {place} "
-            f"{_figure(group.low)} to {_figure(group.high)}{'' if fit else ' (no)'}"
+            f"{low} to {high}{'' if fit else ' (no)'}"
         )
     total = len(measurement.groups)
     if total > 1:
@@ -981,6 +982,16 @@ def figure_verdict(claim: Claim, siblings: Sequence[Scored]) -> Scored:
 def _figure(x: float) -> str:
     """Return a measured number in three figures, whole above 100."""
     return f"{x:.0f}" if abs(x) >= 100 else f"{x:.3g}"
+
+
+def _figures(*numbers: float) -> list[str]:
+    """Return several numbers as `_figure` does, in as many figures more as it takes to tell the first two apart."""
+    words = [_figure(x) for x in numbers]
+    for digits in range(4, 8):
+        if words[0] != words[1] or numbers[0] == numbers[1]:
+            break
+        words = [f"{x:.{digits}g}" for x in numbers]
+    return words
 
 
 def _percent(part: int, whole: int) -> str:

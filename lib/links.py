@@ -46,7 +46,7 @@ _DECIDED_BY: tuple[tuple[str, str], ...] = (
     ("A-3.2.4-*", "fig-a-5a"),
     ("A-F6*", "fig-a-6"),
     ("A-3.3-C", "fig-a-6"),
-    ("A-3.3-C", "tab-a-3-3-nnstd"),
+    ("A-3.3-C", "tab-a-3-3-symmetry"),
     ("A-F7", "fig-a-7?"),
     ("A-F7a-*", "fig-a-7a*"),
     ("A-F7b-*", "fig-a-7b"),

@@ -126,7 +126,7 @@ def _not_by_chance(store: Store, experiment: str, level: str) -> str:
         f"at {level} % pruned two tickets of one start share {min(shared):.0f} to {max(shared):.0f} % of a mask, by "
         f"layer; chance gives {layers[0].chance:.0f} %{_on(experiment)}. Why: the same weights start large, which "
         f"alone would give {min(alone):.0f} to {max(alone):.0f} %, and two runs learn alike (correlation "
-        f"{min(learned):.2f} to {max(learned):.2f}): {{ref}}`A 3.1 <a-3-1>`."
+        f"{min(learned):.2f} to {max(learned):.2f}): {{ref}}`appendix A <a-appendix-a>`."
     )
 
 

@@ -18,7 +18,6 @@ from lib import (
     paper_a,
     sources,
     statistics,
-    topology,
 )
 from lib.experiments import find
 from lib.notebook import View, markdown, show, show_levels, table
@@ -420,8 +419,7 @@ def task_table(store: Store, levels: Sequence[str], name: str) -> None:
 
 
 def symmetry_table(store: Store, experiment: str, name: str) -> None:
-    """Show how near the two most similar masks come to one network with its units permuted, or what stands in the
-    place of that table.
+    """Show how far any two masks are from one network with its units permuted, or what stands in that table's place.
 
     Parameters are those of `overlap_panel`.
     """
@@ -430,34 +428,19 @@ def symmetry_table(store: Store, experiment: str, name: str) -> None:
     except evidence.Missing as missing:
         markdown(pages.missing_panel("Two masks, up to a permutation of units", missing.lacks))
         return
-    if topology.is_chain(find(experiment).architecture):
-        heading = "smallest NNSTD of any two masks"
-        says = (
-            f"The smallest distance of any two masks, {tickets_of(experiment)}, with their units matched; 0 would be "
-            "the same network up to a permutation of hidden units, 1 no shared connection at all."
-        )
 
-        def nearest(level: str, random: bool) -> str:
-            return f"{paper_a.smallest_nnstd(store, experiment, level, random):.3f}"
-    else:
-        heading = "units that keep other numbers of inputs, any two masks"
-        says = (
-            f"In how many units any two masks, {tickets_of(experiment)}, differ at least by the number of inputs that "
-            "they keep, the units of each layer in the order of that number; 0 could be the same network up to a "
-            "permutation of hidden units, more cannot. Units whose outputs are summed cannot be matched one layer "
-            "after another."
-        )
-
-        def nearest(level: str, random: bool) -> str:
-            return "{:,} of {:,}".format(*paper_a.fewest_other_degrees(store, experiment, level, random))
+    def nearest(level: str, random: bool) -> str:
+        return "{:,} of {:,}".format(*paper_a.fewest_other_degrees(store, experiment, level, random))
 
     levels = [level.name for level in store.finished(store.find(experiment))][1:]
     table(
-        ["pruned", heading, "of as many random masks"],
+        ["pruned", "units that keep other numbers of inputs, any two masks", "of as many random masks"],
         [[f"{level} %", *(nearest(level, random) for random in (False, True))] for level in levels],
         name,
-        f"{says} All pairs of tickets; beside them all pairs of as many masks that keep as many weights of every layer "
-        "at random places.",
+        f"In how many units any two masks, {tickets_of(experiment)}, differ at least by the number of inputs that they "
+        "keep, the units of each layer in the order of that number; 0 could be the same network up to a permutation of "
+        "hidden units, more cannot. All pairs of tickets; beside them all pairs of as many masks that keep as many "
+        "weights of every layer at random places.",
         pages.origin(store, [experiment]),
     )
 

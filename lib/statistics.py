@@ -68,6 +68,56 @@ def welch(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
     return float(t), _two_sided(float(t), float(freedom))
 
 
+def paired(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
+    """Test whether the mean of differences is zero: Student's t of values that belong together two by two.
+
+    Parameters
+    ----------
+    a, b : array_like, shape (values,)
+        As many of both, at least two, whose differences are not all equal.
+
+    Returns
+    -------
+    t, p : float
+        The statistic, negative if the mean of `a` is the smaller one, and its two-sided p-value.
+
+    Raises
+    ------
+    UserError
+        If they are not such arrays.
+    """
+    x, y = _group("a", a), _group("b", b)
+    if x.size != y.size:
+        raise UserError(f"b has {y.size} values: it should have as many as a, {x.size}")
+    difference = x - y
+    if np.ptp(difference) == 0:
+        raise UserError(f"a and b differ by {difference[0]:g} everywhere: their differences should vary")
+    t = difference.mean() / math.sqrt(difference.var(ddof=1) / x.size)
+    return float(t), _two_sided(float(t), x.size - 1)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Return p-values of several tests, adjusted so that they err together as rarely as one alone.
+
+    Parameters
+    ----------
+    p_values : array_like, shape (tests,)
+
+    Returns
+    -------
+    float64 array, shape (tests,)
+
+    References
+    ----------
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)))
+    return adjusted
+
+
 def _two_sided(t: float, freedom: float) -> float:
     """Return the probability that Student's t is at least as far from 0 as `t`.
 

@@ -28,6 +28,25 @@ def test_welch_is_scipys(a, b):
     assert p == pytest.approx(expected.pvalue, rel=1e-6)
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)), min_size=2, max_size=20))
+def test_paired_is_scipys(pairs):
+    a, b = np.array(pairs).T / 8
+    assume(np.ptp(a - b) > 0)
+    expected = stats.ttest_rel(a, b)
+    t, p = statistics.paired(a, b)
+    assert t == pytest.approx(expected.statistic, rel=1e-9, abs=1e-12)
+    assert p == pytest.approx(expected.pvalue, rel=1e-6)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_bonferroni_in_every_set_of_hypotheses(p):
+    """A hypothesis falls if every set that it belongs to falls by Bonferroni's rule (closed testing)."""
+    sets = [s for n in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), n)]
+    expected = [max(min(1, len(s) * min(p[k] for k in s)) for s in sets if i in s) for i in range(len(p))]
+    assert statistics.holm(p) == pytest.approx(expected)
+
+
 def test_cohen_d_by_hand():
     # Means 4 and 7; squared deviations 4 + 0 + 4 = 8 and 1 + 1 = 2, so the pooled variance is 10 / 3.
     assert statistics.cohen_d([2, 4, 6], [6, 8]) == pytest.approx(-3 / math.sqrt(10 / 3), rel=1e-12)
@@ -246,6 +265,8 @@ def test_no_false_positive_without_a_choice():
     [
         (lambda: statistics.welch([1.0], [1, 2]), r"a is \[1.0\]: it should be a list of at least two"),
         (lambda: statistics.cohen_d([1, 2], [1, math.nan]), "b is"),
+        (lambda: statistics.paired([1.0, 2.0], [1, 2, 3]), "b has 3 values: it should have as many as a, 2"),
+        (lambda: statistics.paired([1.0, 2.0], [2, 3]), "a and b differ by -1 everywhere"),
         (lambda: statistics.welch([0.1] * 3, [0.2] * 3), "a and b hold nothing but 0.1 and 0.2"),
         (lambda: statistics.effect_word(math.nan), "d is nan"),
         (lambda: statistics.bootstrap_over_inits([[1]]), "values_by_init holds 1 init"),

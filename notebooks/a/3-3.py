@@ -66,14 +66,14 @@ pages_ladder.ladder_outputs(store, network, measure, "tab-a-6-ladder")
 #
 # A ticket is retrained after it was found. Two tickets that are mirror images of each other would be retrained with
 # different batches and end with different outputs all the same. What cannot hide is the mask: if two tickets were equal up
-# to a permutation of their hidden units, some matching of units would make their masks equal. The NNSTD
-# {cite:p}`liu2020` finds, layer by layer, the matching of units with the least distance, carries it to the next layer, and
-# is zero when that happens. In the ResNet, where sums join the outputs of several layers, no layer can be matched by itself;
-# there the number of inputs that each unit keeps is compared, the units of a layer in the order of that number. It is the
-# same in any order of the units, so one other number is enough to tell two networks apart.
+# to a permutation of their hidden units, the units of each layer would keep the same numbers of inputs, in another order.
+# So the table puts the units of every layer in the order of that number and counts where two tickets differ; one such unit
+# is enough to tell two networks apart. (Paper B's NNSTD {cite:p}`liu2020`, the distance with units matched, is no such proof:
+# where many units are left without a connection, any match of these is as good, and the layer behind them then has a
+# distance even from its own mirror image.)
 
 # %%
-pages_a.symmetry_table(store, experiment, "tab-a-3-3-nnstd")
+pages_a.symmetry_table(store, experiment, "tab-a-3-3-symmetry")
 
 # %% [markdown]
 # ## Claims of this section

@@ -70,10 +70,10 @@ pages_ladder.ladder_outputs(store, "a/cifar-lenet", measure, "tab-a-15-ladder-ci
 # ## The masks
 #
 # As {ref}`section 3.3 <a-3-3>` says, a distance of outputs cannot tell whether two tickets are one network up to a permutation of
-# hidden units; a mask can, with the units matched first (NNSTD {cite:p}`liu2020`). How near two masks come here:
+# hidden units; a mask can, by the numbers of inputs that its units keep. How near two masks come here:
 
 # %%
-pages_a.symmetry_table(store, experiment, "tab-a-d-6-nnstd")
+pages_a.symmetry_table(store, experiment, "tab-a-d-6-symmetry")
 
 # %% [markdown]
 # ## Claims of this appendix
