@@ -124,9 +124,9 @@ def control_tickets(architecture: Architecture, signs: Signs) -> Signs:
 # --- groups and their distances ------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Group:
-    """Tickets of one kind.
+    """Tickets of one kind; two groups are equal if their labels and digests are.
 
     Attributes
     ----------
@@ -142,10 +142,10 @@ class Group:
     """
 
     label: str
-    architecture: Architecture
-    starts: NDArray[np.int64]
+    architecture: Architecture = dataclasses.field(compare=False)
+    starts: NDArray[np.int64] = dataclasses.field(compare=False)
     digest: str
-    make: Callable[[], Signs]
+    make: Callable[[], Signs] = dataclasses.field(compare=False)
 
     @functools.cached_property
     def signs(self) -> Signs:
@@ -160,7 +160,6 @@ class Group:
         return cls(label, architecture, starts, content.hexdigest(), lambda: signs)
 
 
-@functools.lru_cache(maxsize=12)
 def group(store: Store, name: str, kind: str, label: str, trained: bool = False) -> Group:
     """Return the winning tickets of an experiment, its random tickets, or the controls of its winning ones.
 
@@ -181,11 +180,6 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
     """
     drawn = kind == "random" and not trained
     experiment = find(name) if drawn else store.find(name)
-
-    def make() -> Signs:
-        signs = (random_tickets if kind == "random" else winning_tickets)(store, name, trained)
-        return control_tickets(experiment.architecture, signs) if kind == "control" else signs
-
     if drawn:
         origin = repr((experiment.architecture, kept_counts(experiment.architecture, experiment.last)))
         origin += f" {experiment.inits} {experiment.runs}"
@@ -201,6 +195,15 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
         made_of = [entry["sha256"] if trained else entry.get(key, entry["sha256"]) for entry in entries]
         origin = f"{experiment.fingerprint()} {' '.join(made_of)}"
     digest = hashlib.sha256(f"{kind} {trained} {origin}".encode()).hexdigest()
+    return _group(store, experiment, kind, label, trained, digest)
+
+
+@functools.lru_cache(maxsize=12)  # by what is stored now: a store may grow while a program runs
+def _group(store: Store, experiment: Experiment, kind: str, label: str, trained: bool, digest: str) -> Group:
+    def make() -> Signs:
+        signs = (random_tickets if kind == "random" else winning_tickets)(store, experiment.name, trained)
+        return control_tickets(experiment.architecture, signs) if kind == "control" else signs
+
     return Group(label, experiment.architecture, starts(experiment), digest, make)
 
 
@@ -379,6 +382,7 @@ def _layer(values: NDArray[np.float64], layer: int | None) -> NDArray[np.float64
     return values.mean(axis=-1) if layer is None else values[..., layer]
 
 
+@functools.lru_cache(maxsize=512)  # the ledger, tables and figures ask for the same again and again
 def compare(
     store: Store,
     a: Group,

@@ -146,11 +146,18 @@ def winning_masks(store: Store, name: str) -> NDArray[np.bool_]:
 
 @functools.lru_cache(maxsize=64)
 def _read(store: Store, experiment: Experiment, level: Level) -> LevelRecord:
-    return store.read(experiment, level)
+    record = store.read(experiment, level)
+    for field in dataclasses.fields(record):
+        if isinstance(values := getattr(record, field.name), np.ndarray):
+            values.setflags(write=False)  # all who ask get the same arrays
+    return record
 
 
 def forget() -> None:
-    """Forget all that was read and measured: for stores that change while a program runs."""
+    """Forget what this module read and measured: for levels that are written anew while a program runs.
+
+    Levels and trials that come to a store are noticed without it.
+    """
     for cache in (_read, _overlaps, _rank_correlations, _output_matrix):
         cache.cache_clear()
 
@@ -681,10 +688,11 @@ def origins(store: Store, name: str, level: str) -> list[Origin]:
     Raises
     ------
     Missing
-        If the level, or the dense one, or a second initialisation is not trained.
+        If the level, or the dense one, or a third initialisation is not trained.
     """
-    # The rank of an initial magnitude is held against other initialisations.
-    masks, experiment = part(store, name, level, "masks"), several(store, name)
+    masks, experiment = part(store, name, level, "masks"), store.find(name)
+    if experiment.inits < 3:  # the rank of an initial magnitude is held against two others
+        raise Missing(beyond(store, name))
     initial = store.initial_weights(experiment)
     updates = part(store, name, "dense", "weights") - np.repeat(initial, experiment.runs, axis=0)
     within = overlap.within_pairs(experiment.inits, experiment.runs)

@@ -159,7 +159,8 @@ def overlap_from_initial_magnitude(
     Suppose that a weight is kept with a probability that depends on nothing but the rank of its initial magnitude
     in its layer, and independently in every run. Then two runs of one initialisation share the weights of a rank
     with the square of that probability. The probability is measured on the *other* initialisations, so that what
-    the masks of an initialisation share for another reason does not enter.
+    the masks of an initialisation share for another reason does not enter; its square is the mean product of what two
+    different ones of these say, as that of one estimate would be too large by its variance.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def overlap_from_initial_magnitude(
     masks : bool array, shape (inits * runs, n)
         Masks that all keep the same number of weights.
     inits, runs : int
-        At least two initialisations.
+        At least three initialisations.
     bins : int
         Into how many groups of (nearly) equal size the ranks are divided; at most n.
 
@@ -187,14 +188,15 @@ def overlap_from_initial_magnitude(
     _check_float("initial", initial)
     if initial.shape != (inits, n):
         raise UserError(f"initial has the shape {initial.shape}: it should be {(inits, n)}")
-    whole("inits", inits, 2)
+    whole("inits", inits, 3)
     whole("bins", bins, 1, n)
     rank = np.argsort(np.argsort(np.abs(initial), axis=1, kind="stable"), axis=1, kind="stable")
     group = rank * bins // n
     sizes = np.bincount(group[0], minlength=bins)
     share = np.stack([np.bincount(g, k, minlength=bins) for g, k in zip(group, kept, strict=True)]) / sizes
-    others = (share.sum(axis=0) - share) / (inits - 1)
-    return 100 * (sizes * others**2).sum(axis=1) / masks[0].sum()
+    others, squares = share.sum(axis=0) - share, (share**2).sum(axis=0) - share**2
+    square = (others**2 - squares) / ((inits - 1) * (inits - 2))
+    return 100 * (sizes * square).sum(axis=1) / masks[0].sum()
 
 
 def overlap_from_unit_counts(masks: NDArray[np.bool_], units: int, pairs: Pairs) -> NDArray[np.float64]:

@@ -175,7 +175,6 @@ def printed_differences(signed: bool, layer: str = "") -> dict[str, Claimed]:
     }
 
 
-@functools.lru_cache(maxsize=512)
 def compared(
     store: Store, condition: Condition, signed: bool, settings: Settings = _DEFAULT, sample: int = SAMPLE
 ) -> Comparison:

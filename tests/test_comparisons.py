@@ -1,6 +1,7 @@
 """Winning and random tickets side by side: from made stores, of which it is known what they hold."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -21,7 +22,6 @@ EXPERIMENT = tiny_experiment(NAME, levels=with_random(percent_levels("50", "70")
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, NAME, EXPERIMENT)
-    comparisons.group.cache_clear()
     evidence._read.cache_clear()
 
 
@@ -223,10 +223,27 @@ def test_groups_of_stored_tickets_are_told_apart_by_what_decides_them(store, tmp
                 store, NAME, trained
             )
             np.testing.assert_array_equal(g.signs, expected)
-    comparisons.group.cache_clear()
     evidence._read.cache_clear()
     other = made_store(tmp_path / "tickets", EXPERIMENT, seed=1)
     for kind, trained in kinds:
         again = comparisons.group(other, NAME, kind, "y", trained)
         # Random tickets hang on no store until they are trained.
         assert (again.digest == groups[kind, trained].digest) == ((kind, trained) == ("random", False))
+
+
+def test_tickets_that_come_to_a_store_while_a_program_runs_are_compared(tmp_path):
+    """The first three trials, then all six, by one store: nothing that was kept of the three is taken for the six."""
+    grows, whole = made_store(tmp_path / "tickets", EXPERIMENT.first(3)), made_store(tmp_path / "whole", EXPERIMENT)
+    first = comparisons.group(grows, NAME, "winning", "W")
+    assert len(first.starts) == len(first.signs) == 3
+    shutil.rmtree(grows.folder(EXPERIMENT))
+    shutil.copytree(whole.folder(EXPERIMENT), grows.folder(EXPERIMENT))
+    then = comparisons.group(grows, NAME, "winning", "W")
+    assert len(then.starts) == len(then.signs) == 6 and then != first
+    pairs = [len(comparisons.compare(grows, g, g, g, True).values(drawn=False)) for g in (first, then)]
+    assert pairs == [3, 15]
+
+
+def test_what_is_read_cannot_be_changed_by_who_reads_it(store):
+    with pytest.raises(ValueError, match="read-only"):
+        evidence.part(store, NAME, "50", "masks")[:] = True

@@ -145,9 +145,8 @@ def test_a_layer_far_from_chance_by_bad_luck_stays_rare(store, scored):
             low, high = stats.hypergeom(n, k, k).interval(0.95)
             inside = np.mean([low <= x <= high for x in shared])
             holds += bool(inside >= 0.9 and abs(np.mean(shared) - k * k / n) <= (high - low) / 4)
-    words = scored["A-1-C2"].measured.split("fails:")
-    assert [part.count("overlap, ") for part in [*words, ""][:2]] == [holds, 30 - holds]
-    assert holds >= 25
+    assert f"overlap: as by chance in {holds} of 30 layers and levels" in scored["A-1-C2"].measured
+    assert holds >= 27 and scored["A-1-C2"].verdict == Verdict.REPRODUCED
 
 
 @pytest.mark.parametrize("name", ["A-F8-C", "A-3.1-C"])

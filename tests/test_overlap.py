@@ -138,6 +138,14 @@ def test_random_masks_share_what_chance_gives_whatever_their_initial_magnitudes(
         mask[rng.choice(4000, 1000, replace=False)] = True
     found = overlap.overlap_from_initial_magnitude(rng.normal(size=(4, 4000)), masks, 4, 5, bins=10)
     np.testing.assert_allclose(found, 25, atol=0.5)
+    # On average also of a small layer that keeps little, in bins of three weights.
+    found = [
+        overlap.overlap_from_initial_magnitude(
+            rng.normal(size=(5, 150)), rng.permuted(np.tile(np.arange(150) < 3, (25, 1)), axis=1), 5, 5, bins=50
+        )
+        for _ in range(200)
+    ]
+    assert np.mean(found) == pytest.approx(2, abs=4 * np.std(found) / np.sqrt(200))
 
 
 def test_a_kept_share_by_rank_gives_its_square():
@@ -156,10 +164,10 @@ def test_a_kept_share_by_rank_gives_its_square():
 @pytest.mark.parametrize(
     ("shape", "inits", "bins", "words"),
     [
-        ((2, 9), 2, 3, r"\(2, 9\)"),
-        ((1, 10), 1, 3, "inits is 1"),
-        ((2, 10), 2, 11, "bins is 11"),
-        ((2, 10), 2, 0, "bins is 0"),
+        ((3, 9), 3, 3, r"\(3, 9\)"),
+        ((2, 10), 2, 3, "inits is 2"),
+        ((3, 10), 3, 11, "bins is 11"),
+        ((3, 10), 3, 0, "bins is 0"),
     ],
 )
 def test_initial_magnitudes_that_do_not_fit_are_named(shape, inits, bins, words):
@@ -170,8 +178,8 @@ def test_initial_magnitudes_that_do_not_fit_are_named(shape, inits, bins, words)
 
 
 def test_one_bin_of_magnitudes_and_one_mask_are_enough():
-    masks = np.tile(np.arange(10) < 4, (4, 1))
-    found = overlap.overlap_from_initial_magnitude(np.ones((2, 10)), masks, 2, 2, bins=1)
+    masks = np.tile(np.arange(10) < 4, (6, 1))
+    found = overlap.overlap_from_initial_magnitude(np.ones((3, 10)), masks, 3, 2, bins=1)
     np.testing.assert_allclose(found, 40)  # chance
     itself = overlap.overlap_from_unit_counts(masks[:1], 5, (np.array([0]), np.array([0])))
     assert itself == pytest.approx(100 * (2 * 2 + 2 * 2) / 2 / 4)

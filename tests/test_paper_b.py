@@ -58,7 +58,7 @@ def small(monkeypatch):
 
 
 def clear():
-    for cache in (paper_b.compared, comparisons.group, evidence._read):
+    for cache in (comparisons.compare, comparisons._group, evidence._read):
         cache.cache_clear()
 
 

@@ -232,7 +232,7 @@ CALLS = {
     overlap.layer_overlaps: (MASKS, {"a": slice(0, 40)}, PAIRS),
     overlap.shared_by_all: (MASKS, 2, 2),
     overlap.covered_by_none: (MASKS, 2, 2),
-    overlap.overlap_from_initial_magnitude: (VALUES[:2], MASKS, 2, 2, 4),
+    overlap.overlap_from_initial_magnitude: (VALUES, MASKS, 4, 1, 4),
     overlap.overlap_from_unit_counts: (MASKS, 4, PAIRS),
     similarity.softmax: (VALUES,),
     similarity.cka: (RNG.normal(size=(3, 20, 4)),),
