@@ -656,6 +656,23 @@ def similarities_by_level(
     return found
 
 
+def constant_tickets(store: Store, name: str, level: str) -> int:
+    """Return how many tickets of a level give every image the same output, so that they have no CKA with any other.
+
+    Parameters
+    ----------
+    store : Store
+    name, level : str
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
+    """
+    matrix = output_matrix(store, name, level, "CKA")
+    return int((np.isnan(matrix) | np.eye(len(matrix), dtype=bool)).all(axis=1).sum())
+
+
 @dataclasses.dataclass(frozen=True)
 class Origin:
     """Where the overlap of masks of one initialisation can come from, in one layer.

@@ -217,8 +217,13 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], carry: bool = F
                 )
     b = {name: b[name] for name in a}
     plain = _distances(a, b, carry, signs=False)
-    signed = _distances(a, b, carry, signs=True) if not (_only_masks(a) or _only_masks(b)) else [math.nan] * len(a)
-    return [_compare(name, a[name], b[name], x, y) for name, x, y in zip(a, plain, signed, strict=True)]
+    weighted = [name for name in a if np.bool_ not in (a[name].dtype, b[name].dtype)]
+    if carry and 0 < len(weighted) < len(a):
+        masks = ", ".join(repr(name) for name in a if name not in weighted)
+        raise UserError(f"carry is True: it should be False where some layers ({masks}) are masks alone, without signs")
+    one, other = ({name: net[name] for name in weighted} for net in (a, b))
+    signed = dict(zip(weighted, _distances(one, other, carry, signs=True), strict=True)) if weighted else {}
+    return [_compare(name, a[name], b[name], x, signed.get(name, math.nan)) for name, x in zip(a, plain, strict=True)]
 
 
 def kernel_statistics(of: Mapping[str, Any]) -> list[LayerKernels]:
@@ -304,10 +309,6 @@ def _distances(a: Network, b: Network, carry: bool, signs: bool) -> list[float]:
         costs = topology.unit_distances(connections(a[name]), connections(b[name]))
         found.append(float(costs[linear_sum_assignment(costs)].mean()))
     return found
-
-
-def _only_masks(layers: Network) -> bool:
-    return all(values.dtype == np.bool_ for values in layers.values())
 
 
 def _or_nan(measure: Any, *arguments: Any) -> float:

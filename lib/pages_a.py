@@ -966,13 +966,22 @@ def similarity_panel(store: Store, experiment: str, measure: str, name: str, wha
     constant = [level for level in evidence.accuracies(store, experiment) if level not in both]
     lost = f" Left out, as no output depends on the image there: {', '.join(constant)} %." if constant else ""
 
+    silent = {level: evidence.constant_tickets(store, experiment, level) for level in both if measure != "L2"}
+    silent = {level: count for level, count in silent.items() if count}
+    if silent:
+        counts = ", ".join(f"{count} at {words[level]}" for level, count in silent.items())
+        lost += (
+            f" Tickets that give every image the same output ({counts}) have no CKA: hatched, and left out of means."
+        )
+
     def draw(level: str) -> tuple[Figure, str]:
         if level != "all":
             own, other = both[level]
             matrix = evidence.output_matrix(store, experiment, level, measure)
             return (
                 figures.similarity_matrix(matrix, find(experiment).runs, label),
-                f"Means at {words[level]}: {own.mean():.3f} within an initialisation, {other.mean():.3f} across.",
+                f"Means at {words[level]}: {own.mean():.3f} of {len(own)} pairs within an initialisation, "
+                f"{other.mean():.3f} of {len(other)} across.",
             )
         means = ", ".join(f"{words[v]}: {w.mean():.3f} and {a.mean():.3f}" for v, (w, a) in both.items())
         within, across = ({v: pair[side] for v, pair in both.items()} for side in (0, 1))

@@ -714,7 +714,7 @@ def _ranking(store: Store, measure: str, names: Sequence[str]) -> Measurement:
             )
             for one, other in itertools.pairwise(names)
         },
-        note=f"means of all pairs at {', '.join(levels)} %",
+        note="; ".join([f"means of all pairs at {', '.join(levels)} %", *filter(None, [_constant(store, names)])]),
     )
 
 
@@ -1043,6 +1043,16 @@ def _by_level(store: Store, name: str, measure: str) -> dict[str, tuple[np.ndarr
     return {level: both for level, both in found.items() if level != "dense"}
 
 
+def _constant(store: Store, names: Iterable[str]) -> str:
+    """Return in words how many tickets are in no comparison of outputs, as their own are the same for all images."""
+    said = []
+    for name in names:
+        for level in _by_level(store, name, "CKA"):
+            if count := evidence.constant_tickets(store, name, level):
+                said.append(f"{count} of {store.find(name).replicas} tickets of {name} at {level} %")
+    return f"without {', '.join(said)}, which give every image the same output" if said else ""
+
+
 def _never_equal(store: Store, measure: str, name: str) -> Measurement:
     pairs = {level: np.concatenate(both) for level, both in _by_level(store, name, measure).items()}
     return Measurement(
@@ -1323,7 +1333,9 @@ def _section_appendix_c(
                 # Without a sixth step where no output depends on the image any more.
                 **{f"it falls from step {k} to {k + 1}": bool(means[k] < means[k - 1]) for k in range(4, len(means))},
             },
-            note=f"mean CKA {', '.join(f'{m:.3f}' for m in means)}",
+            note="; ".join(
+                filter(None, [f"mean CKA {', '.join(f'{m:.3f}' for m in means)}", _constant(store, [name])])
+            ),
         )
 
     def across_closer(name: str) -> Measurement:
@@ -1333,7 +1345,7 @@ def _section_appendix_c(
                 checks[f"{measure} at {level} %: {across.mean():.3f} across, {within.mean():.3f} within"] = bool(
                     sign * across.mean() > sign * within.mean()
                 )
-        return Measurement(checks=checks)
+        return Measurement(checks=checks, note=_constant(store, [name]))
 
     def diverge(name: str) -> Measurement:
         checks = {}
@@ -1342,7 +1354,7 @@ def _section_appendix_c(
             checks[f"{measure} from {means[0]:.3f} at the first to {means[-1]:.3f} at the last step"] = bool(
                 sign * means[-1] > sign * means[0]
             )
-        return Measurement(checks=checks)
+        return Measurement(checks=checks, note=_constant(store, [name]))
 
     ranked = FASHION, RESNET, CIFAR
     return {
@@ -1716,7 +1728,7 @@ def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
         said = f"over the levels it correlates with the accuracy by {found:.2f} (at least {RELATED:g})"
         steps = itertools.pairwise(zip(levels, means, strict=True))
         falls = {f"falls from {a} to {b} % ({m:.3f} to {n:.3f})": n < m for (a, m), (b, n) in steps}
-        return Measurement(checks={**falls, said: found >= RELATED})
+        return Measurement(checks={**falls, said: found >= RELATED}, note=_constant(store, [name]))
 
     def within_higher(name: str) -> Measurement:
         return Measurement(
@@ -1725,7 +1737,8 @@ def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
                     across.mean() < within.mean()
                 )
                 for level, (within, across) in _by_level(store, name, "CKA").items()
-            }
+            },
+            note=_constant(store, [name]),
         )
 
     def resnet() -> Measurement:
@@ -1747,7 +1760,8 @@ def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
 
     def similar(name: str) -> Measurement:
         equal, higher = _never_equal(store, "L2", name), within_higher(name)
-        return Measurement(checks={**equal.checks, **{f"CKA at {k}": v for k, v in higher.checks.items()}})
+        checks = {**equal.checks, **{f"CKA at {k}": v for k, v in higher.checks.items()}}
+        return Measurement(checks=checks, note=higher.note)
 
     return {
         "A-F15-1": _networks(functools.partial(_never_equal, store, "L2"), ALL_PARTIAL),

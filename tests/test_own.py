@@ -131,6 +131,16 @@ def test_the_chance_of_different_counts_is_hypergeometric() -> None:
     assert math.isnan(y.rank_correlation) and math.isnan(y.nnstd_signs) and y.nnstd > 0
 
 
+def test_a_mask_among_weights_has_no_signs() -> None:
+    rng = np.random.default_rng(0)
+    nets = [{"a": rng.normal(size=(6, 5)), "b": rng.random((4, 6)) < 0.5} for _ in "ab"]
+    alone = own.compare({"a": nets[0]["a"]}, {"a": nets[1]["a"]})
+    found = own.compare(*nets)
+    assert found[0] == alone[0] and math.isnan(found[1].nnstd_signs) and found[1].nnstd > 0
+    with pytest.raises(UserError, match=r"carry is True: it should be False where some layers \('b'\) are masks alone"):
+        own.compare(*nets, carry=True)
+
+
 def test_files(tmp_path: Path) -> None:
     state = pruned(Residual(), 0).state_dict()
     torch.save(state, tmp_path / "a.pt")
