@@ -154,8 +154,15 @@ def _experiments(options: argparse.Namespace) -> int:
     except ImportError:  # torch is not installed, so nothing can be trained here
         training = None  # type: ignore[assignment]
     print(f"{'experiment':32} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16} {'here, about':>12}")
+    damaged = 0
     for name, experiment in EXPERIMENTS.items():
-        held = store.find(name)
+        try:
+            held = store.find(name)
+            store.finished(held)
+        except UserError as error:
+            print(f"{name:32} damaged  {error}")
+            damaged = 1
+            continue
         done, all_levels = len(store.finished(held)), len(experiment.levels)
         state = "trained" if done == all_levels and held == experiment else "partly" if done else "missing"
         networks = f"{held.replicas} of {experiment.replicas}" if held != experiment else experiment.replicas
@@ -165,7 +172,7 @@ def _experiments(options: argparse.Namespace) -> int:
             before = store.precision(experiment)
             time_here = _duration(training.seconds(experiment, precision=options.precision, before=before))
         print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
-    return 0
+    return damaged
 
 
 def _duration(seconds: float) -> str:
@@ -180,6 +187,7 @@ def _train(options: argparse.Namespace) -> int:
     from lib import datasets
     from lib.experiments import find
 
+    begun = time.monotonic()
     wanted = [find(name) for name in options.names]
     if options.trials is not None:
         for each in wanted:
@@ -198,7 +206,7 @@ def _train(options: argparse.Namespace) -> int:
         raise UserError(
             f"training needs torch, which is not installed ({error}): pip install -r requirements.txt"
         ) from error
-    deadline = None if options.budget is None else time.monotonic() + _seconds(options.budget)
+    deadline = None if options.budget is None else begun + _seconds(options.budget)
     store = _store(options)
     out = Store(options.out) if options.out else store
     for experiment in (part for each in wanted for part in training.parts(each, store, out)):
@@ -252,11 +260,21 @@ def _import(options: argparse.Namespace) -> int:
     parts = [part for name in EXPERIMENTS for part in other.held(name)]
     if not parts:
         raise UserError(f"{options.folder}: holds no experiment; python -m lib train NAME --out DIR makes one")
+    status = 0
     for experiment in parts:
-        added = store.adopt(other, experiment)
-        which = f" ({trials(experiment)})" if experiment.after else ""
-        print(f"{experiment.name}{which}: {'added ' + ', '.join(added) if added else 'nothing new'}")
-    return 0
+        try:
+            had = set(store.manifest(experiment)["levels"])
+            try:
+                store.adopt(other, experiment)
+            finally:
+                now = store.manifest(experiment)["levels"]
+                added = [y.name for y in experiment.levels if y.name in now and y.name not in had]
+                which = f" ({trials(experiment)})" if experiment.after else ""
+                print(f"{experiment.name}{which}: {'added ' + ', '.join(added) if added else 'nothing new'}")
+        except UserError as error:  # the others may be whole
+            print(f"lib: {error}", file=sys.stderr)
+            status = 2
+    return status
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -268,7 +286,7 @@ def _verify(options: argparse.Namespace) -> int:
         name: store.held(name) or [store.find(name)] * (name in options.names) for name in options.names or EXPERIMENTS
     }
     experiments = [part for parts in held.values() for part in parts]
-    if not experiments:
+    if not experiments and not store.strays(options.names):
         raise UserError(f"{store.root}: holds no experiment; python -m lib train NAME trains one")
     print(f"{'experiment':32} {'tickets':>7} x {'levels':6}  {'level':>6}  {'bytes':>10}  sha256")
     failed = False
@@ -288,6 +306,9 @@ def _verify(options: argparse.Namespace) -> int:
             waits = problem.what == "missing" and problem.level in later
             failed |= not waits
             print(f"{'':50} {problem.level:>6}  {'':>10}  {'not trained yet' if waits else problem.what}")
+    for stray in store.strays(options.names):
+        failed = True
+        print(f"{stray}: no manifest names it")
     return 1 if failed else 0
 
 

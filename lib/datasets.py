@@ -22,6 +22,7 @@ import pickletools
 import shutil
 import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -85,8 +86,10 @@ def load(name: str, folder: Path | None = None, download: bool = True) -> Images
     """
     if name not in SETS:
         raise UserError(f"data set is {name!r}: known are {', '.join(SETS)}")
-    if folder is None and "LOTTERY_DATA" in os.environ:
+    if folder is None and os.environ.get("LOTTERY_DATA"):
         folder = Path(os.environ["LOTTERY_DATA"])
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"the folder of the images (--data or LOTTERY_DATA) is {folder}: there is no such folder")
     make: Callable[[], Images]
     if name == "mnist-photo":
         digits, photos = (load(part, folder, download) for part in ("mnist", "cifar100-super10"))
@@ -340,6 +343,8 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         raise UserError(f"{path}: is not an IDX file of unsigned bytes")
     axes = content[3]
     start = 4 + 4 * axes
+    if not 1 <= axes <= 4:
+        raise UserError(f"{path}: has {axes} axes; images have 3, labels 1")
     if len(content) < start:
         raise UserError(f"{path}: ends within its header")
     shape = struct.unpack(f">{axes}I", content[4:start])
@@ -355,7 +360,7 @@ def _read_bytes(path: Path) -> bytes:
         opened: Callable = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rb") as file:
             content = file.read(_MOST_BYTES + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     if len(content) > _MOST_BYTES:
         raise UserError(f"{path}: unpacks to more than {_MOST_BYTES:,} bytes")
@@ -585,6 +590,10 @@ def _sha256(arrays: Sequence[NDArray[np.uint8]]) -> str:
 def _write_cache(images: Images, place: Path) -> None:
     """Write a folder whole or not at all: beside its place, flushed to disk, renamed into place."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.parent.glob(
+        f".{place.name}-*"
+    ):  # of a process that was killed; one that still writes does without
+        shutil.rmtree(left, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
     try:
         for name in _ARRAYS:

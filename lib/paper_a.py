@@ -317,7 +317,7 @@ def _as_by_chance(store: Store, levels: Sequence[str], name: str = FASHION) -> M
 
 
 def _against(group: ChanceGroup) -> str:
-    return f"{group.name} ({np.mean(group.values):.1f}, chance {group.expected:.1f})"
+    return f"{group.name} ({np.mean(np.asarray(group.values)):.1f}, chance {group.expected:.1f})"
 
 
 def _section_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
@@ -1653,7 +1653,7 @@ def _section_d_4(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
         return Measurement(checks=checks)
 
     def alike() -> Measurement:
-        pairs = {}
+        pairs: dict[str, tuple[evidence.LayerOverlap, evidence.LayerOverlap]] = {}
         for level in levels:
             mnist, cifar = (
                 {y.layer: y for y in evidence.task_overlaps(store, FASHION_PARTIAL, other, level)} for other in _TASKS

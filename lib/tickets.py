@@ -24,7 +24,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -240,11 +240,35 @@ class Store:
 
         It is None if nothing is stored.
         """
+        levels = self._every_entry(experiment)
+        return str(levels[-1].get("precision", "fp32")) if levels else None
+
+    def _every_entry(self, experiment: Experiment) -> list[dict[str, Any]]:
+        """Return what the manifests say of all stored levels of an experiment, of whichever part."""
         whole = EXPERIMENTS.get(experiment.name)
         changed = whole is None or dataclasses.replace(experiment, inits=whole.inits, after=0) != whole
         held = [experiment] if changed else self.held(experiment.name)
-        levels = [entry for part in held for entry in self.manifest(part)["levels"].values()]
-        return str(levels[-1].get("precision", "fp32")) if levels else None
+        return [entry for part in held for entry in self.manifest(part)["levels"].values()]
+
+    def check_images(self, experiment: Experiment, sha256: str, source: str) -> None:
+        """Raise `UserError` if a stored level of an experiment was trained on other images.
+
+        Parameters
+        ----------
+        experiment : Experiment
+        sha256 : str
+            Of the arrays of images and labels that it is to be trained on, see `datasets.Images`.
+        source : str
+            Where they are from.
+        """
+        for entry in self._every_entry(experiment):
+            if entry["data"]["sha256"] != sha256:
+                raise UserError(
+                    f"the images are from {source!r} (SHA-256 {sha256[:16]}…), those of the levels in "
+                    f"{self.folder(experiment)} from {entry['data']['source']!r} (SHA-256 "
+                    f"{entry['data']['sha256'][:16]}…): other images, or in another order, need a store of their own "
+                    "(--tickets)"
+                )
 
     def manifest(self, experiment: Experiment) -> dict[str, Any]:
         """Return the manifest of an experiment: one without levels and hash of initial weights if nothing is stored.
@@ -473,6 +497,8 @@ class Store:
         try:
             record, next_masks = _decode(experiment, level, content)
             _check_record(experiment, level, record, _known(experiment, level))
+            if record.correct.max() > entry["data"]["test images"]:
+                raise UserError(f"{record.correct.max():,} of {entry['data']['test images']:,} test images are correct")
             pruned_to = experiment.pruned_to(level)
             if next_masks is not None and pruned_to is not None:
                 _check_masks(experiment, pruned_to, next_masks)
@@ -527,7 +553,9 @@ class Store:
         except UserError:
             if level.name in self.manifest(experiment)["levels"]:  # another process has trained it in this moment
                 return self.masks(experiment, level)
-            raise
+            raise UserError(
+                f"{path}: is missing or cannot be read; it holds the masks that pruning {before.name!r} gave"
+            ) from None
         try:
             packed = _arrays(content, {"masks": _packed_masks(experiment)})["masks"]
             masks = np.unpackbits(packed, axis=1, count=experiment.architecture.weight_count).astype(bool)
@@ -597,6 +625,12 @@ class Store:
                 problem(level.name, f"its masks are not the ones {origin}")
             elif anew is None and _brought_back(before, record):
                 problem(level.name, "it has weights that the level before had pruned")
+            elif anew is None and _smaller_kept(experiment, before, record):
+                problem(level.name, "it keeps weights smaller than some that it drops of the level before")
+            elif entry["data"]["name"] != experiment.dataset:
+                problem(level.name, f"it was trained on {entry['data']['name']}, not on {experiment.dataset}")
+            elif entry["data"]["sha256"] != next(iter(manifest["levels"].values()))["data"]["sha256"]:
+                problem(level.name, "it was trained on other images than other levels")
             elif experiment.pruned_to(level) is not None and "next masks sha256" not in entry:
                 problem(level.name, "the manifest does not say which masks pruning it gave")
             else:
@@ -633,6 +667,8 @@ class Store:
         stored = theirs.get("initial weights sha256")
         if theirs["levels"] and stored != _initial_hash(experiment):
             raise UserError(f"{other.folder(experiment)}: was trained from other initial weights than those made here")
+        for entry in theirs["levels"].values():
+            self.check_images(experiment, entry["data"]["sha256"], entry["data"]["source"])
         for level in experiment.levels:
             entry, ours = (held.manifest(experiment)["levels"].get(level.name) for held in (other, self))
             both = entry is not None and ours is not None and entry["sha256"] != ours["sha256"]
@@ -688,6 +724,18 @@ class Store:
     def experiments(self) -> list[Experiment]:
         """Return the experiments of which anything is stored here, as `find` returns them."""
         return [self.find(e.name) for e in EXPERIMENTS.values() if _is_file(self.folder(e) / "manifest.json")]
+
+    def strays(self, names: Collection[str] = ()) -> list[Path]:
+        """Return the ticket files and seals that no manifest names, in the folders of some experiments or of all."""
+        named = {
+            self.folder(part) / name
+            for experiment in EXPERIMENTS
+            for part in self.held(experiment)
+            for name in ("manifest.sha256", *(f"{y.name}{kind}.npz" for y in part.levels for kind in ("", "_masks")))
+        }
+        roots = [self.root / name for name in names] or [self.root]
+        found = (path for root in roots for kind in ("*.npz", "manifest.sha256") for path in root.rglob(kind))
+        return sorted(path for path in found if path not in named and not path.name.startswith("."))
 
     def shipped(self, experiment: Experiment) -> bool:
         """Return whether the tickets of an experiment are those that came with the book.
@@ -803,6 +851,22 @@ def _brought_back(before: LevelRecord | None, record: LevelRecord) -> bool:
     return bool((record.masks & ~before.masks).any())
 
 
+def _smaller_kept(experiment: Experiment, before: LevelRecord | None, record: LevelRecord) -> bool:
+    """Return whether a level keeps a weight of which the level before says that it is smaller than one dropped.
+
+    Half precision, in which weights are stored, keeps their order, but makes equal some that were not.
+    """
+    if before is None or before.weights is None or before.masks is None or record.masks is None:
+        return False
+    sizes = np.abs(before.weights)
+    for where in experiment.architecture.weight_slices().values():
+        kept, had, size = record.masks[:, where], before.masks[:, where], sizes[:, where]
+        least = np.where(kept, size, np.inf).min(axis=1)
+        if (np.where(had & ~kept, size, -np.inf).max(axis=1) > least).any():
+            return True
+    return False
+
+
 def _equal(one: LevelRecord, other: LevelRecord) -> bool:
     pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in dataclasses.fields(one)]
     return all(np.array_equal(a, b) if a is not None else b is None for a, b in pairs)
@@ -833,6 +897,8 @@ def _check_record(experiment: Experiment, level: Level, record: LevelRecord, par
             raise UserError(f"{experiment.name} {level.name}: {name} has shape {found}; it should be {shape}")
         if name in ("weights", "biases", "logits", "losses") and not np.isfinite(getattr(record, name)).all():
             raise UserError(f"{experiment.name} {level.name}: {name} holds a value that is not finite")
+        if name in ("correct", "losses") and (np.asarray(getattr(record, name)) < 0).any():
+            raise UserError(f"{experiment.name} {level.name}: {name} holds a value below 0")
     if record.masks is not None and "masks" in parts:
         _check_masks(experiment, level, record.masks)
 
@@ -1034,9 +1100,9 @@ def _check_entry(entry: object, where: str) -> None:
             raise UserError(f"{where} has no {' / '.join([*folders, key])!r}; it should be {right}")
         if not fits(part[key]):
             raise UserError(f"{where}: {' / '.join([*folders, key])!r} is {part[key]!r}; it should be {right}")
-    for key in _OPTIONAL:
-        if isinstance(entry, dict) and not _is_hash(entry.get(key, "0" * 64)):
-            raise UserError(f"{where}: {key!r} is {entry[key]!r}; it should be {_HASH[1]}")
+    for key, (fits, right) in _OPTIONAL.items():
+        if isinstance(entry, dict) and key in entry and not fits(entry[key]):
+            raise UserError(f"{where}: {key!r} is {entry[key]!r}; it should be {right}")
 
 
 def _is_text(value: object) -> bool:
@@ -1080,4 +1146,9 @@ _ENTRY = {
     ("data", "training images"): _COUNT,
     ("data", "test images"): _COUNT,
 }
-_OPTIONAL = ("masks sha256", "next masks sha256")  # entries of files of the older kind lack them
+_OPTIONAL = {  # entries of files of the older kind lack them
+    "masks sha256": _HASH,
+    "next masks sha256": _HASH,
+    "engine": _TEXT,
+    "precision": (lambda value: value in ("fp32", "tf32", "bf16"), "fp32, tf32 or bf16"),
+}

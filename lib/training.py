@@ -612,18 +612,20 @@ def train(
     Raises
     ------
     UserError
-        If the images do not fit the architecture, the device is not there, the training diverges or another process
-        trains this experiment into this store.
+        If the images do not fit the architecture or are not those of the levels before, the device is not there, the
+        training diverges or another process trains this experiment into this store.
     """
     if images.train.shape[1:] != experiment.architecture.input_shape:
         raise UserError(
             f"images have shape {images.train.shape[1:]}; {experiment.architecture.name} takes "
             f"{experiment.architecture.input_shape}"
         )
+    out = out or store
+    for held in (store, out):
+        held.check_images(experiment, images.sha256, images.source)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    out = out or store
     precision = _precision(device, precision, out.precision(experiment) or store.precision(experiment))
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
     missing = missing_levels(experiment, store, out)
@@ -814,6 +816,7 @@ def _start_worker(environment: dict[str, str], work: dict[str, Any]) -> None:
     os.environ.update(environment)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_when_told, args=(work["stop"],), daemon=True).start()
     _WORK.update(work)
 
 
@@ -825,12 +828,16 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def _end_when_told(stop: Any) -> None:
+    """End this worker in the middle of an epoch when the time is up: nothing that it has is kept."""
+    stop.wait()
+    os._exit(1)
+
+
 def _train_replica(replica: int, mask: NDArray[np.bool_]) -> Trained:
     def count(epochs: int) -> None:
         with _WORK["epochs_done"].get_lock():
             _WORK["epochs_done"].value += epochs
-        if _WORK["stop"].is_set():
-            raise OutOfTimeError
 
     replicas, precision = np.array([replica]), _WORK["precision"]
     return train_stack(

@@ -3,6 +3,18 @@
 import time
 from collections.abc import Callable
 
+import numpy as np
+
+from lib.experiments import Experiment
+
+
+class Endless(Experiment):
+    """An experiment of which no epoch ever ends."""
+
+    def batch_order(self, *_: int) -> np.ndarray:
+        time.sleep(3600)
+        raise AssertionError("an hour is over")
+
 
 def eventually(holds: Callable[[], bool], seconds: float) -> bool:
     """Return whether something comes true before so many seconds have passed."""

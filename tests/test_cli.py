@@ -113,6 +113,32 @@ def test_the_table_of_experiments(whole, tiny, tmp_path, capsys, monkeypatch):
     assert found[FASHION][0] == "missing"
 
 
+def test_a_damaged_experiment_does_not_hide_the_others(damaged, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lib.training.seconds", lambda *_, **__: 1.0)
+    root = damaged("manifest.json")
+    made_store(root, EXPERIMENT, levels=1)
+    assert cli.main(["experiments", "--tickets", str(root)]) == 1
+    found = states(capsys.readouterr().out)
+    assert list(found) == list(EXPERIMENTS)
+    assert found[tiny.name][0] == "damaged" and found[FASHION][0] == "partly"
+    assert cli.main(["import", str(root), "--tickets", str(tmp_path / "here")]) == 2
+    said = capsys.readouterr()
+    assert f"{FASHION}: added dense" in said.out and f"{tiny.name}/manifest.json" in said.err
+
+
+def test_what_was_added_before_a_damaged_level_is_said(damaged, tiny, tmp_path, capsys):
+    assert cli.main(["import", str(damaged("80.npz")), "--tickets", str(tmp_path / "here")]) == 2
+    said = capsys.readouterr()
+    assert said.out == f"{tiny.name}: added dense, 50\n" and "80.npz: its SHA-256 is not" in said.err
+
+
+def test_tickets_without_a_manifest_are_a_fault(tiny, tmp_path, capsys):
+    store = made_store(tmp_path, tiny)
+    (store.folder(tiny) / "manifest.json").unlink()
+    assert cli.main(["verify", "--tickets", str(tmp_path)]) == 1
+    assert f"{store.folder(tiny) / '50.npz'}: no manifest names it" in capsys.readouterr().out
+
+
 def test_a_whole_store_verifies(whole, capsys):
     assert cli.main(["verify", "--tickets", str(whole)]) == 0
     out = capsys.readouterr().out

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -150,6 +151,17 @@ def test_a_missing_data_set_says_where_it_was_looked_for(tmp_path):
         assert str(tmp_path) in str(error.value) and "--data" in str(error.value)
 
 
+def test_a_folder_that_is_none_is_said_and_an_empty_variable_is_none(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOTTERY_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"\(--data or LOTTERY_DATA\) is .*nowhere: there is no such folder"):
+        datasets.load("fashion-mnist")
+    monkeypatch.setenv("LOTTERY_DATA", "")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(datasets, "_SYSTEM", {})
+    with pytest.raises(UserError, match="no folder was named"):
+        datasets.load("fashion-mnist", download=False)
+
+
 def damaged(folder: Path, how: str) -> str:
     images, labels = folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte"
     if how == "truncated gzip":
@@ -166,6 +178,8 @@ def damaged(folder: Path, how: str) -> str:
         labels.write_bytes(b"PK\x03\x04 not an IDX file")
     elif how == "short header":
         labels.write_bytes(b"\0\0\x08\x01\0")
+    elif how == "many axes":
+        labels.write_bytes(b"\0\0\x08\xc8" + bytes(1000))
     elif how == "missing file":
         labels.unlink()
     elif how == "too few images":
@@ -184,6 +198,7 @@ def damaged(folder: Path, how: str) -> str:
         ("wrong size", r"\(30, 1, 27, 28\).*\(n, 1, 28, 28\)"),
         ("other format", "is not an IDX file"),
         ("short header", "ends within its header"),
+        ("many axes", "has 200 axes"),
         ("missing file", "is missing"),
         ("too few images", "there are 29 training images; fashion-mnist has 30"),
     ],
@@ -194,6 +209,21 @@ def test_damaged_files_are_named(folder, how, words):
         load("fashion-mnist", folder)
     assert str(folder) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_flipped_bit_anywhere_in_a_gzipped_file_is_a_sentence(tmp_path):
+    path = tmp_path / "labels.gz"
+    write_idx(path, np.random.default_rng(0).integers(0, 3, 200))
+    content, refused = path.read_bytes(), 0
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            datasets._read_idx(path)
+        except UserError:  # nothing else is raised
+            refused += 1
+    assert refused > 7 * len(content)  # the rest is of the header, such as the time
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused(folder, monkeypatch):
@@ -610,6 +640,14 @@ def test_a_process_killed_while_it_writes_leaves_no_half_cache(shards, monkeypat
             load("cifar10", shards)
     assert list(datasets.cache_folder().iterdir()) == []
     load("cifar10", shards)
+    # Killed at once it cannot clear up: who writes next does.
+    place = cached("cifar10")
+    shutil.rmtree(place)
+    half = place.with_name(f".{place.name}-abcdefgh")
+    half.mkdir()
+    (half / "train.npy").write_bytes(b"half")
+    load("cifar10", shards)
+    assert not half.exists() and place.exists()
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(shards, monkeypatch, tmp_path_factory):

@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import zipfile
 
 import numpy as np
@@ -213,7 +214,7 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_half_one(store, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space.*50\.npz"):
         store.write(EXPERIMENT, HALF, RECORDS[1], PROVENANCE, GIVEN[1])
     assert {path: path.read_bytes() for path in store.folder(EXPERIMENT).iterdir()} == before
 
@@ -335,6 +336,68 @@ def test_damaged_levels_from_elsewhere_are_not_taken_over(store, tmp_path):
     manifest_path(store).write_bytes(sealed(changed))
     with pytest.raises(UserError, match="other initial weights"):
         Store(tmp_path / "there").adopt(store, EXPERIMENT)
+
+
+OTHER_IMAGES = PROVENANCE["data"] | {"sha256": "f" * 64}
+
+
+@pytest.mark.parametrize(
+    ("record", "provenance", "words"),
+    [
+        ({"correct": np.array([-1, 0, 0, 0])}, {}, "correct holds a value below 0"),
+        ({"correct": np.array([0, 0, 0, 10_001])}, {}, "10,001 of 10,000 test images are correct"),
+        ({"losses": np.full((4, 2), -0.1, np.float32)}, {}, "losses holds a value below 0"),
+        ({}, {"data": OTHER_IMAGES}, "it was trained on other images than other levels"),
+        ({}, {"data": PROVENANCE["data"] | {"name": "mnist"}}, "it was trained on mnist, not on fashion-mnist"),
+        ({}, {"precision": "int4"}, "'precision' is 'int4'; it should be fp32, tf32 or bf16"),
+        ({}, {"engine": ["x"]}, r"'engine' is \['x'\]; it should be text"),
+    ],
+)
+def test_values_that_cannot_be_are_noticed(store, tmp_path, monkeypatch, record, provenance, words):
+    """Written by a library that does not look, and sealed."""
+    for check in ("_check_record", "_check_entry"):
+        monkeypatch.setattr(f"lib.tickets.{check}", lambda *_: None)
+    there = Store(tmp_path / "there")
+    for level, own, following in zip(EXPERIMENT.levels, RECORDS, GIVEN, strict=True):
+        last = level is LAST
+        own = dataclasses.replace(own, **record) if last else own
+        there.write(EXPERIMENT, level, own, PROVENANCE | (provenance if last else {}), following)
+    monkeypatch.undo()
+    monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
+    problems = [p.what for p in Store(there.root).verify(EXPERIMENT)[1]]
+    assert len(problems) == 1 and re.search(words, problems[0])
+
+
+def test_masks_that_drop_larger_weights_than_they_keep_are_noticed(store):
+    """Another mask within the one before, in both places of the manifest: the weights before contradict it."""
+    masks = RECORDS[2].masks.copy()
+    where = TINY.weight_slices()["dense1"]
+    kept, dropped = (np.flatnonzero(m[0, where])[0] for m in (masks, RECORDS[1].masks & ~masks))
+    masks[0, where.start + np.array([kept, dropped])] = False, True
+    record = dataclasses.replace(RECORDS[2], masks=masks, weights=RECORDS[2].weights * masks)
+    store.write(EXPERIMENT, HALF, RECORDS[1], PROVENANCE, masks)
+    store.write(EXPERIMENT, LAST, record, PROVENANCE)
+    problems = store.verify(EXPERIMENT)[1]
+    assert [(p.level, p.what) for p in problems] == [
+        ("80", "it keeps weights smaller than some that it drops of the level before")
+    ]
+
+
+def test_levels_of_other_images_are_not_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
+    here, there = copy(tmp_path / "here", "dense"), copy(tmp_path / "there", "50", data=OTHER_IMAGES)
+    with pytest.raises(UserError, match=r"SHA-256 ffffffffffffffff.*in another order, need a store of their own"):
+        here.adopt(there, EXPERIMENT)
+    assert [level.name for level in here.finished(EXPERIMENT)] == ["dense"]
+
+
+def test_files_that_no_manifest_names_are_found(store):
+    assert store.strays() == []
+    folder = store.folder(EXPERIMENT)
+    (folder / "70.npz").write_bytes(b"")
+    assert store.strays() == store.strays([EXPERIMENT.name]) == [folder / "70.npz"]
+    manifest_path(store).unlink()
+    assert [path.name for path in store.strays()] == ["50.npz", "70.npz", "80.npz", "dense.npz"]
 
 
 # --- what is kept, and how it is packed ----------------------------------------------------------------------

@@ -393,6 +393,39 @@ def test_a_level_that_will_not_end_in_time_is_given_up(tmp_path):
     assert not training.train(experiment, made_images(), store, "cpu", quiet=True, deadline=begin - 1)
 
 
+def test_workers_end_in_the_middle_of_an_epoch(tmp_path):
+    """Of an epoch that would last an hour: they end when the time is up, and so does the command."""
+    script = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, "tests")
+from made import made_images, tiny_experiment
+from processes import Endless
+from lib import training
+from lib.tickets import Store
+if __name__ == "__main__":
+    endless = Endless(**vars(tiny_experiment()))
+    deadline = time.monotonic() + training.RESERVE + 6
+    print(training.train(endless, made_images(), Store(Path(sys.argv[1])), "cpu", quiet=True, deadline=deadline))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    said = subprocess.run(
+        command, cwd=Path(__file__).parent.parent, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert said.stdout.split() == ["False"] and not list(tmp_path.rglob("*.npz"))
+
+
+def test_levels_of_other_images_are_not_gone_on_with(tmp_path):
+    experiment, store = tiny_experiment(), Store(tmp_path)
+    assert training.train(experiment, made_images(), store, "cpu", quiet=True)
+    (store.folder(experiment) / "80.npz").unlink()
+    other = dataclasses.replace(made_images(1), sha256="f" * 64, source="elsewhere")
+    for held, out in ((store, store), (store, Store(tmp_path / "out"))):
+        with pytest.raises(UserError, match=r"the images are from 'elsewhere'.*other images, or in another order"):
+            training.train(experiment, other, held, "cpu", quiet=True, out=out)
+    assert not list((tmp_path / "out").rglob("*.npz"))
+
+
 @pytest.mark.parametrize("pace, ends", [(1.0, True), (1.2, False)])
 def test_the_clock_extrapolates_the_pace(pace, ends, monkeypatch):
     """100 epochs at `pace` seconds each, 110 seconds of time and the reserve."""
