@@ -1,7 +1,8 @@
 """The ledger of claims, and the rules by which a measured value earns a verdict.
 
-One rule for each kind of claim, fixed before any measured value was looked at; the page ``book/rules.md``
-says them in plain words.  Verdicts and their words are made here from numbers, never typed by hand.
+One rule for each kind of claim, fixed before the values that it judges were looked at, with the exceptions that the
+page ``book/rules.md`` names; it says them in plain words.  Verdicts and their words are made here from numbers, never
+typed by hand.
 """
 
 import dataclasses

@@ -468,7 +468,7 @@ def _strips(
     low, high = np.concatenate(shown).min(), np.concatenate(shown).max()
     margin = 0.04 * (high - low)
     # Where all values are equal an axis still needs a width; a dot at a limit is not cut in half.
-    edge = 0.01 * (limits[1] - limits[0])
+    edge = 0.01 * (high - low or limits[1] - limits[0])
     left, right = max(limits[0], low - margin) - edge, min(limits[1], high + margin) + edge
     grid[-1, 0].set_xlim(left, right)
     grid[-1, 0].set_xlabel(xlabel)

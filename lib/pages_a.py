@@ -832,7 +832,11 @@ def share_panel(
         return figures.share_by_level(shares, share.axis, said), f"Means: {means}.{lost}"
 
     inits = store.find(experiment).inits
-    over = f"mean and standard deviation over {inits} initialisations" if inits > 1 else "of one initialisation"
+    over = (
+        f"mean and standard deviation (cut at 0 and 100 %) over {inits} initialisations"
+        if inits > 1
+        else "of one initialisation"
+    )
     show_levels(
         draw,
         {"all": "all levels", **{level: f"{level} %" for level in levels}},

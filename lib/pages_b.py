@@ -723,7 +723,7 @@ def random_spread_table(store: Store, settings: paper_b.Settings, signed: bool, 
         name,
         f"{METRICS[signed]} of all {len(random.values())} pairs of random tickets, and the pooled standard deviation "
         "that the paper's *mixed* rows imply, each its difference over its effect {cite:p}`signs2022`; left out are "
-        "rows whose difference is printed with a single digit. Random tickets need no training.",
+        "rows whose printed difference is below 0.001. Random tickets need no training.",
         [sources.COMPUTED, sources.PAPER_B],
     )
 

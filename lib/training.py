@@ -21,6 +21,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -134,6 +135,8 @@ class Stack:
         Whether the convolutions of all replicas are one grouped convolution, or one each.
     compiled : bool
         Whether torch.compile fuses what lies between the convolutions.
+    channels_last : bool, optional
+        Whether a GPU's convolutions have channels innermost; with 'bf16' if not given.
 
     Notes
     -----
@@ -156,6 +159,7 @@ class Stack:
         precision: str = "fp32",
         grouped: bool = True,
         compiled: bool = False,
+        channels_last: bool | None = None,
     ) -> None:
         self.architecture = architecture
         self.device = torch.device(device)
@@ -168,6 +172,8 @@ class Stack:
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
         # On a CPU too, but not with the pooling that is faster there.
         self._channels_last = precision == "bf16" if on_gpu else not any(y.pool for y in architecture.layers)
+        if channels_last is not None:
+            self._channels_last = channels_last
         self.loss_sum = torch.zeros(self.replicas, device=self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.channels = None
@@ -204,7 +210,8 @@ class Stack:
             self.optimiser = torch.optim.Adam(
                 self._trained, learning_rate, BETAS, EPSILON, fused=True, capturable=on_gpu
             )
-        self._losses = torch.compile(self._losses_of) if compiled else self._losses_of
+        # None if not compiled: a bound method would keep the stack, and its graph, until the next garbage collection.
+        self._compiled = torch.compile(self._losses_of, dynamic=False) if compiled else None
         self._used_later = {name for y in layers for name in (y.source, y.add) if name}
 
     def parameters(self) -> NDArray[np.float32]:
@@ -282,10 +289,13 @@ class Stack:
 
     def _losses_of(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy of every replica's own batch, shape (replicas,)."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self._autocast():
             logits = self.forward(images, training=True).float()
             losses = functional.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
         return losses.view(self.replicas, -1).mean(dim=1)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Do one step of the optimiser on the mean cross-entropy of every replica's own batch.
@@ -295,7 +305,7 @@ class Stack:
         images : uint8 tensor, shape (replicas, batch, channels, height, width)
         labels : int64 tensor, shape (replicas, batch)
         """
-        losses = self._losses(images, labels)
+        losses = (self._compiled or self._losses_of)(images, labels)
         gradients = torch.autograd.grad(losses.sum(), self._trained)
         with torch.no_grad():
             self.loss_sum += losses.detach()
@@ -383,7 +393,8 @@ class Stack:
         correct = torch.zeros(self.replicas, dtype=torch.int64, device=self.device)
         for start in range(0, len(images), chunk):
             part = images[start : start + chunk]
-            output = self.forward(part.unsqueeze(0).expand(self.replicas, *part.shape))
+            with self._autocast():
+                output = self.forward(part.unsqueeze(0).expand(self.replicas, *part.shape)).float()
             correct += (output.argmax(dim=2) == labels[start : start + chunk]).sum(dim=1)
             if start < TEST_LOGITS:
                 logits.append(output.cpu().numpy())
@@ -882,7 +893,9 @@ def seconds(
     workers = 1 if device == "cuda" else min(workers or os.cpu_count() or 1, experiment.replicas)
     together = experiment.replicas if device == "cuda" else 1
     counts = [sum(kept_counts(experiment.architecture, level).values()) for level in experiment.levels]
-    measured = sorted({0, len(counts) // 2, len(counts) - 1}, key=lambda level: counts[level])
+    # A step of a GPU does not depend on the level: it multiplies by zeros too.
+    levels = {0} if device == "cuda" else {0, len(counts) // 2, len(counts) - 1}
+    measured = sorted(levels, key=lambda level: counts[level])
     about = (
         device_name(device),
         precision,
@@ -898,6 +911,8 @@ def seconds(
     try:
         kept = json.loads(place.read_text(encoding="utf-8"))
         paces = [float(pace) for pace, _ in zip(kept, measured, strict=True)]
+        if not all(0 < pace < math.inf for pace in paces):
+            raise ValueError(f"{place}: {paces}")
     except (OSError, ValueError, TypeError):
         paces = [_step_seconds(experiment, device, together, level, precision) for level in measured]
         with contextlib.suppress(OSError):  # a pace that cannot be kept is measured again

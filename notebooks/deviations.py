@@ -52,11 +52,11 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 # | A | equation 2 calls the variance sigma | its root is the standard deviation | none: the mean decides |
 # | A | "a 10 % ticket, expected overlap 5 %" | the expected overlap is the kept fraction, 10 % | {ref}`A Appendix B <a-appendix-b>` |
 # | A | pairs that share tickets are counted as independent; hundreds of tests without a correction | the exact rate of false positives beside every share; intervals from resampling initialisations | {ref}`A D.2 <a-appendix-d-2>` |
-# | A | a distance of outputs is taken to refute symmetry | masks are compared too, hidden units matched first | {ref}`A 3.3 <a-3-3>` |
+# | A | a distance of outputs is taken to refute symmetry | masks are compared too, by what their units keep | {ref}`A 3.3 <a-3-3>` |
 # | B | "50 comparisons", while its p and d imply about 30 | 50 pairs are drawn, or all by a parameter; a permutation test over tickets beside Welch's | {ref}`B 5 <b-5>` |
 # | B | random tickets with as many positive as negative weights, winning ones with up to twice as many positive | a control with the same ratio of signs and the same survivors of each filter | {ref}`B 5 <b-5>` |
 # | B | kernel statistics of 14 tickets, of 20 | 14; all by a parameter | {numref}`tab-deviations-effects` |
-# | B | the rates of its rounds keep 378,829 weights when every layer is cut to a whole number; it says 378,831 | 378,829 | none: two weights of 378,831 |
+# | B | the rates of its rounds keep 378,831 weights (its 91.2 %) if a layer is cut once; cut to a whole number in every round, 378,829 | the latter | none: two weights of 378,831 |
 # | A | Figure 4a: "no shared weights already in iteration two" in deep layers of the ResNet, where five random masks share 1 % of their weights | chance stands beside the measurement | {ref}`A 3.2.1 <a-3-2-1>` |
 #
 # ## Measured effects

@@ -334,6 +334,40 @@ def test_the_captured_graph_trains_as_the_plain_loop_does():
     np.testing.assert_allclose(on_gpu.parameters, on_cpu.parameters, atol=2e-2)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("optimiser", ["Adam", "SGD"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("architecture", [TINY, SMALL], ids=lambda a: a.name)
+def test_replays_of_the_graph_are_steps(architecture, precision, optimiser):
+    """Noise, running statistics, moments and standardised pixels included."""
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.integers(0, 256, (60, *architecture.input_shape)).astype(np.uint8)).cuda()
+    y = torch.from_numpy(rng.integers(0, 10, 60)).cuda()
+    order = torch.from_numpy(rng.permuted(np.tile(np.arange(60), (2, 1)), axis=1).reshape(2, 3, 20)).cuda()
+    start = np.stack([initial_parameters(architecture, init) for init in range(2)])
+    channels = tuple(np.full(architecture.input_shape[0], value) for value in (120.0, 60.0))
+    options = {"noise": 1e-3, "seed": 5, "device": "cuda", "channels": channels}
+    graph, loop = (
+        training.Stack(
+            architecture,
+            start,
+            random_masks(architecture, 2),
+            1e-3,
+            optimiser=optimiser,
+            precision=precision,
+            **options,
+        )
+        for _ in range(2)
+    )
+    for _ in range(2):
+        losses = graph.train_epoch(x, y, order).cpu().numpy()
+        loop.loss_sum.zero_()
+        for s in range(order.shape[1]):
+            loop.step(x[order[:, s]], y[order[:, s]])
+        np.testing.assert_allclose(losses, (loop.loss_sum / order.shape[1]).cpu().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(graph.parameters(), loop.parameters(), rtol=1e-4, atol=1e-6)
+
+
 def files(store, experiment):
     return {path.name: path.read_bytes() for path in store.folder(experiment).glob("*.npz")}
 

@@ -11,7 +11,7 @@
 # # A Appendix D.1: Are tickets unique with partly fixed randomness?
 #
 # **In brief.** The comparison of {ref}`section 3.1 <a-3-1>` with tickets whose runs share their batch order as well
-# ({ref}`section 3.4 <a-3-4>` says what is fixed). The paper finds overlaps of 30 % and more where chance gives 10 %
+# ({ref}`section 3.4 <a-3-4>` says what is fixed). The paper finds overlaps of 25 % and more where chance gives 10 %
 # {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]

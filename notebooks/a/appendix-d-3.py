@@ -11,7 +11,7 @@
 # # A Appendix D.3: Rank correlations with partly fixed randomness
 #
 # **In brief.** {ref}`Section 3.2.3 <a-3-2-3>` with tickets whose runs share their batch order. The paper finds correlations of
-# 0.65 and more for the small networks, and around 0.1 for the ResNet {cite:p}`grosse2020`.
+# 0.6 and more for the small networks, but for an outlier, and around 0.1 for the ResNet {cite:p}`grosse2020`.
 
 # %% tags=["parameters"]
 experiment: str = "a/fashion-lenet/partial"  # whose tickets panel (a) and its ladder show, and are scored

@@ -53,7 +53,8 @@ store = Store()
 #
 # ## What the book has to say to it
 #
-# Every claim has a verdict, by [rules](../../rules.md) fixed before. Here is how many have which.
+# Every claim has a verdict, by [rules](../../rules.md) fixed before, but for the exceptions named there. Here is how many
+# have which.
 
 # %%
 parts = {section.strip(): scoring.score("B", section.strip(), store) for section in sections.split(",")}

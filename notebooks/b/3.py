@@ -126,8 +126,8 @@ table(
 #
 # * **Greedy.** Each layer is matched by itself, from the input on. A joint match of all layers could be closer.
 # * **Ties.** Of several matches at the same cost the one that the solver finds is carried.
-# * **The output layer** is matched too, although its units are classes and so have an order. The paper's tables
-#   show it: an output layer without matching could not be that close.
+# * **The output layer** is matched too, although its units are classes and so have an order: the paper's
+#   tables have rows for it as for the others, and it does not say that it is treated otherwise.
 # * **Sparsity.** Two random sets are the further apart the sparser they are. Two masks that keep a share $k$ of the inputs at
 #   random are at about $1 - k / (2 - k)$. Numbers of layers with different sparsity do not compare, and two groups compare only
 #   if they keep as many weights.
