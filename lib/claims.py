@@ -21,6 +21,7 @@ import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from lib.errors import UserError
+from lib.statistics import EFFECTS, SIGNIFICANCE, effect_word
 
 DEFAULT = Path(__file__).resolve().parent.parent / "data" / "claims.yaml"
 MAX_BYTES = 4 * 2**20
@@ -55,17 +56,6 @@ ABOVE_SHARE = 0.5
 # that is printed (the tables have four decimals, and one row prints 0).
 ROW_SHARE = 0.2
 ROW_DIGIT = 0.00005
-# The significance level that paper B fixes in its section 5.
-SIGNIFICANCE = 0.01
-# Paper B's words for the size of |d|; the last has no bound.
-EFFECTS = (
-    ("negligible", 0.2),
-    ("small", 0.5),
-    ("medium", 0.8),
-    ("large", 1.2),
-    ("very large", 2.0),
-    ("huge", math.inf),
-)
 
 # Comparisons at an edge are made in decimal numbers that binary floats only approach.
 _SLACK = 1e-9
@@ -912,7 +902,7 @@ def _table_row(claim: Claim, measurement: Measurement) -> _Outcome:
 
 def _effect(d: float) -> tuple[str, bool]:
     """Return paper B's word for the size of `d`, and whether `d` is negative; the sign of a negligible `d` is noise."""
-    word = next(word for word, bound in EFFECTS if abs(d) < bound or bound == math.inf)
+    word = effect_word(d)
     return word, d < 0 and word != "negligible"
 
 

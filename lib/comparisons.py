@@ -294,15 +294,12 @@ class Difference:
     @property
     def lower(self) -> bool:
         """Whether the mean is significantly below that of the random tickets."""
-        return self.diff_mean < 0 and self.p_value < SIGNIFICANCE
+        return self.diff_mean < 0 and self.p_value < statistics.SIGNIFICANCE
 
     @property
     def higher(self) -> bool:
         """Whether the mean is significantly above that of the random tickets."""
-        return self.diff_mean > 0 and self.p_value < SIGNIFICANCE
-
-
-SIGNIFICANCE = 0.01  # fixed by paper B, section 5
+        return self.diff_mean > 0 and self.p_value < statistics.SIGNIFICANCE
 
 
 def difference(values: NDArray[np.float64], control: NDArray[np.float64]) -> Difference:

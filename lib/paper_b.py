@@ -279,7 +279,7 @@ def distinguished(store: Store, switch: str) -> dict[str, tuple[Difference, floa
         for both in measured(store, [condition], True, settings).values():
             d, p = both.difference(), both.permutation_p()
             below = both.difference(drawn=False).diff_mean < 0
-            found[name] = (d, p, d.lower and below and p < comparisons.SIGNIFICANCE)
+            found[name] = (d, p, d.lower and below and p < statistics.SIGNIFICANCE)
     return found
 
 
@@ -432,7 +432,7 @@ def _distinguishes(store: Store, settings: Settings, condition: Condition) -> di
     below = both.difference(drawn=False).diff_mean < 0  # the test is two-sided, and of all pairs
     return {
         _words(f"{condition.name} below random", found): found.lower,
-        f"permutation of tickets, p = {p:.2g}": below and p < comparisons.SIGNIFICANCE,
+        f"permutation of tickets, p = {p:.2g}": below and p < statistics.SIGNIFICANCE,
     }
 
 
@@ -666,7 +666,7 @@ def _section_5(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
             p, spread = stats.shapiro(values).pvalue, values.std(ddof=1)
             # "Approximately normal": not refuted at the paper's level; "very low": 0.01 of a scale of 0 to 1.
             name = f"{c.name}, NNSTD{'±' if signed else ''}"
-            checks[f"{name}: normal (Shapiro-Wilk p = {p:.2g})"] = bool(p >= comparisons.SIGNIFICANCE)
+            checks[f"{name}: normal (Shapiro-Wilk p = {p:.2g})"] = bool(p >= statistics.SIGNIFICANCE)
             checks[f"{name}: standard deviation {spread:.4f}"] = bool(spread <= 0.01)
         return checks
 
@@ -727,7 +727,7 @@ def _section_5(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
         return Measurement(checks=checks)
 
     def significant() -> Measurement:
-        found = [of(c, True).p_value < comparisons.SIGNIFICANCE for c in CONDITIONS.values() if c.name != "random"]
+        found = [of(c, True).p_value < statistics.SIGNIFICANCE for c in CONDITIONS.values() if c.name != "random"]
         return Measurement(values=np.array([float(sum(found))]))
 
     def effect(c: Condition) -> Measurement:
@@ -791,7 +791,7 @@ def _statistics_by_scipy() -> dict[str, bool]:
     return {
         "Welch's test, two-tailed": math.isclose(statistics.welch(a, b)[1], welch.pvalue),
         "d with the pooled standard deviation": math.isclose(statistics.cohen_d(a, b), (a.mean() - b.mean()) / pooled),
-        f"level {comparisons.SIGNIFICANCE}": comparisons.SIGNIFICANCE == 0.01,
+        f"level {statistics.SIGNIFICANCE}": statistics.SIGNIFICANCE == 0.01,
     }
 
 

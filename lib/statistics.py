@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from lib import baselines, streams
 from lib.errors import UserError, shown, whole
 
+# The significance level that paper B fixes in its section 5.
+SIGNIFICANCE = 0.01
 # Paper B's words for the size of |d|: each up to a bound that it excludes; the last has none.
 EFFECTS = (
     ("negligible", 0.2),
