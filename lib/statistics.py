@@ -73,20 +73,7 @@ def welch(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
 def paired(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
     """Test whether the mean of differences is zero: Student's t of values that belong together two by two.
 
-    Parameters
-    ----------
-    a, b : array_like, shape (values,)
-        As many of both, at least two, whose differences are not all equal.
-
-    Returns
-    -------
-    t, p : float
-        The statistic, negative if the mean of `a` is the smaller one, and its two-sided p-value.
-
-    Raises
-    ------
-    UserError
-        If they are not such arrays.
+    Parameters, results and errors as of `welch`, but there are as many values in both, and their differences vary.
     """
     x, y = _group("a", a), _group("b", b)
     if x.size != y.size:
