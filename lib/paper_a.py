@@ -631,7 +631,7 @@ def _no_symmetry(store: Store, name: str) -> Measurement:
     checks = {}
     for level in _trained(store, name):
         differ, units = fewest_other_degrees(store, name, level)
-        found = f"{differ} of {units} units or more keep other numbers of inputs"
+        found = f"{differ} or more of {units} units differ in inputs kept"
         checks[f"no two masks are equal up to a permutation of units at {level} % ({found})"] = differ > 0
     return Measurement(checks=checks)
 

@@ -248,6 +248,47 @@ def test_a_small_mask_that_is_no_longer_good(tiny, tmp_path):
     assert "three quarters" in found.measured.split("fails:")[1]
 
 
+def test_a_ticket_that_answers_the_same_to_every_image_is_counted(tiny, tmp_path):
+    made, level = made_store(tmp_path, tiny), tiny.level("90")
+    record = made.read(tiny, level)
+    logits = record.logits.copy()
+    logits[1] = logits[1, :1]
+    change(made, tiny, level, logits=logits)
+    assert [evidence.constant_tickets(made, FASHION, y) for y in ("80", "90")] == [0, 1]
+    within, across = evidence.output_similarities(made, FASHION, "90", "CKA")
+    assert (len(within), len(across)) == (1, 2)  # of 2 and 4
+    words = f"without 1 of 4 tickets of {FASHION} at 90 %, which give every image the same output"
+    assert words in score(made, "Appendix C")["A-F9-4"].measured
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        ((0.122, 0.119, 0.121, 0.132, 0.170, 0.334), Verdict.REPRODUCED),
+        ((0.122, 0.119, 0.121, 0.120, 0.170, 0.334), Verdict.PARTLY),
+        ((0.122, 0.150, 0.121, 0.120, 0.170, 0.334), Verdict.NOT_REPRODUCED),
+    ],
+)
+def test_what_is_stable_at_first_rises_after_that(store, monkeypatch, means, expected):
+    by_level = {y.name: (np.array([m]), np.array([m])) for y, m in zip(EXPERIMENT.levels[1:], means, strict=True)}
+    monkeypatch.setattr(paper_a, "_by_level", lambda *_: by_level)
+    assert verdict(store, "A-F6-3") == expected
+
+
+@pytest.mark.parametrize(("more", "expected"), [(20, True), (1, False), (-20, False)])
+def test_tickets_are_more_accurate_if_the_interval_says_so(tmp_path, monkeypatch, more, expected):
+    """Of 10,000 images; initialisations differ by some ten, the two experiments by `more` of these."""
+    add = {FASHION: np.zeros(10, int), paper_a.FASHION_PARTIAL: more + np.repeat([0, 15, -12, 8, -9], 2)}
+    for name, count in add.items():
+        small = dataclasses.replace(find(name), architecture=TINY, runs=2)
+        monkeypatch.setitem(EXPERIMENTS, name, small)
+        made = made_store(tmp_path, small)
+        for level in small.levels:
+            change(made, small, level, correct=8000 + count)
+    gains = paper_a._more_accurate(made, paper_a.FASHION_PARTIAL)
+    assert set(gains.checks.values()) == {expected}
+
+
 # --- all of the ledger that is written -----------------------------------------------------------------------
 
 
