@@ -590,9 +590,8 @@ def _sha256(arrays: Sequence[NDArray[np.uint8]]) -> str:
 def _write_cache(images: Images, place: Path) -> None:
     """Write a folder whole or not at all: beside its place, flushed to disk, renamed into place."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    for left in place.parent.glob(
-        f".{place.name}-*"
-    ):  # of a process that was killed; one that still writes does without
+    # Left by a process that was killed; one that still writes does without a cache.
+    for left in place.parent.glob(f".{place.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
     try:
