@@ -171,6 +171,21 @@ def test_chance_match():
     assert words == "conv1: mean 10.6 against 10, 90 % inside 5 to 15"
 
 
+def test_the_reason_says_where_readings_could_not_be_measured():
+    claim = a_claim("boolean", statement="s")
+    holds = Measurement(checks={"a": True})
+    first, second, lacking = (
+        dataclasses.replace(holds, reading="first"),
+        dataclasses.replace(holds, reading="second"),
+        Measurement(reading="third", missing=(claims.Lack("x/y"),)),
+    )
+    words = "judged on the readings that could be measured; "
+    assert judge(claim, [first, second]).reason.startswith("first: ")
+    assert judge(claim, [first, lacking]).reason.startswith(f"{words}first: ")
+    assert judge(claim, [first, lacking]).verdict == REPRODUCED
+    assert judge(claim, [lacking, dataclasses.replace(lacking, reading="fourth")]).verdict == NOT_TESTABLE
+
+
 def test_above_chance():
     claim = a_claim("above-chance", statement="s")
     good, half, fewer = group([20.0]), group([20, 10]), group([20, 10, 10])

@@ -43,7 +43,8 @@ def put(store, its, masks, logits=None, weights=None):
     rng = np.random.default_rng(1)
     level = its.level(LEVEL)
     dense = store.read(its, its.levels[0])
-    store.write(its, its.levels[0], dense, PROVENANCE, masks)
+    large = np.where(masks, np.copysign(10 + np.abs(dense.weights), dense.weights), dense.weights)  # what is kept
+    store.write(its, its.levels[0], dataclasses.replace(dense, weights=large), PROVENANCE, masks)
     values = rng.normal(size=masks.shape).astype(np.float32) if weights is None else weights
     record = LevelRecord(
         masks=masks,

@@ -189,7 +189,8 @@ def test_a_similarity_panel_has_all_levels_and_each(store, shown, measure):
     same = np.arange(25)[:, None] // 5 == np.arange(25) // 5
     within, across = matrix[same & ~np.eye(25, dtype=bool)].mean(), matrix[~same].mean()
     figure, said = panel.draw("50")
-    assert said == f"Means at 50 %: {within:.3f} within an initialisation, {across:.3f} across."
+    pairs = "of 50 pairs within an initialisation", "of 250 across"
+    assert said == f"Means at 50 %: {within:.3f} {pairs[0]}, {across:.3f} {pairs[1]}."
     drawn = figure.axes[0].images[0].get_array()
     np.testing.assert_array_equal(np.ma.getmaskarray(drawn), np.eye(25, dtype=bool))
     np.testing.assert_allclose(drawn.compressed(), matrix[~np.eye(25, dtype=bool)])

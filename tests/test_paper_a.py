@@ -114,11 +114,13 @@ def test_a_ticket_whose_output_never_varies_has_no_cka(tiny, tmp_path):
         evidence.output_similarities(made, FASHION, "50", "CKA")
 
 
-def test_what_runs_have_learned_alike_is_told_from_what_they_started_with(tiny, tmp_path):
+def test_what_runs_have_learned_alike_is_told_from_what_they_started_with(tiny, tmp_path, monkeypatch):
+    tiny = dataclasses.replace(tiny, inits=3)
+    monkeypatch.setitem(EXPERIMENTS, tiny.name, tiny)
     made = made_store(tmp_path, tiny)
     initial = made.initial_weights(tiny).repeat(2, axis=0)
     rng = np.random.default_rng(0)
-    learned = rng.normal(size=(2, TINY.weight_count)).repeat(2, axis=0)  # the same in both runs of an initialisation
+    learned = rng.normal(size=(3, TINY.weight_count)).repeat(2, axis=0)  # the same in both runs of an initialisation
     weights = (initial + 10 * learned).astype(np.float32)
     change(made, tiny, tiny.levels[0], weights=weights)
     for origin in evidence.origins(made, FASHION, "50"):
