@@ -285,8 +285,8 @@ def _verify(options: argparse.Namespace) -> int:
     held = {
         name: store.held(name) or [store.find(name)] * (name in options.names) for name in options.names or EXPERIMENTS
     }
-    experiments = [part for parts in held.values() for part in parts]
-    if not experiments and not store.strays(options.names):
+    experiments, strays = [part for parts in held.values() for part in parts], store.strays(options.names)
+    if not experiments and not strays:
         raise UserError(f"{store.root}: holds no experiment; python -m lib train NAME trains one")
     print(f"{'experiment':32} {'tickets':>7} x {'levels':6}  {'level':>6}  {'bytes':>10}  sha256")
     failed = False
@@ -306,10 +306,9 @@ def _verify(options: argparse.Namespace) -> int:
             waits = problem.what == "missing" and problem.level in later
             failed |= not waits
             print(f"{'':50} {problem.level:>6}  {'':>10}  {'not trained yet' if waits else problem.what}")
-    for stray in store.strays(options.names):
-        failed = True
+    for stray in strays:
         print(f"{stray}: no manifest names it")
-    return 1 if failed else 0
+    return 1 if failed or strays else 0
 
 
 def _claims(options: argparse.Namespace) -> int:

@@ -714,7 +714,7 @@ def _ranking(store: Store, measure: str, names: Sequence[str]) -> Measurement:
             )
             for one, other in itertools.pairwise(names)
         },
-        note="; ".join([f"means of all pairs at {', '.join(levels)} %", *filter(None, [_constant(store, names)])]),
+        note=_constant(store, names, f"means of all pairs at {', '.join(levels)} %"),
     )
 
 
@@ -1043,14 +1043,16 @@ def _by_level(store: Store, name: str, measure: str) -> dict[str, tuple[np.ndarr
     return {level: both for level, both in found.items() if level != "dense"}
 
 
-def _constant(store: Store, names: Iterable[str]) -> str:
-    """Return in words how many tickets are in no comparison of outputs, as their own are the same for all images."""
-    said = []
-    for name in names:
-        for level in _by_level(store, name, "CKA"):
-            if count := evidence.constant_tickets(store, name, level):
-                said.append(f"{count} of {store.find(name).replicas} tickets of {name} at {level} %")
-    return f"without {', '.join(said)}, which give every image the same output" if said else ""
+def _constant(store: Store, names: Iterable[str], said: str = "") -> str:
+    """Add to a note how many tickets are in no comparison of outputs, as their own are the same for all images."""
+    found = [
+        f"{count} of {store.find(name).replicas} tickets of {name} at {level} %"
+        for name in names
+        for level in _by_level(store, name, "CKA")
+        if (count := evidence.constant_tickets(store, name, level))
+    ]
+    without = f"without {', '.join(found)}, which give every image the same output" if found else ""
+    return "; ".join(part for part in (said, without) if part)
 
 
 def _never_equal(store: Store, measure: str, name: str) -> Measurement:
@@ -1333,9 +1335,7 @@ def _section_appendix_c(
                 # Without a sixth step where no output depends on the image any more.
                 **{f"it falls from step {k} to {k + 1}": bool(means[k] < means[k - 1]) for k in range(4, len(means))},
             },
-            note="; ".join(
-                filter(None, [f"mean CKA {', '.join(f'{m:.3f}' for m in means)}", _constant(store, [name])])
-            ),
+            note=_constant(store, [name], f"mean CKA {', '.join(f'{m:.3f}' for m in means)}"),
         )
 
     def across_closer(name: str) -> Measurement:

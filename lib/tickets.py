@@ -569,8 +569,9 @@ class Store:
     def verify(self, experiment: Experiment) -> tuple[list[str], list[Problem]]:
         """Check every stored level of an experiment.
 
-        Besides the checksums: shapes and exact counts; that each level's masks are the ones that pruning the
-        level before gave, and lie within them; that the initial weights still have the stored hash.
+        Besides the checksums: shapes, exact counts and values that can be; that each level's masks are the ones that
+        pruning the level before gave, lie within them and, where its weights are kept, keep the largest; that all
+        levels, of all parts, were trained on the same images; that the initial weights still have the stored hash.
 
         Returns
         -------
@@ -599,6 +600,10 @@ class Store:
             problem("manifest", "the initial weights made now do not have the stored hash")
         for name in sorted(set(manifest["levels"]) - {level.name for level in experiment.levels}):
             problem(name, "the manifest names a level that the experiment does not have")
+        try:
+            every = self._every_entry(experiment)
+        except UserError:  # the manifest of another part, which is said where that is verified
+            every = list(manifest["levels"].values())
         expected: str | None = None
         before: LevelRecord | None = None
         for level in experiment.levels:
@@ -629,7 +634,7 @@ class Store:
                 problem(level.name, "it keeps weights smaller than some that it drops of the level before")
             elif entry["data"]["name"] != experiment.dataset:
                 problem(level.name, f"it was trained on {entry['data']['name']}, not on {experiment.dataset}")
-            elif entry["data"]["sha256"] != next(iter(manifest["levels"].values()))["data"]["sha256"]:
+            elif entry["data"]["sha256"] != every[0]["data"]["sha256"]:
                 problem(level.name, "it was trained on other images than other levels")
             elif experiment.pruned_to(level) is not None and "next masks sha256" not in entry:
                 problem(level.name, "the manifest does not say which masks pruning it gave")

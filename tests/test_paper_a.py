@@ -181,9 +181,8 @@ def test_no_order_of_units_hides_that_a_network_is_itself(tmp_path, level):
     few = find("a/fashion-lenet/fixed")
     shutil.copytree(Store().folder(few), tmp_path / "tickets" / few.name)
     store, slices, rng = Store(tmp_path / "tickets"), few.architecture.weight_slices(), np.random.default_rng(0)
-    assert (
-        paper_a.fewest_other_degrees(store, few.name, level)[0] == 0
-    )  # two runs with everything fixed are one network
+    # Two runs with everything fixed are one network.
+    assert paper_a.fewest_other_degrees(store, few.name, level)[0] == 0
     assert paper_a.fewest_other_degrees(store, few.name, level, random=True)[0] > 0
     record = store.read(few, few.level(level))
     masks, weights, before = record.masks.copy(), record.weights.copy(), None

@@ -43,14 +43,14 @@ def equal(one, other):
     return all(np.array_equal(a, b) if a is not None else b is None for a, b in pairs)
 
 
-def copy_part(at_once, store, part, level):
+def copy_part(at_once, store, part, level, provenance=PROVENANCE):
     """Store one level of a part of an experiment that another store holds as one."""
     whole = at_once.find(part.name)
     rows = slice(part.after * part.runs, (part.after + part.inits) * part.runs)
     record, pruned_to = at_once.read(whole, level), whole.pruned_to(level)
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     own = LevelRecord(**{name: None if values is None else values[rows] for name, values in fields.items()})
-    store.write(part, level, own, PROVENANCE, None if pruned_to is None else at_once.masks(whole, pruned_to)[rows])
+    store.write(part, level, own, provenance, None if pruned_to is None else at_once.masks(whole, pruned_to)[rows])
 
 
 def test_the_first_trials_are_bit_by_bit_those_of_the_whole_experiment(tiny, tmp_path, capsys, monkeypatch):
@@ -220,6 +220,16 @@ def test_a_part_counts_when_it_is_whole_and_what_is_made_of_all_is_as_if_trained
     assert f"`data/tickets/{tiny.name}`" in said and f"`data/tickets/{tiny.name}/after-2`" in said
     # 90 s a level and part.
     assert sources.how_trained(store, tiny.name).endswith("12 min x 2 processes on a pretended machine")
+
+
+def test_parts_of_other_images_are_a_fault(tiny, tmp_path):
+    at_once, store = made_store(tmp_path / "at once", tiny), Store(tmp_path / "parts")
+    first, later = tiny.first(2), tiny.part(2, 5)
+    for part, other in ((first, {}), (later, {"data": PROVENANCE["data"] | {"sha256": "f" * 64}})):
+        for level in tiny.levels:
+            copy_part(at_once, store, part, level, PROVENANCE | other)
+    assert store.verify(first) == ([y.name for y in tiny.levels], [])
+    assert {p.what for p in store.verify(later)[1]} == {"it was trained on other images than other levels"}
 
 
 def test_parts_are_taken_over_one_after_another(tiny, tmp_path, capsys):
