@@ -101,8 +101,14 @@ def _signs_of_starts(architecture: Architecture, inits: int, runs: int) -> Signs
     return np.repeat([initial_signs(architecture, init) for init in range(inits)], runs, axis=0)
 
 
+# Part of what names kept distances: another one when `control_tickets` draws others.
+_CONTROLS_DRAWN = "each layer from its own stream"
+
+
 def control_tickets(architecture: Architecture, signs: Signs) -> Signs:
     """Return random tickets with as many weights of either sign in every layer, and as many in every unit.
+
+    Every layer is drawn from streams of its own, so that chance averages out over layers as in winning tickets.
 
     Parameters
     ----------
@@ -115,9 +121,11 @@ def control_tickets(architecture: Architecture, signs: Signs) -> Signs:
     int8 array, shape (tickets, weight_count)
     """
     result = np.zeros_like(signs)
-    for layer, where in zip(architecture.layers, architecture.weight_slices().values(), strict=True):
+    for number, (layer, where) in enumerate(
+        zip(architecture.layers, architecture.weight_slices().values(), strict=True)
+    ):
         rows = signs[:, where].reshape(len(signs), layer.shape[0], -1)
-        result[:, where] = kernels.control_masks(rows).reshape(len(signs), -1)
+        result[:, where] = kernels.control_masks(rows, seed=number).reshape(len(signs), -1)
     return result
 
 
@@ -194,6 +202,8 @@ def group(store: Store, name: str, kind: str, label: str, trained: bool = False)
         # Files of the older kind have no hash of their masks, and hold them.
         made_of = [entry["sha256"] if trained else entry.get(key, entry["sha256"]) for entry in entries]
         origin = f"{experiment.fingerprint()} {' '.join(made_of)}"
+        if kind == "control":
+            origin += f" {_CONTROLS_DRAWN}"
     digest = hashlib.sha256(f"{kind} {trained} {origin}".encode()).hexdigest()
     return _group(store, experiment, kind, label, trained, digest)
 

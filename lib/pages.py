@@ -103,12 +103,20 @@ def _because(store: Store, scored: Scored) -> str:
         with contextlib.suppress(evidence.Missing):
             return _not_by_chance(store, paper_a.FASHION, "50")
     said = [
-        f"{claims.escaped(textwrap.shorten(words.removeprefix('holds: '), 110, placeholder=' …'))}{_on(name)}"
-        for name, words in measured
+        f"{claims.escaped(_whole_checks(words.removeprefix('holds: '), 180))}{_on(name)}" for name, words in measured
     ]
     trials = scoring.trials_words(store, scored.experiments)
     only = f" Trained: {trials}." if trials else ""
     return f"{'; '.join(said)}.".replace("; above chance in ", ", in ") + only
+
+
+def _whole_checks(words: str, most: int) -> str:
+    """Return the first checks of a list, none cut in its middle, in about `most` characters."""
+    # Commas between brackets are within a check.
+    ends = [comma.start() for comma in re.finditer(r", (?![^()]*\))", words)]
+    if len(words) <= most or not ends:
+        return words
+    return words[: max((end for end in ends if end <= most), default=ends[0])] + ", …"
 
 
 def _on(reading: str) -> str:

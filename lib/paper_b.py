@@ -457,7 +457,9 @@ def _like_trained(store: Store, key: str) -> Measurement:
     checks = {}
     for what, signs in {"tickets before training": ticket, "trained dense networks": trained}.items():
         share, most = kernels.same_sign_share(signs), _dealt_at_most(signs, kernels.same_sign_share)
-        words = f"neighbours of one sign in {what}: {100 * share:.1f} %, with signs dealt anew up to {100 * most:.1f} %"
+        words = (
+            f"neighbours of one sign in {what}: {100 * share:.1f} % (with signs dealt anew up to {100 * most:.1f} %)"
+        )
         checks[words] = share > most
     return Measurement(checks=checks)
 
@@ -821,11 +823,11 @@ def _section_7(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
         # With signs dealt anew, positive pairs are neighbours as often as any pairs: what is visible without signs.
         return Measurement(
             checks={
-                f"neighbours of one sign: {100 * same:.1f} %, with signs dealt anew up to {100 * most_same:.1f} %": (
+                f"neighbours of one sign: {100 * same:.1f} % (with signs dealt anew up to {100 * most_same:.1f} %)": (
                     same > most_same
                 ),
-                f"positive pairs that are neighbours: {100 * positive:.1f} %, with signs dealt anew up to "
-                f"{100 * most:.1f} %": positive > most,
+                f"positive pairs that are neighbours: {100 * positive:.1f} % (with signs dealt anew up to "
+                f"{100 * most:.1f} %)": positive > most,
             }
         )
 

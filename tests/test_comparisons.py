@@ -12,6 +12,7 @@ from lib import comparisons, evidence, topology
 from lib.comparisons import Group
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
+from lib.models import Architecture, Layer
 from lib.pruning import percent_levels, with_random
 from lib.tickets import Store
 
@@ -85,6 +86,14 @@ def test_control_tickets_keep_counts_and_signs_and_the_survivors_of_every_unit(s
         a, b = (s[:, where].reshape(6, layer.shape[0], -1) for s in (signs, control))
         np.testing.assert_array_equal((a != 0).sum(axis=2), (b != 0).sum(axis=2))
         np.testing.assert_array_equal((a > 0).sum(axis=(1, 2)), (b > 0).sum(axis=(1, 2)))
+
+
+def test_control_tickets_of_two_equal_layers_have_no_more_in_common_than_by_chance():
+    square = Architecture("square", (1, 8, 8), (Layer("one", (64, 64)), Layer("other", (64, 64))))
+    layer = np.random.default_rng(0).choice([-1, 0, 1], (5, 64 * 64), p=(0.1, 0.8, 0.1)).astype(np.int8)
+    one, other = np.split(comparisons.control_tickets(square, np.tile(layer, 2)), 2, axis=1)
+    # Of 4,096 x 5 places each keeps a fifth; 0.04 of them by both, give or take 0.0013 (one standard deviation).
+    assert ((one != 0) & (other != 0)).mean() == pytest.approx(0.04, abs=0.006)
 
 
 @pytest.mark.parametrize("signed", [False, True])
