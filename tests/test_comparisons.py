@@ -12,8 +12,8 @@ from lib import comparisons, evidence, topology
 from lib.comparisons import Group
 from lib.errors import UserError
 from lib.experiments import EXPERIMENTS, find
-from lib.models import Architecture, Layer
-from lib.pruning import percent_levels, with_random
+from lib.models import Architecture, Layer, initial_parameters
+from lib.pruning import percent_levels, random_masks, with_random
 from lib.tickets import Store
 
 NAME = "test/tiny/rounds"
@@ -63,6 +63,14 @@ def test_random_tickets_need_no_training_and_share_counts_and_initial_weights(st
             comparisons.winning_tickets(Store(tmp_path), NAME, trained)
     with pytest.raises(evidence.Missing, match=NAME):
         comparisons.random_tickets(Store(tmp_path), NAME, trained=True)
+
+
+def test_runs_of_an_initialisation_have_its_signs(tmp_path, monkeypatch):
+    twice = dataclasses.replace(EXPERIMENT, name="test/tiny/twice", inits=2, runs=2)
+    monkeypatch.setitem(EXPERIMENTS, twice.name, twice)
+    found = comparisons.random_tickets(Store(tmp_path / "tickets"), twice.name)
+    starts = np.stack([initial_parameters(TINY, init)[: TINY.weight_count] for init in (0, 0, 1, 1)])
+    np.testing.assert_array_equal(found, np.sign(starts) * random_masks(TINY, twice.last, 4))
 
 
 def test_a_trained_weight_that_is_stored_as_zero_is_a_connection_still(tmp_path):

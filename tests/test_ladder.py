@@ -224,6 +224,36 @@ def test_final_weights_are_ranked_against_another_initialisation(store):
             assert found["conv2"][replica] == pytest.approx(spearmanr(initial[init, where][kept], final)[0])
 
 
+@pytest.mark.parametrize("figure", ["A-F4a", "A-F4b"])
+def test_weights_that_tickets_of_different_initialisations_share_and_leave_out(store, figure):
+    """Five tickets at a time, one of each initialisation, against sets and a draw of such tickets."""
+    masks = store.read(FREE, FREE.level("50")).masks
+    where = FREE.architecture.weight_slices()["conv2"]
+    n, kept = where.stop - where.start, int(masks[0, where].sum())
+
+    def share(sets):
+        found = set.intersection(*sets) if figure == "A-F4a" else set(range(n)) - set.union(*sets)
+        return 100 * len(found) / (kept if figure == "A-F4a" else n)
+
+    layer = next(y for y in ladder.measure(store, figure, RUNGS["new initial weights"], "50") if y.layer == "conv2")
+    expected = [share([set(np.flatnonzero(masks[5 * init + run, where])) for init in range(5)]) for run in range(5)]
+    np.testing.assert_allclose(layer.values, expected)
+    rng = np.random.default_rng(0)
+    drawn = [share([set(rng.permutation(n)[:kept]) for _ in range(5)]) for _ in range(300)]
+    assert layer.expected == pytest.approx(np.mean(drawn), abs=5 * np.std(drawn) / 300**0.5)
+    assert [layer.low, layer.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=np.std(drawn))
+
+
+def test_the_initialisations_that_a_value_belongs_to(store):
+    """A correlation is one initialisation's; across them its weights are held against the next one's."""
+    own = np.repeat(np.arange(5), 5)
+    for words, other in (("free", own), ("new initial weights", (own + 1) % 5)):
+        (layer, *_) = ladder.measure(store, "A-F5a", RUNGS[words], "50")
+        np.testing.assert_array_equal(ladder._inits(store, layer, RUNGS[words]), [own, other])
+        (layer, *_) = ladder.measure(store, "A-F4a", RUNGS[words], "50")
+        np.testing.assert_array_equal(ladder._inits(store, layer, RUNGS[words]), [np.arange(5), np.arange(5)])
+
+
 def test_rungs_that_cannot_be_told_apart_are_named():
     def fit(words, distance, low, high):
         return ladder.Fit(RUNGS[words], "50", {"conv1": distance}, distance, low, high)

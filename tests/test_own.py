@@ -141,6 +141,26 @@ def test_a_mask_among_weights_has_no_signs() -> None:
         own.compare(*nets, carry=True)
 
 
+def test_masks_alone_are_carried_from_layer_to_layer() -> None:
+    rng = np.random.default_rng(0)
+    nets = [{"a": rng.random((6, 5)) < 0.5, "b": rng.random((4, 6)) < 0.5} for _ in "ab"]
+    found = own.compare(*nets, carry=True)
+    assert [y.nnstd for y in found] != [y.nnstd for y in own.compare(*nets)]
+    # Units in another order, which the next layer knows: the same network.
+    order = rng.permutation(6)
+    shuffled = {"a": nets[0]["a"][order], "b": nets[0]["b"][:, order]}
+    assert [y.nnstd for y in own.compare(nets[0], shuffled, carry=True)] == [0, 0]
+
+
+def test_a_name_that_ends_like_torch_s_is_a_layer_of_its_own() -> None:
+    mask, weights = np.eye(3, dtype=bool), np.full((3, 3), 2.0)
+    found = own.network({"gate_mask": mask, "gate": weights, "head_orig": weights})
+    assert list(found) == ["gate_mask", "gate", "head_orig"]
+    assert np.array_equal(found["gate_mask"], mask) and np.array_equal(found["head_orig"], weights)
+    both = own.network({"head_orig": weights, "head_mask": mask})
+    assert list(both) == ["head"] and np.array_equal(both["head"], weights * mask)
+
+
 def test_files(tmp_path: Path) -> None:
     state = pruned(Residual(), 0).state_dict()
     torch.save(state, tmp_path / "a.pt")

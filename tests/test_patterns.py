@@ -114,6 +114,22 @@ def test_expected_values_against_closed_forms():
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
+def test_shares_are_in_percent_of_what_they_are_shares_of(diagonal):
+    """One kernel of each kind in 64: three positive weights in a row, three apart, four in a block, and empty ones."""
+    signs = np.zeros((1, 64, 1, 3, 3), np.int8)
+    signs[0, 0, 0, 1] = 1
+    signs[0, 1, 0, [0, 0, 2], [0, 2, 1]] = 1
+    signs[0, 2, 0, :2, :2] = -1
+    found = patterns.measure(signs, diagonal)
+    assert found["empty"] == pytest.approx(100 * 61 / 64)
+    # Of the two kernels with three positive weights one has them side by side; of those with four all.
+    assert (found["grouped3"], found["grouped4"]) == (50, 100)
+    # Two of three pairs in a row are neighbours, none of those apart; of four in a block four of six, or all.
+    assert found["positive"] == pytest.approx(100 * (2 / 3 + 0) / 2)
+    assert found["negative"] == pytest.approx(100 if diagonal else 100 * 4 / 6)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
 def test_near_and_far_against_loops(diagonal):
     counts = np.random.default_rng(0).integers(0, 99, (3, 3, 3, 3))
     near, far = patterns.near_and_far(counts, diagonal)
