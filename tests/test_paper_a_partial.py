@@ -7,6 +7,7 @@ the ResNet, whose layers keep no weight at the last level.
 import dataclasses
 import functools
 import itertools
+import math
 import shutil
 
 import numpy as np
@@ -184,18 +185,24 @@ def test_experiments_that_do_not_compare_are_a_sentence(planted, monkeypatch):
         evidence.task_overlaps(planted, FASHION_PARTIAL, RESNET_PARTIAL, "90")
 
 
+def central(count, rate):
+    """The least numbers that at most so many of `count` independent events reach with 2.5 and 97.5 %."""
+    chances = np.cumsum([math.comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in range(count + 1)])
+    return [int(np.argmax(chances >= p)) for p in (0.025, 0.975)]
+
+
 def test_the_share_of_significant_overlaps_against_a_count(planted):
     level, layer = "60", "dense1"
     experiment = find(FASHION_PARTIAL)
     masks = planted.read(experiment, experiment.level(level)).masks[:, experiment.architecture.weight_slices()[layer]]
-    for probability in (0.95, 0.99):
+    for probability in (0.5, 0.95, 0.99):
         low, high = baselines.overlap_interval(masks.shape[1], int(masks[0].sum()), probability)
         counts = [int((masks[2 * i] & masks[2 * i + 1]).sum()) for i in range(3)]
         found = evidence.significance(planted, FASHION_PARTIAL, level, probability)
         share = next(y for y in found if y.layer == layer)
         assert share.values.tolist() == [100.0 * (not low <= count <= high) for count in counts]
         assert 0 < share.expected <= 100 * (1 - probability)
-        assert 0 <= share.low <= share.high
+        assert [share.low, share.high] == pytest.approx([100 * end / 3 for end in central(3, share.expected / 100)])
         # Of two different initialisations there are the four pairs of their two runs each.
         for share in evidence.significance(planted, FASHION_PARTIAL, level, probability, within=False):
             if share.layer == layer:
@@ -204,6 +211,8 @@ def test_the_share_of_significant_overlaps_against_a_count(planted):
                     for i, j in ((0, 1), (0, 2), (1, 2))
                 ]
                 assert share.values.tolist() == (100 * np.mean(values, axis=1)).tolist()
+                ends = [100 * end / 12 for end in central(12, share.expected / 100)]
+                assert [share.low, share.high] == pytest.approx(ends)
 
 
 def test_the_false_positive_rate_and_its_spread_are_those_of_drawn_masks():
