@@ -111,6 +111,17 @@ def test_torchvisions_folders_and_the_variable(folder, tmp_path_factory, monkeyp
     assert datasets.load("fashion-mnist", download=False).train.shape == (30, 1, 28, 28)
 
 
+def test_the_folder_of_a_package_is_looked_in_after_the_users(folder, tmp_path_factory, monkeypatch):
+    monkeypatch.delenv("LOTTERY_DATA", raising=False)
+    elsewhere = tmp_path_factory.mktemp("nothing")
+    monkeypatch.setattr(datasets, "_SYSTEM", {"fashion-mnist": {str(elsewhere): "none", str(folder): "a package"}})
+    packaged = datasets.load("fashion-mnist", download=False)
+    assert "a package" in packaged.source and len(packaged.train) == TRAIN
+    assert datasets.load("fashion-mnist", elsewhere, download=False).sha256 == packaged.sha256
+    with pytest.raises(UserError, match="mnist"):  # it is that of one data set
+        datasets.load("mnist", download=False)
+
+
 def test_torchvision_reads_the_same_images(folder, tmp_path_factory):
     torchvision = pytest.importorskip("torchvision.datasets")
     root = tmp_path_factory.mktemp("root")

@@ -325,6 +325,14 @@ def test_printed_formulas_get_the_verdicts_that_arithmetic_gives_them(scored):
     assert "standard deviation" in scored["A-B-eq2"].measured.split("fails:")[1]
 
 
+def test_the_experiments_are_set_up_as_the_paper_says(scored):
+    said = {
+        name: s.measured for name, s in scored.items() if name.startswith("A-2-S") and LEDGER[name].check == "setup"
+    }
+    assert len(said) == 12
+    assert not [name for name, words in said.items() if not words.startswith("as in the paper: ") or "departs" in words]
+
+
 def test_sections_come_in_the_ledgers_order(scored):
     own = [c.id for section in WRITTEN for c in LEDGER.values() if (c.paper, c.section) == ("A", section)]
     assert list(scored) == own
