@@ -43,6 +43,18 @@ def test_readings_are_put_together_by_their_words() -> None:
     assert effect.changed == ["A-F3a-1", "A-F3a-2"]
 
 
+def test_what_rests_on_some_trials_are_the_claims_measured_on_them(monkeypatch) -> None:
+    name, given = "b/conv2/cifar10", []
+    for number, (verdict, experiments) in enumerate(
+        [(YES, (name,)), (NO, ("b/conv2/svhn",)), (Verdict.NOT_A_CLAIM, (name,)), (PARTLY, (name, "b/conv2/cinic10"))]
+    ):
+        given.append(dataclasses.replace(scored(number), verdict=verdict, experiments=experiments))
+    monkeypatch.setattr(scoring, "score_all", lambda paper, store: given if paper == "B" else [])
+    effect = deviations._fewer_trials(Store(), name)
+    assert effect.verdicts == {"A-F3a-0": (YES, UNTESTED), "A-F3a-3": (PARTLY, UNTESTED)}
+    assert effect.paper == "B" and effect.lacking is not None and effect.lacking.experiment == name
+
+
 def test_the_first_verdict_is_that_of_the_ledger() -> None:
     store = Store()
     found = deviations._panel(store, "A-F8a", paper_a.PANELS["A-F8a"])
