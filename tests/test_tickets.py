@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -366,6 +367,34 @@ def test_values_that_cannot_be_are_noticed(store, tmp_path, monkeypatch, record,
     monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
     problems = [p.what for p in Store(there.root).verify(EXPERIMENT)[1]]
     assert len(problems) == 1 and re.search(words, problems[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "right"),
+    [
+        ("sha256", "x" * 64, "64 hexadecimal digits"),
+        ("data / sha256", "A" * 64, "64 hexadecimal digits"),
+        ("masks sha256", "0" * 63, "64 hexadecimal digits"),
+        ("next masks sha256", 7, "64 hexadecimal digits"),
+        ("bytes", 0, "a whole number above 0"),
+        ("data / test images", True, "a whole number above 0"),
+        ("processes", 1.5, "a whole number above 0"),
+        ("wall seconds", -1, "a number of at least 0"),
+        ("wall seconds", float("inf"), "a number of at least 0"),
+        ("finished", "yesterday", "a time such as"),
+        ("device", "", "text"),
+        ("versions / numpy", 2, "text"),
+    ],
+)
+def test_an_entry_of_another_form_is_a_sentence(store, key, value, right):
+    entry = json.loads(manifest_path(store).read_text())["levels"]["50"]
+    tickets._check_entry(entry, "it")
+    (*folders, last) = key.split(" / ")
+    part = functools.reduce(dict.__getitem__, folders, entry)
+    assert last in part
+    part[last] = value
+    with pytest.raises(UserError, match=re.escape(f"it: '{key}' is {value!r}; it should be {right}")):
+        tickets._check_entry(entry, "it")
 
 
 def test_masks_that_drop_larger_weights_than_they_keep_are_noticed(store):
