@@ -229,6 +229,15 @@ def test_tickets_that_are_alike_by_nothing_give_uniform_p_values_by_permutation_
     assert np.mean(np.array(by_tickets) <= 0.05) <= beyond < np.mean(np.array(by_pairs) <= 0.05)
 
 
+def test_distances_of_controls_that_are_drawn_anew_are_not_those_that_are_kept(store, monkeypatch):
+    def digests():
+        return [comparisons.group(store, NAME, kind, "x").digest for kind in ("winning", "random", "control")]
+
+    before = digests()
+    monkeypatch.setattr(comparisons, "_CONTROLS_DRAWN", "in another way")
+    assert [one == other for one, other in zip(before, digests(), strict=True)] == [True, True, False]
+
+
 def test_groups_of_stored_tickets_are_told_apart_by_what_decides_them(store, tmp_path):
     """And made only when they are looked at: the same digest, the same tickets; other files, another digest."""
     kinds = [(kind, trained) for kind in ("winning", "random", "control") for trained in (False, True)]
