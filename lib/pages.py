@@ -103,11 +103,11 @@ def _because(store: Store, scored: Scored) -> str:
         with contextlib.suppress(evidence.Missing):
             return _not_by_chance(store, paper_a.FASHION, "50")
     said = [
-        f"{claims.escaped(_whole_checks(words.removeprefix('holds: '), 180))}{_on(name)}" for name, words in measured
+        f"{claims.escaped(_whole_checks(words.removeprefix('holds: '), 200))}{_on(name)}" for name, words in measured
     ]
     trials = scoring.trials_words(store, scored.experiments)
     only = f" Trained: {trials}." if trials else ""
-    return f"{'; '.join(said)}.".replace("; above chance in ", ", in ") + only
+    return f"{'; '.join(said)}{'' if said[-1].endswith('…') else '.'}".replace("; above chance in ", ", in ") + only
 
 
 def _whole_checks(words: str, most: int) -> str:

@@ -476,12 +476,17 @@ def _stand_in(words: str) -> str:
 def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = True) -> None:
     """Say which of paper B's winning tickets, or trials, are not trained, and so what the chapter cannot show."""
     names = {**paper_b.DATASETS, **(paper_b.STAND_INS if stand_ins else {})}
-    trials_note(store, names.values())
+    trials_note(store, _with_tickets(store, names, settings))
     absent = paper_b.lacking(store, names, settings)
     if absent:
         some = len(absent) < len(names)
         title = f"{'Other conditions' if some else 'Conditions'} with winning tickets"
         markdown(pages.missing_panel(title, absent))
+
+
+def _with_tickets(store: Store, names: Mapping[str, str], settings: paper_b.Settings) -> list[str]:
+    """Return the experiments, by data set, whose winning tickets are there: of others the first levels may be."""
+    return [name for key, name in names.items() if not paper_b.lacking(store, [key], settings)]
 
 
 def comparison_brief(store: Store, settings: paper_b.Settings, sample: int) -> None:
@@ -784,8 +789,7 @@ def conclusion_table(store: Store, name: str) -> None:
         # Where fewer tickets are trained than a switch allows, it changes nothing either.
         signs = {} if settings != scored and signs == as_scored else signs
         rows.append([switch, *cells, _held(list(signs.values()), "%")])
-    names = (*paper_b.DATASETS.values(), *paper_b.STAND_INS.values())
-    used = [n for n in names if store.finished(store.find(n))]
+    used = _with_tickets(store, {**paper_b.DATASETS, **paper_b.STAND_INS}, paper_b.Settings())
     if all(set(row[1:]) == {"–"} for row in rows):
         markdown(pages.missing_panel("What the conclusion hangs on", [claims.Lack(paper_b.CIFAR)]))
         return

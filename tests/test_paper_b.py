@@ -236,6 +236,23 @@ def test_the_conclusion_under_every_switch(tmp_path, monkeypatch, few_draws):
         )
 
 
+def test_an_experiment_with_its_first_levels_alone_is_not_among_what_was_measured(tmp_path, monkeypatch, few_draws):
+    """It is named with what is missing; neither a note nor a caption counts its trials."""
+    said, shown = [], {}
+    monkeypatch.setattr(pages_b, "markdown", said.append)
+    monkeypatch.setattr(pages_b, "table", lambda *given: shown.update({given[2]: given[3:]}))
+    store, photo = make(tmp_path, CIFAR, trials=14), STAND_INS["photo"]
+    made_store(store.root, find(photo).first(2), levels=4)
+    assert store.trials(photo) == "2 of the 20 trials"
+    pages_b.untrained_note(store, Settings())
+    note, panel = said
+    assert f"14 of the 20 trials of {CIFAR}" in note and photo not in note and photo in panel
+    pages_b.conclusion_table(store, "tab-x")
+    caption, origin = shown["tab-x"]
+    assert f"14 of the 20 trials of {CIFAR}" in caption and photo not in caption
+    assert CIFAR in str(origin) and photo not in str(origin)
+
+
 def test_distances_stand_beside_the_means_that_the_paper_s_differences_give(tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(pages_b, "show", lambda *parts: shown.append(parts))
