@@ -107,7 +107,7 @@ def _because(store: Store, scored: Scored) -> str:
     ]
     trials = scoring.trials_words(store, scored.experiments)
     only = f" Trained: {trials}." if trials else ""
-    return f"{'; '.join(said)}{'' if said[-1].endswith('…') else '.'}".replace("; above chance in ", ", in ") + only
+    return f"{'; '.join(said)}.".replace("; above chance in ", ", in ") + only
 
 
 def _whole_checks(words: str, most: int) -> str:
@@ -116,7 +116,7 @@ def _whole_checks(words: str, most: int) -> str:
     ends = [comma.start() for comma in re.finditer(r", (?![^()]*\))", words)]
     if len(words) <= most or not ends:
         return words
-    return words[: max((end for end in ends if end <= most), default=ends[0])] + ", …"
+    return words[: max((end for end in ends if end <= most), default=ends[0])] + ", and more"
 
 
 def _on(reading: str) -> str:

@@ -476,17 +476,17 @@ def _stand_in(words: str) -> str:
 def untrained_note(store: Store, settings: paper_b.Settings, stand_ins: bool = True) -> None:
     """Say which of paper B's winning tickets, or trials, are not trained, and so what the chapter cannot show."""
     names = {**paper_b.DATASETS, **(paper_b.STAND_INS if stand_ins else {})}
-    trials_note(store, _with_tickets(store, names, settings))
     absent = paper_b.lacking(store, names, settings)
+    trials_note(store, _with_tickets(names, absent))
     if absent:
         some = len(absent) < len(names)
         title = f"{'Other conditions' if some else 'Conditions'} with winning tickets"
         markdown(pages.missing_panel(title, absent))
 
 
-def _with_tickets(store: Store, names: Mapping[str, str], settings: paper_b.Settings) -> list[str]:
-    """Return the experiments, by data set, whose winning tickets are there: of others the first levels may be."""
-    return [name for key, name in names.items() if not paper_b.lacking(store, [key], settings)]
+def _with_tickets(names: Mapping[str, str], absent: Iterable[claims.Lack]) -> list[str]:
+    """Return the experiments whose winning tickets are there, of those by data set: of others first levels may be."""
+    return [name for name in names.values() if name not in {lack.experiment for lack in absent}]
 
 
 def comparison_brief(store: Store, settings: paper_b.Settings, sample: int) -> None:
@@ -789,7 +789,8 @@ def conclusion_table(store: Store, name: str) -> None:
         # Where fewer tickets are trained than a switch allows, it changes nothing either.
         signs = {} if settings != scored and signs == as_scored else signs
         rows.append([switch, *cells, _held(list(signs.values()), "%")])
-    used = _with_tickets(store, {**paper_b.DATASETS, **paper_b.STAND_INS}, paper_b.Settings())
+    names = {**paper_b.DATASETS, **paper_b.STAND_INS}
+    used = _with_tickets(names, paper_b.lacking(store, names))
     if all(set(row[1:]) == {"–"} for row in rows):
         markdown(pages.missing_panel("What the conclusion hangs on", [claims.Lack(paper_b.CIFAR)]))
         return

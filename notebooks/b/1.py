@@ -70,7 +70,7 @@ rows = [
         f"`{name}`",
         key,
         "the paper's" if key in paper_b.DATASETS else "a stand-in",
-        store.trials(name) or ("yes" if trained else "no"),
+        (store.trials(name) or "yes") if trained else ("first levels" if store.trials(name) else "no"),
     ]
     for key, name, trained in (
         (key, name, not paper_b.lacking(store, [key]))

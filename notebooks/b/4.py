@@ -75,7 +75,9 @@ table(
 
 # %%
 every = {**paper_b.DATASETS, **paper_b.STAND_INS}
-few = [(key, store.trials(name)) for key, name in every.items() if store.trials(name)]
+few = [
+    (key, store.trials(name)) for key, name in every.items() if store.trials(name) and not paper_b.lacking(store, [key])
+]
 table(
     ["setting", "here", "why"],
     [
