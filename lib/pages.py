@@ -1,6 +1,7 @@
 """Blocks that the chapters of both papers share: claims, provenance, and what stands where tickets are missing."""
 
 import contextlib
+import dataclasses
 import html
 import re
 import textwrap
@@ -191,23 +192,63 @@ def ledger_chart(store: Store, scored: Sequence[Scored], name: str) -> None:
 
 
 def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:
-    """Return in a few sentences how many entries there are and what became of them, and what is trained."""
+    """Return in a few sentences how many entries there are and what became of them."""
     counts = claims.summary(scored)
     nothing = counts[claims.Verdict.NOT_A_CLAIM]
     decided = [v for v in claims.Verdict if v not in (claims.Verdict.NOT_A_CLAIM, claims.Verdict.OPEN)]
     words = ", ".join(f"{counts[v]} {claims.badge(v)}" for v in decided if counts[v])
-    trained = [
-        f"`{e.name}` ({e.replicas}{f' of {find(e.name).replicas}' if e != find(e.name) else ''} networks x "
-        f"{len(store.finished(e)) - 1} pruned levels)"
-        for e in store.experiments()
-    ]
     unwritten = counts[claims.Verdict.OPEN]
     if unwritten:
         words += f"; {unwritten} {claims.badge(claims.Verdict.OPEN)} until their chapter is written"
     return (
         f"The ledger has {len(scored)} entries. {nothing} of them claim nothing (set-up, background). Of the other "
-        f"{len(scored) - nothing}: {words}. Trained so far: {', '.join(trained) or 'nothing yet'}."
+        f"{len(scored) - nothing}: {words}."
     )
+
+
+def trained_table(store: Store) -> None:
+    """Show for every experiment how much of it is trained, when and on what, or the command that trains it."""
+    rows = []
+    for whole in EXPERIMENTS.values():
+        experiment = store.find(whole.name)
+        levels = len(store.finished(experiment))
+        part = levels and experiment != whole
+        rows.append(
+            [
+                f"`{whole.name}`",
+                f"{experiment.replicas} of {whole.replicas}" if part else whole.replicas,
+                levels - 1 if levels else "–",
+                sources.how_trained(store, whole.name) if levels else f"missing: `{train_command(whole)}`",
+            ]
+        )
+    there = sources.tickets(store, *EXPERIMENTS)
+    table(
+        ["experiment", "networks", "pruned levels", "trained"],
+        rows,
+        sources.TRAINED_TABLE,
+        "Every experiment of the book: its networks, at how many levels they are pruned, when, in which time and on "
+        "what they were trained. `python -m lib train NAME` goes on where one is not whole.",
+        [dataclasses.replace(source, detail="") for source in there] or [sources.SPECIFIED],
+    )
+
+
+def _trained_words(store: Store) -> str:
+    """Return which experiments are trained, those of one size together, as a Markdown list."""
+    sizes: dict[str, list[str]] = {}
+    for e in store.experiments():
+        of = f" of {find(e.name).replicas}" if e != find(e.name) else ""
+        size = f"{e.replicas}{of} networks x {len(store.finished(e)) - 1} pruned levels"
+        sizes.setdefault(size, []).append(f"`{e.name}`")
+    items = (
+        textwrap.fill(
+            f"* {size}: {', '.join(names)}",
+            120,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
+        for size, names in sizes.items()
+    )
+    return "Trained so far:\n\n" + "\n".join(items) if sizes else "Trained so far: nothing yet."
 
 
 def origin(store: Store, experiments: Iterable[str], paper: str = "") -> list[Source]:
@@ -423,7 +464,7 @@ def readme(text: str, store: Store | None = None) -> tuple[str, bytes]:
     plain = re.sub(r"<[^>]*>", "", state_of_the_ledger(store, scoring.score_all(store=store)))
     spread = ", ".join(f"{y.layer} {y.values.mean():.0f} %" for y in layers)
     block = (
-        f"\n{textwrap.fill(plain, 120, break_on_hyphens=False)}\n\n"
+        f"\n{textwrap.fill(plain, 120, break_on_hyphens=False)}\n\n{_trained_words(store)}\n\n"
         "![Overlap of pairs of tickets by layer, over what chance gives](book/readme.png)\n\n"
         + textwrap.fill(
             f"*One figure of the book, the paper's Figure 8a: how much two tickets of the same initialisation share "

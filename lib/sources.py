@@ -8,6 +8,9 @@ from lib.claims import escaped
 from lib.experiments import EXPERIMENTS
 from lib.tickets import Store
 
+TRAINED_TABLE = "tab-trained"  # on the landing page: every experiment, when and on what it was trained
+_MOST_NAMED = 8  # experiments of which the line of badges says this itself
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -47,14 +50,21 @@ def tickets(store: Store, *experiments: str) -> list[Source]:
     -------
     list of Source
         One for the tickets that came with the book, one for those that were trained here; either only if there are any.
+        Of many experiments it is their number, and where they are listed.
     """
     said: dict[bool, list[str]] = {True: [], False: []}
     for name in dict.fromkeys(experiments):
         if name in EXPERIMENTS and store.finished(store.find(name)):
-            said[store.shipped(store.find(name))].append(f"`{name}` ({how_trained(store, name)})")
-    replayed = Source("replayed from stored tickets", "replayed", ", ".join(said[True]))
-    trained = Source("trained here", "trained", ", ".join(said[False]))
-    return [source for source in (replayed, trained) if source.detail]
+            said[store.shipped(store.find(name))].append(name)
+    kinds = {True: ("replayed from stored tickets", "replayed"), False: ("trained here", "trained")}
+    return [Source(*kind, _detail(store, said[shipped])) for shipped, kind in kinds.items() if said[shipped]]
+
+
+def _detail(store: Store, names: Sequence[str]) -> str:
+    """Return how each of some experiments was trained or, of many, where that stands."""
+    if len(names) > _MOST_NAMED:
+        return f"{len(names)} experiments, listed in {{numref}}`{TRAINED_TABLE}`"
+    return ", ".join(f"`{name}` ({how_trained(store, name)})" for name in names)
 
 
 def how_trained(store: Store, name: str) -> str:

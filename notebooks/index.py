@@ -46,6 +46,14 @@ pages.ledger_chart(store, scored, "fig-ledger")
 markdown(pages.state_of_the_ledger(store, scored))
 
 # %% [markdown]
+# ## What is trained
+#
+# A network is trained whole, pruned, and trained again level by level. {doc}`re-run` says how to train more of them.
+
+# %% tags=["remove-input"]
+pages.trained_table(store)
+
+# %% [markdown]
 # ## The chapters
 #
 # Each chapter repeats one section of a paper under the paper's own section number, and ends with that section's claims.

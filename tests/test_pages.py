@@ -12,10 +12,23 @@ import pytest
 from made import CORRECT, PROVENANCE, made_store
 from scipy.stats import spearmanr
 
-from lib import build, claims, evidence, ladder, notebook, pages, pages_a, pages_ladder, paper_a, scoring, similarity
+from lib import (
+    build,
+    claims,
+    evidence,
+    ladder,
+    notebook,
+    pages,
+    pages_a,
+    pages_ladder,
+    paper_a,
+    scoring,
+    similarity,
+    sources,
+)
 from lib.claims import Lack
 from lib.errors import UserError
-from lib.experiments import find
+from lib.experiments import EXPERIMENTS, find
 from lib.files import sealed
 from lib.paper_a import CIFAR, FASHION
 from lib.tickets import Store
@@ -52,7 +65,7 @@ def shown(monkeypatch):
         monkeypatch.setattr(module, "show_levels", lambda *parts, **view: found.append(Levels(*parts, **view)))
     for module in (pages_a, pages_ladder):
         monkeypatch.setattr(module, "markdown", found.append)
-    for module in (pages_a, pages_ladder):
+    for module in (pages, pages_a, pages_ladder):
         monkeypatch.setattr(module, "table", lambda *parts: found.append(parts))
     return found
 
@@ -489,7 +502,6 @@ def test_the_state_of_the_ledger_adds_up(store):
     rest = int(re.search(r"Of the other (\d+)", text)[1])
     badges = [int(n) for n in re.findall(r'(\d+) <span class="verdict', text)]
     assert nothing + rest == len(scored) and sum(badges) == rest
-    assert f"`{FASHION}` (25 networks x 6 pruned levels)" in text
 
 
 def test_the_landing_page_cuts_no_check_in_its_middle():
@@ -504,9 +516,33 @@ def test_the_landing_page_cuts_no_check_in_its_middle():
     assert pages._whole_checks(checks[0], 5) == checks[0]
 
 
-def test_the_state_of_an_empty_ledger(tmp_path):
-    text = pages.state_of_the_ledger(Store(tmp_path), scoring.score_all("A", "2", Store(tmp_path)))
-    assert "Trained so far: nothing yet." in text
+def test_every_experiment_is_listed_as_trained_or_with_the_command_that_trains_it(store, shown):
+    pages.trained_table(store)
+    ((header, rows, name, _, (origin,)),) = shown
+    assert name == sources.TRAINED_TABLE and len(header) == 4
+    assert [row[0] for row in rows] == [f"`{e}`" for e in EXPERIMENTS]
+    (fashion,) = (row for row in rows if row[0] == f"`{FASHION}`")
+    assert fashion[1:3] == [25, 6] and " min x 2 processes on a pretended machine" in fashion[3]
+    assert (origin.kind, origin.detail) == ("trained", "")
+    trained = {f"`{e.name}`" for e in store.experiments()}
+    for row in rows:
+        if row[0] not in trained:
+            assert row[2:] == ["–", f"missing: `python -m lib train {row[0].strip('`')}`"]
+
+
+def test_the_first_trials_of_an_experiment_are_listed_as_such(tmp_path, shown):
+    part = find("a/fashion-lenet/sgd").first(2)
+    store = made_store(tmp_path, part)
+    pages.trained_table(store)
+    (row,) = (row for row in shown[0][1] if row[0] == f"`{part.name}`")
+    assert row[1:3] == ["4 of 10", 3] and row[3].startswith("2 of the 5 initialisations, ")
+    assert pages._trained_words(store) == f"Trained so far:\n\n* 4 of 10 networks x 3 pruned levels: `{part.name}`"
+
+
+def test_nothing_is_trained_in_an_empty_store(tmp_path, shown):
+    pages.trained_table(Store(tmp_path))
+    assert all("missing: " in row[3] for row in shown[0][1]) and shown[0][4] == [sources.SPECIFIED]
+    assert pages._trained_words(Store(tmp_path)) == "Trained so far: nothing yet."
 
 
 def test_the_readme_says_the_state_of_the_ledger():

@@ -47,6 +47,12 @@ def test_a_badge_has_date_time_processes_and_device(trained):
     assert sources.tickets(trained, CIFAR) == []
 
 
+def test_many_experiments_are_counted_and_said_to_be_listed(trained, monkeypatch):
+    monkeypatch.setattr(sources, "_MOST_NAMED", 0)
+    (source,) = sources.tickets(trained, FASHION, FASHION, CIFAR)
+    assert source.detail == "1 experiments, listed in {numref}`tab-trained`"
+
+
 def test_levels_that_ran_differently_are_counted_apart():
     entries = [
         {"processes": 2, "wall seconds": 100.0, "device": "one"},
