@@ -9,13 +9,13 @@ on the device, with Adam; all sides must come to the same losses.
 * *one graph*: one replica in a CUDA graph (only on a CUDA GPU).
 * *this library*: `lib.training`, which on a CPU is `lib.sparse` where that knows the network.
 
-On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine
-counts little.  ResNet18 and Conv-2 are measured there in bf16 too, all sides (the others by torch.autocast): with a
-matrix unit that is how they are trained.  ``--variants`` adds a second table: this library at other precisions, with
-convolutions one by one and with torch.compile, each beside the limit of the device.  The limit is the time that the
-step's operations take at the rate of a large matrix product, or its bytes at the rate of a copy, whichever is longer;
-both rates are measured in the same run.  ``--pages`` writes the tables into the book's page on performance, those of a
-CPU with a matrix unit and of one without into places of their own.
+On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine counts
+little.  ResNet18 and Conv-2 are measured there in bf16 too, all sides (the others by torch.autocast): with a matrix
+unit that is how they are trained.  ``--variants`` adds a second table: this library at other precisions, with
+convolutions one by one and as matrix products and with torch.compile, each beside the limit of the device.  The limit
+is the time that the step's operations take at the rate of a large matrix product, or its bytes at the rate of a copy,
+whichever is longer; both rates are measured in the same run.  ``--pages`` writes the tables into the book's page on
+performance, those of a CPU with a matrix unit and of one without into places of their own.
 """
 
 import argparse
@@ -194,7 +194,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TF32, compiled": {"precision": "tf32", "compiled": True},
     "bf16": {"precision": "bf16"},
     "bf16, compiled": {"precision": "bf16", "compiled": True},
-    "bf16, convolutions one by one": {"precision": "bf16", "grouped": False},
+    "bf16, convolutions one by one": {"precision": "bf16", "convolutions": "each"},
+    "TF32, convolutions as products": {"precision": "tf32", "convolutions": "product"},
+    "bf16, convolutions as products": {"precision": "bf16", "convolutions": "product"},
+    "bf16, convolutions as products, compiled": {"precision": "bf16", "convolutions": "product", "compiled": True},
 }
 
 
@@ -222,10 +225,10 @@ def limit(
     """Return the least seconds of one step of a stack: of its operations or of its bytes.
 
     Every output is written once and read forward and back, and so is its gradient written and read; every weight is
-    read forward and back, its gradient written, read and masked, and the optimiser reads and writes three numbers.
+    read, its gradient written and read, and the optimiser reads and writes three numbers.
     """
     products, outputs, weights = counted(architecture)
-    moved = replicas * (batch * outputs * 5 * (2 if half else 4) + weights * 11 * 4)
+    moved = replicas * (batch * outputs * 5 * (2 if half else 4) + weights * 9 * 4)
     return max(2 * products * batch * replicas / operations, moved / bandwidth)
 
 

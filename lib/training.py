@@ -20,6 +20,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import multiprocessing
@@ -110,6 +111,56 @@ def _route(gradient: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
     return pairs
 
 
+class _Products(torch.autograd.Function):
+    """Convolutions of all replicas as one batched matrix product: a matrix of filters by one of windows for each."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+        """Return the sums, shape (batch, replicas * filters, rows, columns), of x (batch, replicas * channels, ...)."""
+        windows, size = _windows(x, w.shape[0], w.shape[-1], stride, padding)
+        ctx.save_for_backward(windows, w)
+        ctx.given = x.shape, stride, padding, size
+        return _by_image(torch.bmm(w.flatten(2), windows), size)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        windows, w = ctx.saved_tensors
+        given, stride, padding, size = ctx.given
+        replicas, filters, _, side, _ = w.shape
+        rows = gradient.transpose(0, 1).reshape(replicas, filters, -1)
+        of_weights = torch.bmm(rows, windows.transpose(1, 2)).view(w.shape)
+        if not ctx.needs_input_grad[0]:
+            return None, of_weights, None, None
+        if stride > 1:
+            # As if the stride were 1, where what lies between had no gradient.
+            full = [n + 2 * padding - side + 1 for n in given[2:]]
+            spread = gradient.new_zeros((*gradient.shape[:2], *full))
+            spread[:, :, ::stride, ::stride] = gradient
+            gradient = spread
+        around, size = _windows(gradient, replicas, side, 1, side - 1 - padding)
+        turned = w.flip(3, 4).transpose(1, 2).flatten(2)
+        return _by_image(torch.bmm(turned, around), size), of_weights, None, None
+
+
+def _windows(
+    x: torch.Tensor, replicas: int, side: int, stride: int, padding: int
+) -> tuple[torch.Tensor, tuple[int, int, int]]:
+    """Return what each place of a filter sees, shape (replicas, channels * side**2, n), and what n counts.
+
+    That is images, rows and columns of what the convolution gives.
+    """
+    x = functional.pad(x, [padding] * 4)
+    seen = x.unfold(2, side, stride).unfold(3, side, stride).unflatten(1, (replicas, -1))
+    batch, _, _, rows, columns = seen.shape[:5]
+    places = seen.permute(1, 2, 5, 6, 0, 3, 4).reshape(replicas, -1, batch * rows * columns)
+    return places, (batch, rows, columns)
+
+
+def _by_image(sums: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
+    """Return (replicas, filters, n) as (batch, replicas * filters, rows, columns), where it lies in memory."""
+    return sums.view(-1, *size).transpose(0, 1)
+
+
 class Stack:
     """Several replicas of one architecture, trained together step by step.
 
@@ -131,10 +182,10 @@ class Stack:
         Mean and standard deviation of every channel, to standardise the pixels; they are divided by 255 if not given.
     precision : str
         One of `PRECISIONS`; on a CPU 'fp32' and 'tf32' are the same.
-    grouped : bool
-        Whether the convolutions of all replicas are one grouped convolution, or one each.
+    convolutions : str
+        How those of all replicas are done: as one that is 'grouped', one 'each', or one batched matrix 'product'.
     compiled : bool
-        Whether torch.compile fuses what lies between the convolutions.
+        Whether torch.compile fuses what lies between the convolutions, masks included.
     channels_last : bool, optional
         Whether a GPU's convolutions have channels innermost; with 'bf16' if not given.
 
@@ -157,14 +208,15 @@ class Stack:
         optimiser: str = "Adam",
         channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
         precision: str = "fp32",
-        grouped: bool = True,
+        convolutions: str = "grouped",
         compiled: bool = False,
         channels_last: bool | None = None,
     ) -> None:
         self.architecture = architecture
         self.device = torch.device(device)
         self.replicas = parameters.shape[0]
-        self.noise, self.precision, self.grouped = noise, precision, grouped
+        self.noise, self.precision = noise, precision
+        self.convolutions, self.compiled = convolutions, compiled
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             # Algorithms that add in the same order every time, and are not chosen by how fast they happen to be.
@@ -191,7 +243,9 @@ class Stack:
         scales, means, variances = architecture.norm_slices()
         layers = architecture.layers
         # Every layer's parameters are a tensor of their own: nothing is copied between network and optimiser.
-        self.masks = [part(masks.astype(parameters.dtype), weights[y.name], *y.shape) for y in layers]
+        # A kernel of torch.compile takes bits as they are; others are fast where mask and gradient are of one type.
+        kept = masks if compiled else masks.astype(parameters.dtype)
+        self.masks = [part(kept, weights[y.name], *y.shape) for y in layers]
         starts = [part(parameters, weights[y.name], *y.shape) for y in layers]
         self.weights = [(w * m).requires_grad_() for w, m in zip(starts, self.masks, strict=True)]
         self.biases = [part(parameters, biases[y.name], y.shape[0]).requires_grad_() for y in layers]
@@ -234,6 +288,9 @@ class Stack:
         float32 tensor, shape (replicas, batch, classes)
         """
         replicas, batch = images.shape[:2]
+        weights = self.weights
+        if training and self.compiled:  # where they are rounded anyway, and so their gradients too
+            weights = [w * m for w, m in zip(weights, self.masks, strict=True)]
         # Grouped convolutions want the replicas among the channels, dense layers want them in front.
         x = images.transpose(0, 1).reshape(batch, -1, *images.shape[3:]).float()
         if self.channels is None:
@@ -242,8 +299,8 @@ class Stack:
             means, deviations = self.channels
             x = (x - means) / deviations
         outputs: dict[str, torch.Tensor] = {}
-        last = len(self.weights) - 1
-        for number, (layer, w, b) in enumerate(zip(self.architecture.layers, self.weights, self.biases, strict=True)):
+        last = len(weights) - 1
+        for number, (layer, w, b) in enumerate(zip(self.architecture.layers, weights, self.biases, strict=True)):
             if layer.source:
                 x = outputs[layer.source]
             if len(layer.shape) == 4:
@@ -255,6 +312,9 @@ class Stack:
                 # Weights first, so that their gradient comes out in the order in which they lie in memory.
                 x = torch.baddbmm(b.unsqueeze(2), w, x.transpose(1, 2)).transpose(1, 2)
             if layer.norm:
+                shape = x.shape
+                if self.convolutions == "product":  # as its sums lie in memory
+                    x = x.transpose(0, 1).reshape(1, shape[1], -1)
                 x = functional.batch_norm(
                     x,
                     self.means[layer.name],
@@ -265,6 +325,8 @@ class Stack:
                     NORM_MOMENTUM,
                     NORM_EPSILON,
                 )
+                if self.convolutions == "product":
+                    x = _by_image(x, (batch, *shape[2:]))
             if layer.pool:
                 x = _MaxPool.apply(x) if x.device.type == "cpu" else functional.max_pool2d(x, 2)
             if layer.add:
@@ -278,9 +340,14 @@ class Stack:
 
     def _convolve(self, layer: Layer, x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
         """Convolve the channels of each replica with its own filters."""
+        if self.convolutions == "product":
+            if self.precision == "bf16":
+                x, w = x.bfloat16(), w.bfloat16()
+            x = _Products.apply(x, w, layer.stride, layer.padding)
+            return x if b is None else x + b.flatten().to(x.dtype)[:, None, None]
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        if self.grouped:
+        if self.convolutions == "grouped":
             every, bias = w.flatten(0, 1), None if b is None else b.flatten()
             return functional.conv2d(x, every, bias, layer.stride, layer.padding, groups=self.replicas)
         biases = [None] * self.replicas if b is None else list(b)
@@ -309,11 +376,11 @@ class Stack:
         gradients = torch.autograd.grad(losses.sum(), self._trained)
         with torch.no_grad():
             self.loss_sum += losses.detach()
-            masks = [*self.masks, *[None] * (len(self._trained) - len(self.masks))]
-            for parameter, gradient, mask in zip(self._trained, gradients, masks, strict=True):
+            # A pruned weight starts at zero and never gets a gradient, so it stays there.
+            masks = [] if self.compiled else self.masks
+            for parameter, gradient, mask in itertools.zip_longest(self._trained, gradients, masks):
                 gradient = gradient.contiguous()
                 if mask is not None:
-                    # A pruned weight starts at zero and never gets a gradient, so it stays there.
                     gradient *= mask
                 if self.noise:
                     shake = torch.rand(gradient.shape, generator=self.generator, device=self.device)

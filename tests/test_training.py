@@ -76,10 +76,10 @@ def test_a_stack_trains_as_single_torch_networks_do(architecture, make, steps, o
         np.testing.assert_array_equal(pruned[r], prune(architecture, parameters[None], masks[r : r + 1], level)[0])
 
 
-def steps_of(architecture, count, **options):
+def steps_of(architecture, count, dtype=np.float32, **options):
     """Losses of every step and final parameters of two replicas on made images."""
     rng = np.random.default_rng(4)
-    start = np.stack([initial_parameters(architecture, init) for init in range(2)])
+    start = np.stack([initial_parameters(architecture, init) for init in range(2)]).astype(dtype)
     stack = training.Stack(architecture, start, random_masks(architecture, 2), 1e-3, **options)
     losses = []
     for _ in range(count):
@@ -91,16 +91,54 @@ def steps_of(architecture, count, **options):
 
 
 @pytest.mark.parametrize("architecture", [SAME, SMALL], ids=lambda a: a.name)
-def test_other_ways_to_do_a_step_come_to_the_same(architecture):
+@pytest.mark.parametrize("optimiser", ["Adam", "SGD"])
+def test_other_ways_to_do_a_step_come_to_the_same(architecture, optimiser, double):
+    losses, parameters = steps_of(architecture, 3, float, optimiser=optimiser)
+    for options in ({"convolutions": "each"}, {"convolutions": "product"}):
+        other = steps_of(architecture, 3, float, optimiser=optimiser, **options)
+        np.testing.assert_allclose(other[0], losses, rtol=1e-9, err_msg=str(options))
+        np.testing.assert_allclose(other[1], parameters, atol=1e-7, err_msg=str(options))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("convolutions", ["grouped", "product"])
+def test_compiled_steps_come_to_the_same(convolutions, double):
+    losses, parameters = steps_of(SAME, 3, float)
+    torch.compiler.reset()
+    found = steps_of(SAME, 3, float, convolutions=convolutions, compiled=True)
+    # What is compiled takes images and logits as fp32, whatever the fixture says.
+    np.testing.assert_allclose(found[0], losses, rtol=1e-6)
+    np.testing.assert_allclose(found[1], parameters, atol=1e-5)
+    pruned = ~random_masks(SAME, 2)
+    assert pruned.any() and (found[1][:, : SAME.weight_count][pruned] == 0).all()
+
+
+@pytest.mark.parametrize("architecture", [SAME, SMALL], ids=lambda a: a.name)
+def test_steps_in_bf16_come_to_nearly_the_same(architecture):
     losses, parameters = steps_of(architecture, 3)
-    one_by_one = steps_of(architecture, 3, grouped=False)
-    np.testing.assert_allclose(one_by_one[0], losses, rtol=1e-4)
-    np.testing.assert_allclose(one_by_one[1], parameters, atol=2e-3)
-    rounded, found = steps_of(architecture, 3, precision="bf16")
-    np.testing.assert_allclose(rounded, losses, rtol=0.03)  # bf16 has 8 bits
-    assert (rounded != losses).any() and found.dtype == np.float32
-    # Adam moves a weight by about its learning rate a step, whichever way a small gradient is rounded.
-    assert np.abs(found - parameters)[:, : architecture.trained_count].max() < 3 * 2.5e-3
+    for convolutions in ("grouped", "product"):
+        rounded, found = steps_of(architecture, 3, precision="bf16", convolutions=convolutions)
+        np.testing.assert_allclose(rounded, losses, rtol=0.03)  # bf16 has 8 bits
+        assert (rounded != losses).any() and found.dtype == np.float32
+        # Adam moves a weight by about its learning rate a step, whichever way a small gradient is rounded.
+        assert np.abs(found - parameters)[:, : architecture.trained_count].max() < 3 * 2.5e-3
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding"), [(5, 1, 0), (3, 1, 1), (3, 2, 1), (1, 2, 0), (3, 2, 0), (1, 1, 0)]
+)
+@pytest.mark.parametrize("edge", [7, 8])
+def test_a_convolution_as_a_product_is_that_of_torch(side, stride, padding, edge):
+    torch.manual_seed(0)
+    batch, replicas, channels, filters = 3, 2, 4, 5
+    x = torch.randn(batch, replicas * channels, edge, edge + 2, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(replicas, filters, channels, side, side, dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.conv2d(x, w.flatten(0, 1), None, stride, padding, groups=replicas)
+    found = training._Products.apply(x, w, stride, padding)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    slope = torch.randn_like(expected)
+    for one, other in zip(*(torch.autograd.grad(y, (x, w), slope) for y in (found, expected)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_the_precision_is_named_in_the_manifest_and_no_part_of_the_fingerprint(tmp_path, monkeypatch):
