@@ -375,8 +375,9 @@ def test_the_captured_graph_trains_as_the_plain_loop_does():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("optimiser", ["Adam", "SGD"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("convolutions", ["grouped", "product"])
 @pytest.mark.parametrize("architecture", [TINY, SMALL], ids=lambda a: a.name)
-def test_replays_of_the_graph_are_steps(architecture, precision, optimiser):
+def test_replays_of_the_graph_are_steps(architecture, convolutions, precision, optimiser):
     """Noise, running statistics, moments and standardised pixels included."""
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.integers(0, 256, (60, *architecture.input_shape)).astype(np.uint8)).cuda()
@@ -393,6 +394,7 @@ def test_replays_of_the_graph_are_steps(architecture, precision, optimiser):
             1e-3,
             optimiser=optimiser,
             precision=precision,
+            convolutions=convolutions,
             **options,
         )
         for _ in range(2)
