@@ -76,7 +76,7 @@ def show(
         Given if there may be other figures of its kind on the page.
     """
     _check(name, caption, origin, alt)
-    alt = " ".join(alt.split())
+    alt = _one_line(alt)
     with figures.narrow():
         narrow = _drawn(draw())
     wide = _drawn(draw())
@@ -133,10 +133,10 @@ def show_levels(
             with figures.narrow():
                 narrow = _drawn(draw(level)[0])
             figure, said = draw(level)
-            wide, said = _drawn(figure), " ".join(said.split())
+            wide, said = _drawn(figure), _one_line(said)
             if level == selected:
                 first = _png(wide.image)
-            picture = _picture(wide, narrow, " ".join(f"{alt} {label}. {said}".split()))
+            picture = _picture(wide, narrow, _one_line(f"{alt} {label}. {said}"))
             tabs.append(
                 f'<input type="radio" name="{name}-level" id="{name}-level-{number}"{" checked" * (level == selected)}>'
                 f'<label for="{name}-level-{number}">{html.escape(label)}</label>'
@@ -163,7 +163,7 @@ def show_html(
         As for `show`.
     """
     _check(name, caption, origin, alt)
-    alt = " ".join(alt.split())
+    alt = _one_line(alt)
     display({"text/html": content, "image/png": png(draw()), "text/plain": alt}, raw=True)
     _caption(name, caption, alt, origin)
 
@@ -297,7 +297,7 @@ _WHITE = np.uint32(0xFFFFFFFF)
 
 
 def _caption(name: str, caption: str, alt: str, origin: Sequence[Source]) -> None:
-    caption = " ".join(caption.split())
+    caption = _one_line(caption)
     display(
         {
             FIGURE_TYPE: {"name": name, "caption": caption, "alt": alt, "sources": sources.in_book(origin)},
@@ -334,7 +334,7 @@ def table(
     numeric = [bool(cells) and all(_NUMBER.match(row[i]) for row in cells) for i in range(len(header))]
     lines = [[_cell(h) for h in header], ["---:" if n else "---" for n in numeric], *cells]
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    caption = " ".join(caption.split())
+    caption = _one_line(caption)
     display(
         {
             TABLE_TYPE: {"name": name, "caption": caption, "body": body, "sources": sources.in_book(origin)},
@@ -354,7 +354,12 @@ _NUMBER = re.compile(r"[-+−±–—]?\s*[\d.,]*\s*\d[\d.,]*\s*%?$|[–—-]$")
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return _one_line(str(value)).replace("|", "\\|")
+
+
+def _one_line(text: str) -> str:
+    """Return a text with its line ends and runs of spaces as one space; a space that does not break stays."""
+    return re.sub(r"[^\S\xa0]+", " ", text).strip(" ")
 
 
 def _check(name: str, caption: str, origin: Sequence[Source], alt: str = "none") -> None:

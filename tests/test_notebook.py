@@ -147,3 +147,11 @@ def test_dots_are_told_with_both_of_their_places(shown):
         for row, expected in zip(told["rows"], figures.dots(figure, figures.rendered(figure, 200)[1]), strict=True):
             np.testing.assert_allclose(np.transpose(row[place]), expected.places, atol=0.5)
     plt.close("all")
+
+
+def test_a_cell_of_a_table_is_one_line_and_breaks_only_where_it_may(shown):
+    space = "\N{NO-BREAK SPACE}"
+    notebook.table(["a | b", "what\nis"], [[f"p{space}2.5 \n  and", 7]], "tab-x", "One\n caption.", ORIGIN)
+    (said,) = (data[notebook.TABLE_TYPE] for data in shown)
+    assert said["body"] == f"| a \\| b | what is |\n| --- | ---: |\n| p{space}2.5 and | 7 |"
+    assert said["caption"] == "One caption."
