@@ -119,13 +119,13 @@ class _Products(torch.autograd.Function):
         """Return the sums, shape (batch, replicas * filters, rows, columns), of x (batch, replicas * channels, ...)."""
         windows, size = _windows(x, w.shape[0], w.shape[-1], stride, padding)
         ctx.save_for_backward(windows, w)
-        ctx.given = x.shape, stride, padding, size
+        ctx.given = x.shape, stride, padding
         return _by_image(torch.bmm(w.flatten(2), windows), size)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         windows, w = ctx.saved_tensors
-        given, stride, padding, size = ctx.given
+        given, stride, padding = ctx.given
         replicas, filters, _, side, _ = w.shape
         rows = gradient.transpose(0, 1).reshape(replicas, filters, -1)
         of_weights = torch.bmm(rows, windows.transpose(1, 2)).view(w.shape)
