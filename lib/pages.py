@@ -305,11 +305,6 @@ def mean_interval(values: NDArray[np.float64], init: NDArray[np.int64], digits: 
     return f"{values.mean():.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def lines(*parts: str) -> str:
-    """Return numbers and words as lines of a cell, which neither a minus sign nor a space ends before."""
-    return "<br>".join(parts).replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
-
-
 def marks(readings: Mapping[str, str]) -> dict[str, str]:
     """Return by level how it is read, such as 'captioned'; nothing of a reading that has no words of its own."""
     return {at: words.rsplit(", ", 1)[0].removesuffix(" level") for words, at in readings.items() if ", " in words}

@@ -667,9 +667,7 @@ def comparison_table(
         said = printed.get(condition.name)
         row = [f"`{condition.name}`{_stand_in(condition.name)}"]
         row.append(
-            pages.lines(f"{said.diff_mean:g}", f"p {said.p_value:.2g}", f"d {said.cohen_d:g}", said.label)
-            if said
-            else "–"
+            _lines(f"{said.diff_mean:g}", f"p {said.p_value:.2g}", f"d {said.cohen_d:g}", said.label) if said else "–"
         )
         compared = found.get(condition.name)
         if compared is None:
@@ -678,9 +676,9 @@ def comparison_table(
         for drawn in (True, False):
             d = compared.difference(number, drawn)
             word = statistics.effect_word(d.cohen_d)
-            row.append(pages.lines(f"{d.diff_mean:.4f}", f"p {_tiny(d.p_value)}", f"d {d.cohen_d:.2f}", word))
+            row.append(_lines(f"{d.diff_mean:.4f}", f"p {_tiny(d.p_value)}", f"d {d.cohen_d:.2f}", word))
         if len(compared.values()) < sample:
-            row[-1] = pages.lines(row[-1], f"{len(compared.values())} pairs")
+            row[-1] = _lines(row[-1], f"{len(compared.values())} pairs")
         rows.append([*row, f"{compared.permutation_p(number):.2g}"])
     few = any(len(compared.values()) < sample for compared in found.values())
     drawn_words = f"{'at most ' if few else ''}{sample}" if sample else "all"
@@ -694,6 +692,11 @@ def comparison_table(
         + _trained(store, _experiments_of(c for c in chosen if c.name in found)),
         [*(_condition_origin(store, (c for c in chosen if c.name in found)) if found else []), sources.PAPER_B],
     )
+
+
+def _lines(*parts: str) -> str:
+    """Return numbers and words as lines of a cell, which neither a minus sign nor a space ends before."""
+    return "<br>".join(parts).replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _tiny(p: float) -> str:
@@ -752,7 +755,7 @@ def switch_table(store: Store, name: str) -> None:
         if switch == "pairs of one start count" and condition.startswith("WTs"):
             return "–"
         d, p, closer = found[switch][condition]
-        return pages.lines("yes" if closer else "**no**", f"d {d.cohen_d:.2f}", f"p {p:.2g}")
+        return _lines("yes" if closer else "**no**", f"d {d.cohen_d:.2f}", f"p {p:.2g}")
 
     table(
         ["pairs", *switches],
@@ -812,7 +815,7 @@ def _held(cases: Sequence[tuple[object, float, bool]], unit: str) -> str:
     values = sorted(dict.fromkeys(values), key=float)
     span = f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
     count = f"{sum(x[2] for x in cases)} of {len(cases)}"
-    return pages.lines(count, f"d {span}" if unit == "d" else f"{span} %")
+    return _lines(count, f"d {span}" if unit == "d" else f"{span} %")
 
 
 def implied_table(name: str) -> None:
