@@ -385,7 +385,7 @@ def ladder_gains(store: Store, network: str, name: str) -> None:
         except evidence.Missing:
             continue
         cells = [
-            f"{gains[v].difference:+.2f}{'' if np.isnan(gains[v].low) else f' ({gains[v].interval})'}"
+            f"{gains[v].difference:+.2f}{'' if np.isnan(gains[v].low) else f'<br>({gains[v].interval})'}"
             if v in gains
             else "–"
             for v in levels
@@ -428,7 +428,7 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
         there = [gap for gap in own if not gap.missing]
         if there:
             columns[words[experiment]] = [
-                *("–" if g.missing else f"{g.gap:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in own),
+                *("–" if g.missing else f"{g.gap:+.3f}<br>({g.low:+.3f} to {g.high:+.3f})" for g in own),
                 f"{sum(g.gap < 0 for g in there)} of {len(there)}",
                 f"{sum(g.gap > 0 for g in there)} of {len(there)}",
             ]

@@ -323,7 +323,7 @@ def test_the_ladder_of_outputs(store, shown):
     assert header == ["pruned", "free"] and len(rows) == 6 + 2
     levels = [row[0].removesuffix(" %") for row in rows[:6]]
     gaps = [g for g in ladder.output_gaps(store, "a/fashion-lenet", levels, "L2") if not g.missing]
-    assert [row[1] for row in rows[:6]] == [f"{g.gap:+.3f} ({g.low:+.3f} to {g.high:+.3f})" for g in gaps]
+    assert [row[1] for row in rows[:6]] == [f"{g.gap:+.3f}<br>({g.low:+.3f} to {g.high:+.3f})" for g in gaps]
     assert rows[6][1] == f"{sum(g.gap < 0 for g in gaps)} of 6" and "distance turned round" in caption
     assert "partial" in missing
 

@@ -425,7 +425,7 @@ def test_accuracies_and_outputs_on_every_rung(planted, shown):
         assert f"90 %: {mean:.2f} %" in draw(words)[1]
         within, across = evidence.output_similarities(planted, name, "90", "L2")
         assert f"90 %: {within.mean():.3f} and {across.mean():.3f}" in violins(words)[1]
-    assert header == ["pruned", "partial", "fixed"] and rows[0] == ("dense", "+1.00 (+1.00 to +1.00)", "+0.00")
+    assert header == ["pruned", "partial", "fixed"] and rows[0] == ("dense", "+1.00<br>(+1.00 to +1.00)", "+0.00")
     assert [row[1:] for row in rows[7:]] == [("7 of 7", "0 of 7"), ("7; 0", "0; 0")]
 
 
