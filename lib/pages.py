@@ -208,19 +208,16 @@ def state_of_the_ledger(store: Store, scored: Sequence[Scored]) -> str:
 
 def trained_table(store: Store) -> None:
     """Show for every experiment how much of it is trained, when and on what, or the command that trains it."""
-    rows = []
-    for whole in EXPERIMENTS.values():
-        experiment = store.find(whole.name)
-        levels = len(store.finished(experiment))
-        part = levels and experiment != whole
-        rows.append(
-            [
-                f"`{whole.name}`",
-                f"{experiment.replicas} of {whole.replicas}" if part else whole.replicas,
-                levels - 1 if levels else "–",
-                sources.how_trained(store, whole.name) if levels else f"missing: `{train_command(whole)}`",
-            ]
-        )
+    rows = [
+        [
+            f"`{name}`",
+            *_size(store, name),
+            sources.how_trained(store, name)
+            if store.finished(store.find(name))
+            else f"missing: `{train_command(whole)}`",
+        ]
+        for name, whole in EXPERIMENTS.items()
+    ]
     there = sources.tickets(store, *EXPERIMENTS)
     table(
         ["experiment", "networks", "pruned levels", "trained"],
@@ -232,20 +229,23 @@ def trained_table(store: Store) -> None:
     )
 
 
+def _size(store: Store, name: str) -> tuple[int | str, int | str]:
+    """Return how many networks an experiment has, such as 25, or '5 of 25' trained, and at how many pruned levels."""
+    whole, experiment = find(name), store.find(name)
+    levels = len(store.finished(experiment))
+    if not levels:
+        return whole.replicas, "–"
+    return experiment.replicas if experiment == whole else f"{experiment.replicas} of {whole.replicas}", levels - 1
+
+
 def _trained_words(store: Store) -> str:
     """Return which experiments are trained, those of one size together, as a Markdown list."""
     sizes: dict[str, list[str]] = {}
     for e in store.experiments():
-        of = f" of {find(e.name).replicas}" if e != find(e.name) else ""
-        size = f"{e.replicas}{of} networks x {len(store.finished(e)) - 1} pruned levels"
-        sizes.setdefault(size, []).append(f"`{e.name}`")
+        networks, levels = _size(store, e.name)
+        sizes.setdefault(f"{networks} networks x {levels} pruned levels", []).append(f"`{e.name}`")
     items = (
-        textwrap.fill(
-            f"* {size}: {', '.join(names)}",
-            120,
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-        )
+        textwrap.fill(f"* {size}: {', '.join(names)}", 120, subsequent_indent="  ", break_on_hyphens=False)
         for size, names in sizes.items()
     )
     return "Trained so far:\n\n" + "\n".join(items) if sizes else "Trained so far: nothing yet."

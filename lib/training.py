@@ -50,6 +50,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 MOMENTUM = 0.9  # of SGD
 # Of the operands of matrix products and convolutions; bf16 with fp32 weights.
 PRECISIONS = ("fp32", "tf32", "bf16")
+CONVOLUTIONS = ("grouped", "each", "product")
 RESERVE = 5.0  # seconds between the last epoch and the deadline, to evaluate, prune and write
 RESERVE_WEIGHTS = 5e6  # weights for each of which so many more there is a second more
 NORM_MOMENTUM, NORM_EPSILON = 0.1, 1e-5  # of batch normalisation, torch's values
@@ -189,6 +190,11 @@ class Stack:
     channels_last : bool, optional
         Whether a GPU's convolutions have channels innermost; with 'bf16' if not given.
 
+    Raises
+    ------
+    UserError
+        If `convolutions` is none of `CONVOLUTIONS`.
+
     Notes
     -----
     Batch normalisation is each replica's own.  In training it normalises by the statistics of the batch, in
@@ -212,6 +218,8 @@ class Stack:
         compiled: bool = False,
         channels_last: bool | None = None,
     ) -> None:
+        if convolutions not in CONVOLUTIONS:
+            raise UserError(f"convolutions is {convolutions!r}: it should be one of {', '.join(CONVOLUTIONS)}")
         self.architecture = architecture
         self.device = torch.device(device)
         self.replicas = parameters.shape[0]

@@ -524,6 +524,7 @@ def test_every_experiment_is_listed_as_trained_or_with_the_command_that_trains_i
     (fashion,) = (row for row in rows if row[0] == f"`{FASHION}`")
     assert fashion[1:3] == [25, 6] and " min x 2 processes on a pretended machine" in fashion[3]
     assert (origin.kind, origin.detail) == ("trained", "")
+    assert f"* 25 networks x 6 pruned levels: `{FASHION}`" in pages._trained_words(store)
     trained = {f"`{e.name}`" for e in store.experiments()}
     for row in rows:
         if row[0] not in trained:

@@ -100,6 +100,11 @@ def test_other_ways_to_do_a_step_come_to_the_same(architecture, optimiser, doubl
         np.testing.assert_allclose(other[1], parameters, atol=1e-7, err_msg=str(options))
 
 
+def test_another_way_to_convolve_is_refused():
+    with pytest.raises(UserError, match="convolutions is 'products': it should be one of grouped, each, product"):
+        steps_of(SAME, 1, convolutions="products")
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("convolutions", ["grouped", "product"])
 def test_compiled_steps_come_to_the_same(convolutions, double):
