@@ -93,16 +93,19 @@ def effects(store: Store) -> list[Effect]:
     free = dataclasses.replace(partial, experiment=paper_a.FREE[partial.experiment])
     departure = "partly fixed: same batches, noise of rounding"
     result.append(Effect("A", departure, "batch order free as well", _panel(store, "A-F10a", free)))
+    decided = scoring.score_all("B", store=store)
     for departure, otherwise, settings in (
+        ("a match of units is carried to the next layer", "it is not", Settings(carry=False)),
         ("neighbours in a kernel: those that share an edge", "or a corner", Settings(diagonal=True)),
         ("kernels of at most 14 tickets", "of at most 20", Settings(kernel_tickets=20)),
         ("signs of initial weights", "of trained weights", Settings(trained=True)),
     ):
-        base, variant = (scoring.score("B", "6", store, settings=s) for s in (Settings(), settings))
+        variant = scoring.score_all("B", store=store, settings=settings)
+        base = decided
         if settings.kernel_tickets != Settings().kernel_tickets:
             # How far counts per position scatter grows with the tickets: of others it says nothing about the paper's.
             base = [s for s in base if not s.claim.id.startswith("B-6-sdpos")]
-        result.append(Effect("B", departure, otherwise, _both(base, variant)))
+        result.append(Effect("B", departure, otherwise, _touched(base, variant)))
     fewer = (_fewer_trials(store, e.name) for e in store.experiments() if store.trials(e.name))
     return result + [effect for effect in fewer if effect.verdicts]  # no claim rests on a stand-in
 
@@ -151,6 +154,12 @@ def _panel(store: Store, key: str, panel: paper_a.Panel) -> dict[str, tuple[Verd
 def _both(base: Sequence[Scored], variant: Sequence[Scored]) -> dict[str, tuple[Verdict, Verdict]]:
     other = {s.claim.id: s.verdict for s in variant}
     return {s.claim.id: (s.verdict, other[s.claim.id]) for s in base if s.verdict != Verdict.NOT_A_CLAIM}
+
+
+def _touched(base: Sequence[Scored], variant: Sequence[Scored]) -> dict[str, tuple[Verdict, Verdict]]:
+    """Compare the verdicts of the claims of which another value is measured: the others, nothing is known to touch."""
+    other = {s.claim.id: s.measured for s in variant}
+    return _both([s for s in base if s.measured != other[s.claim.id]], variant)
 
 
 def _by_reading(paper: str, departure: str, otherwise: str, scored: Sequence[Scored], one: str, other: str) -> Effect:

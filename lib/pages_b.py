@@ -232,7 +232,12 @@ def kernel_table(store: Store, groups: Mapping[str, patterns.Group], settings: p
 def neighbour_table(store: Store, groups: Mapping[str, patterns.Group], name: str) -> None:
     """Show, under every reading of the word, how many pairs of weights in a kernel are neighbours."""
     readings = [(diagonal, pooled) for diagonal in (False, True) for pooled in (True, False)]
-    kinds = {"positive": "positive pairs", "negative": "negative pairs", "opposite": "opposite signs"}
+    kinds = {
+        "any": "any signs",
+        "positive": "positive pairs",
+        "negative": "negative pairs",
+        "opposite": "opposite signs",
+    }
     printed = paper_b.printed_kernels("adj")
     rows = [["*chance*", "any", *(f"{100 * kernels.expected_neighbour_share(d):.1f} %" for d, _ in readings), "", ""]]
     for label, group in groups.items():
@@ -755,7 +760,10 @@ def switch_table(store: Store, name: str) -> None:
         if switch == "pairs of one start count" and condition.startswith("WTs"):
             return "–"
         d, p, closer = found[switch][condition]
-        return _lines("yes" if closer else "**no**", f"d {d.cohen_d:.2f}", f"p {p:.2g}")
+        lines = ["yes" if closer else "**no**", f"d {d.cohen_d:.2f}", f"p {p:.2g}"]
+        if switch == paper_b.CONTROLS and condition in found[switches[0]]:
+            lines.append(f"{100 * d.diff_mean / found[switches[0]][condition][0].diff_mean:.0f} % of the difference")
+        return _lines(*lines)
 
     table(
         ["pairs", *switches],
@@ -764,8 +772,9 @@ def switch_table(store: Store, name: str) -> None:
         "Whether pairs of tickets are closer than *random* ones by NNSTD±, with one switch turned at a time: Welch's "
         "test of the drawn pairs and the permutation of tickets must both say so, at 0.01. Below it Cohen's d; p of "
         "the permutation. Within a data set no pair has one start. *Controls*: random tickets with the counts of "
-        "either sign of the winning ones in every layer, and their survivors in every unit; if they are as close as "
-        "the winning ones, it is these numbers that make them so, not where the signs lie."
+        "either sign of the winning ones in every layer, and their survivors in every unit; last how much of the "
+        "winning ones' difference from random pairs they have: so much of it these numbers explain, and it needs no "
+        "word about where the signs lie."
         + _trained(store, _experiments_of(c for c in _conditions(True) if c.name in found[switches[0]])),
         _condition_origin(store, (c for c in _conditions(True) if c.name in found[switches[0]])),
     )
@@ -774,13 +783,20 @@ def switch_table(store: Store, name: str) -> None:
 def conclusion_table(store: Store, name: str) -> None:
     """Show in how many cases each half of the paper's conclusion holds when one switch is turned at a time."""
     rows, as_scored = [], paper_b.grouped_signs(store, "as the ledger is scored")
+    winning = paper_b.distinguished(store, "as the ledger is scored")
     for switch, settings in {**paper_b.SWITCHES, paper_b.CONTROLS: paper_b.Settings()}.items():
         # A switch that a half of the conclusion does not know changes nothing of it.
         scored = paper_b.SWITCHES["as the ledger is scored"]
         fields = ("carry", "trained", "same_start", "tickets")
         turned = switch == paper_b.CONTROLS or any(getattr(settings, f) != getattr(scored, f) for f in fields)
-        pairs = paper_b.distinguished(store, switch) if turned or settings == scored else {}
+        as_before = settings == scored and switch != paper_b.CONTROLS
+        pairs = winning if as_before else paper_b.distinguished(store, switch) if turned else {}
         cells = [_held([x for c, x in pairs.items() if c.startswith("WTs") == own], "d") for own in (True, False)]
+        if switch == paper_b.CONTROLS:
+            shares = {c: 100 * x[0].diff_mean / winning[c][0].diff_mean for c, x in pairs.items() if c in winning}
+            for n, own in enumerate((True, False)):
+                part = [f"{share:.0f}" for c, share in shares.items() if c.startswith("WTs") == own]
+                cells[n] = _lines(cells[n], f"{_span(part)} % of the difference") if part else cells[n]
         if switch == "pairs of one start count":
             cells[0] = "–"  # there are none within a data set
         fields = ("trained", "kernel_tickets", "diagonal", "pooled")
@@ -802,8 +818,9 @@ def conclusion_table(store: Store, name: str) -> None:
         "and from where to where the measured values go. *Closer*: NNSTD± below random pairs by Welch's test and by a "
         "permutation of tickets; Cohen's d. *Signs lie together*: positive and negative pairs of the first layer are "
         "neighbours more often than in 95 % of the controls; share of positive pairs. *Controls* are random tickets "
-        "with the winning ones' numbers of either sign and survivors per unit: where they too are closer, these "
-        "numbers are enough. –: the switch changes nothing there." + _trained(store, used),
+        "with the winning ones' numbers of either sign and survivors per unit; last how much of the winning ones' "
+        "difference from random pairs they have, which is as much as these numbers explain. –: the switch changes "
+        "nothing there." + _trained(store, used),
         [*pages.origin(store, used), sources.COMPUTED],
     )
 
@@ -811,11 +828,51 @@ def conclusion_table(store: Store, name: str) -> None:
 def _held(cases: Sequence[tuple[object, float, bool]], unit: str) -> str:
     if not cases:
         return "–"
-    values = [f"{x[0].cohen_d:.2f}" if isinstance(x[0], comparisons.Difference) else f"{x[0]:.1f}" for x in cases]
-    values = sorted(dict.fromkeys(values), key=float)
-    span = f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
+    span = _span([f"{x[0].cohen_d:.2f}" if isinstance(x[0], comparisons.Difference) else f"{x[0]:.1f}" for x in cases])
     count = f"{sum(x[2] for x in cases)} of {len(cases)}"
     return _lines(count, f"d {span}" if unit == "d" else f"{span} %")
+
+
+def _span(numbers: Iterable[str]) -> str:
+    """Return from where to where some numbers go, of those that are written differently."""
+    values = sorted(dict.fromkeys(numbers), key=float)
+    return f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
+
+
+def sign_table(store: Store, name: str) -> None:
+    """Show how often neighbours have one sign, and how often survivors are neighbours, each beside chance."""
+    names = {**paper_b.DATASETS, **paper_b.STAND_INS}
+    labels = {experiment: label for label, experiment in paper_b.KERNEL_LABELS.items()}
+    rows, used = [], []
+    for experiment in _with_tickets(names, paper_b.lacking(store, names)):
+        shares = (paper_b.same_sign(store, experiment, what) for what in paper_b.SAME_SIGN)
+        group = patterns.winning(store, experiment, paper_b.KERNEL_TICKETS)
+        own = patterns.statistics(group)
+        cells = [_lines(f"{share:.1f} %", f"(up to {most:.1f} %)") for share, most in shares]
+        for key in ("any", "positive"):
+            cells.append(_lines(f"{own[key].value:.1f} %", f"({own[key].low:.1f} to {own[key].high:.1f} %)"))
+        rows.append([_plain(labels[experiment]), *cells])
+        used.append(experiment)
+    if not rows:
+        markdown(pages.missing_panel("How signs lie in the first layer", [claims.Lack(paper_b.CIFAR)]))
+        return
+    tickets, dense = paper_b.SAME_SIGN.values()
+    table(
+        [
+            "images",
+            f"neighbours of one sign, {tickets}",
+            dense,
+            "any two survivors are neighbours",
+            "two positive ones",
+        ],
+        rows,
+        name,
+        "Weights of the first layer. Neighbours of one sign: of all pairs of neighbours, in brackets the upper end of "
+        "95 % when every ticket's signs are dealt anew among its survivors. Neighbours among all pairs of survivors in "
+        "a kernel, and among those of two positive ones: in brackets 95 % of as many random tickets, of at most "
+        f"{paper_b.KERNEL_TICKETS}." + _trained(store, used),
+        [*pages.origin(store, used), sources.COMPUTED],
+    )
 
 
 def implied_table(name: str) -> None:

@@ -289,14 +289,15 @@ def grouped_signs(store: Store, switch: str) -> dict[str, tuple[float, float, bo
     Returns
     -------
     dict of str to (float, float, bool)
-        By the name of the winning tickets: the share of positive pairs that are neighbours, in %, the upper end of what
-        95 % of the controls have, and whether both signs lie above their controls.
+        By the name of the winning tickets, where there are enough to compare: the share of positive pairs that are
+        neighbours, in %, the upper end of what 95 % of the controls have, and whether both signs lie above their
+        controls.
     """
     settings = SWITCHES[switch]
     found = {}
     for label, group in _every_kernel_group(store, settings)[0].items():  # each beside its own controls
         own = patterns.statistics(group, settings.diagonal, settings.pooled)
-        if not group.random and {"positive", "negative"} <= set(own):
+        if not group.random and len(group.signs) >= LEAST_TICKETS and {"positive", "negative"} <= set(own):
             above = all(own[key].value > own[key].control_high for key in ("positive", "negative"))
             found[label] = (own["positive"].value, own["positive"].control_high, above)
     return found
@@ -449,25 +450,48 @@ def first_layer(name: str, signs: NDArray[np.int8]) -> NDArray[np.int8]:
     return signs[:, : layer.size].reshape(len(signs), *layer.shape)
 
 
+SAME_SIGN = {"tickets": "tickets before training", "dense": "trained dense networks"}
+
+
+def same_sign(store: Store, name: str, what: str) -> tuple[float, float]:
+    """Return which share of the neighbours in the first layer have one sign, in %, beside signs dealt anew.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Of an experiment of paper B.
+    what : str
+        A key of `SAME_SIGN`.
+
+    Returns
+    -------
+    (float, float)
+        The share, and the upper end of the central 95 % of the shares when the signs of every ticket, or network, are
+        dealt anew among its survivors.
+
+    Raises
+    ------
+    Missing
+        If the tickets are not trained.
+    """
+    of_tickets = what == "tickets"
+    signs = comparisons.winning_tickets(store, name) if of_tickets else evidence.part(store, name, "dense", "signs")
+    signs = first_layer(name, signs)
+    dealt = [kernels.same_sign_share(kernels.deal_signs(signs, seed)) for seed in range(patterns.CONTROL_DRAWS)]
+    return 100 * kernels.same_sign_share(signs), 100 * float(np.quantile(dealt, 0.975))
+
+
+def _same_sign(store: Store, name: str, what: str) -> dict[str, bool]:
+    """Check that neighbours have one sign more often than where signs are dealt anew."""
+    share, most = same_sign(store, name, what)
+    return {f"neighbours of one sign in {SAME_SIGN[what]}: {share:.1f} % (dealt anew up to {most:.1f} %)": share > most}
+
+
 def _like_trained(store: Store, key: str) -> Measurement:
     """Check neighbours of the same sign: more than by chance in the ticket before training, and in trained networks."""
     name = experiment_of(key)
-    ticket = first_layer(name, comparisons.winning_tickets(store, name))
-    trained = first_layer(name, evidence.part(store, name, "dense", "signs"))
-    checks = {}
-    for what, signs in {"tickets before training": ticket, "trained dense networks": trained}.items():
-        share, most = kernels.same_sign_share(signs), _dealt_at_most(signs, kernels.same_sign_share)
-        words = (
-            f"neighbours of one sign in {what}: {100 * share:.1f} % (with signs dealt anew up to {100 * most:.1f} %)"
-        )
-        checks[words] = share > most
-    return Measurement(checks=checks)
-
-
-def _dealt_at_most(signs: NDArray[np.int8], measure: Callable[[NDArray[np.int8]], float]) -> float:
-    """Return the upper end of the central 95 % of what is measured when signs are dealt anew among the survivors."""
-    dealt = (kernels.deal_signs(signs, seed) for seed in range(patterns.CONTROL_DRAWS))
-    return float(np.quantile([measure(drawn) for drawn in dealt], 0.975))
+    return Measurement(checks={k: v for what in SAME_SIGN for k, v in _same_sign(store, name, what).items()})
 
 
 def _section_3(store: Store, ledger: Sequence[Claim], settings: Settings) -> dict[str, list[Measurement]]:
@@ -816,18 +840,17 @@ def _section_7(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
         return {_words(f"{c.name} below random", found): found.lower}
 
     def grouped(key: str) -> Measurement:
-        name = experiment_of(key)
-        signs = first_layer(name, comparisons.winning_tickets(store, name))
-        same, most_same = kernels.same_sign_share(signs), _dealt_at_most(signs, kernels.same_sign_share)
-        positive, most = kernels.neighbour_share(signs, 1), _dealt_at_most(signs, kernels.neighbour_share)
-        # With signs dealt anew, positive pairs are neighbours as often as any pairs: what is visible without signs.
+        group = kernel_group(store, key, settings)
+        own = patterns.statistics(group, settings.diagonal)["any"]
+        # The three parts of the claim: weights of one sign lie together; other than in randomly pruned kernels; and
+        # whoever ignores the signs sees no more than chance.
         return Measurement(
             checks={
-                f"neighbours of one sign: {100 * same:.1f} % (with signs dealt anew up to {100 * most_same:.1f} %)": (
-                    same > most_same
+                **_same_sign(store, group.experiment, "tickets"),
+                **_beyond(group, settings, "positive", False),
+                f"any two survivors that are neighbours: {own.value:.1f} %, random {own.low:.1f} to {own.high:.1f} %": (
+                    own.low <= own.value <= own.high
                 ),
-                f"positive pairs that are neighbours: {100 * positive:.1f} % (with signs dealt anew up to "
-                f"{100 * most:.1f} %)": positive > most,
             }
         )
 

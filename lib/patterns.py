@@ -29,6 +29,7 @@ STATISTICS = {
     "dense": ("filters two standard deviations of chance above the mean", "%"),
     "ratio": ("positive weights to a negative one", ""),
     "empty": ("kernels without a weight", "%"),
+    "any": ("pairs of weights of any sign that are neighbours", "%"),
     "positive": ("pairs of positive weights that are neighbours", "%"),
     "negative": ("pairs of negative weights that are neighbours", "%"),
     "opposite": ("pairs of opposite signs that are neighbours", "%"),
@@ -153,6 +154,7 @@ def measure(signs: Signs, diagonal: bool = False, pooled: bool = True) -> dict[s
     }
     for key, make in {
         "ratio": lambda: kernels.sign_ratio(signs),
+        "any": lambda: 100 * share(signs, None, diagonal),
         "positive": lambda: 100 * share(signs, 1, diagonal),
         "negative": lambda: 100 * share(signs, -1, diagonal),
         "opposite": lambda: 100 * kernels.opposite_neighbour_share(signs, diagonal),
@@ -192,7 +194,7 @@ def expected(group: Group, diagonal: bool = False) -> dict[str, float]:
         "dense": 100 * histogram[high:].sum() / histogram.sum(),
         "ratio": kernels.sign_ratio(_initial_signs(find(group.experiment), len(signs))),
         "empty": 100 * sizes[0] / sizes.sum(),
-        **dict.fromkeys(("positive", "negative", "opposite"), near),
+        **dict.fromkeys(("any", "positive", "negative", "opposite"), near),
         "grouped3": 100 * kernels.expected_grouped_share(signs, 3, diagonal),
         "grouped4": 100 * kernels.expected_grouped_share(signs, 4, diagonal),
     }

@@ -78,8 +78,13 @@ def trials_words(store: Store, names: Iterable[str]) -> str:
     return ", ".join(f"{trials} of {name}" for name, trials in held.items() if trials)
 
 
-def score_all(paper: str | None = None, section: str | None = None, store: Store | None = None) -> list[Scored]:
-    """Score the whole ledger, or one paper, or one section, in the ledger's order."""
+def score_all(
+    paper: str | None = None,
+    section: str | None = None,
+    store: Store | None = None,
+    settings: Settings | None = None,
+) -> list[Scored]:
+    """Score the whole ledger, or one paper, or one section, in the ledger's order; `settings` as for `score`."""
     sections: dict[tuple[str, str], list[Claim]] = {}
     for claim in claims.load().values():
         sections.setdefault((claim.paper, claim.section), []).append(claim)
@@ -87,4 +92,4 @@ def score_all(paper: str | None = None, section: str | None = None, store: Store
     if not wanted:
         raise UserError(f"section is {section!r}: the ledger has {', '.join(sorted({s for _, s in sections}))}")
     store = store or Store()
-    return [scored for own in wanted for scored in _score(own, store, {}, Settings())]
+    return [scored for own in wanted for scored in _score(own, store, {}, settings or Settings())]

@@ -28,12 +28,12 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 # | A | which of its layers 1, 11, 12, 18, 19 are | all layers are computed; both ways of counting are scored | no order fits every range in the paper | {numref}`tab-deviations-effects` |
 # | A | what "partially fixed randomness" is | same initial weights and batch order; relative noise of one step of 32-bit rounding | of four readings the one whose words fit best | {numref}`tab-deviations-effects`; {ref}`A 3.4 <a-3-4>`, {ref}`A 3.5 <a-3-5>` |
 # | A | which rank correlation, over which weights | Spearman's, signed, over the surviving weights; magnitudes and all weights beside it | the plainest reading | {numref}`tab-deviations-effects`; {ref}`A 3.2.3 <a-3-2-3>` |
-# | B | how a match of units crosses convolution and flattening in NNSTD | it is carried in blocks of kernels and pixels; also without | the only way that keeps connections whole | {ref}`B 5 <b-5>` |
+# | B | how a match of units crosses convolution and flattening in NNSTD | it is carried in blocks of kernels and pixels; also without | the only way that keeps connections whole | {numref}`tab-deviations-effects`; {ref}`B 5 <b-5>` |
 # | B | which neighbours are meant in a kernel | those that share an edge | the paper's 34.5 % for random kernels fits 12 of 36 pairs, not 20 of 36 | {numref}`tab-deviations-effects` |
 # | B | whether signs are those of the initial or of the trained weights | those of the initial weights; of the trained ones by a parameter | a ticket is a mask with the weights it starts from | {numref}`tab-deviations-effects`; {ref}`B 5 <b-5>` |
 # | both | precision of the training | fp32; of paper B's network and the ResNet products are of numbers rounded to bf16, with sums, weights and optimiser in fp32, as the source below each figure says | in fp32 these two take days of a CPU | none that could be measured, after two epochs a level: {doc}`/performance` |
 # | both | rounding of the number of weights kept; biases | cut to a whole number in every layer; biases are never pruned | the code that paper A follows {cite:p}`zhou2019`; paper B's 542 weights of its first layer fit | none: the counts in the papers fit ({ref}`A 2 <a-2>`, {ref}`B A.3 <b-appendix-a-3>`) |
-# | A | numbers for words such as "slightly", "low", "stable" | limits that stand beside the claim in `lib/paper_a.py` | a verdict needs a number | not measured: one limit each, fixed before |
+# | both | numbers for words such as "slightly", "low", "the same performance" | limits that stand beside the claim in `lib/paper_a.py` and `lib/paper_b.py` | a verdict needs a number | not measured: one limit each, fixed before |
 #
 # ## Data sets and experiments that could not be had
 #
@@ -56,8 +56,8 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 # | B | "50 comparisons", while its p and d imply about 30 | 50 pairs are drawn, or all by a parameter; a permutation test over tickets beside Welch's | {ref}`B 5 <b-5>` |
 # | B | random tickets with as many positive as negative weights, winning ones with up to twice as many positive | a control with the same ratio of signs and the same survivors of each filter | {ref}`B 5 <b-5>` |
 # | B | kernel statistics of 14 tickets, of 20 | 14; all by a parameter | {numref}`tab-deviations-effects` |
-# | B | the rates of its rounds keep 378,831 weights (its 91.2 %) if a layer is cut once; cut to a whole number in every round, 378,829 | the latter | none: two weights of 378,831 |
-# | A | Figure 4a: "no shared weights already in iteration two" in deep layers of the ResNet, where five random masks share 1 % of their weights | chance stands beside the measurement | {ref}`A 3.2.1 <a-3-2-1>` |
+# | B | its rates keep 378,831.4 weights (its 91.2 %), which is no number of weights | the exact fraction after all rounds, cut to a whole number once in each layer: 378,829 | none: two weights of 378,831 |
+# | A | Figure 4a: "no shared weights already in iteration two" in deep layers of the ResNet, where five random masks share 2.6 % of a mask | chance stands beside the measurement | {ref}`A 3.2.1 <a-3-2-1>` |
 #
 # ## Measured effects
 #

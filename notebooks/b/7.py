@@ -42,13 +42,18 @@ markdown(pages.summary_table(parts))
 # "More similar to each other" is a statement about *pairs of tickets*; what it needs is that winning tickets are closer to each other than
 # to random ones, and than random ones to each other. It stands firmer if it holds when tickets and not pairs are shuffled, when
 # no two tickets share a start, and when random tickets have the same numbers of positive and negative weights. The table of
-# {ref}`section 5 <b-5>` turns each of these switches, condition by condition; the one below says what remains.
-#
-# "Not visible when ignoring the signs" compares two numbers as well: how often neighbouring survivors have the same sign, and how
-# often survivors are neighbours at all.
+# {ref}`section 5 <b-5>` turns each of these switches, condition by condition; {numref}`tab-b-7-switches` says what remains.
 
 # %%
 pages_b.conclusion_table(store, "tab-b-7-switches")
+
+# %% [markdown]
+# "Not visible when ignoring the signs" compares two numbers: how often neighbouring survivors have the same sign, and how often
+# survivors are neighbours at all. If the second is as by chance, whoever ignores the signs sees nothing
+# ({numref}`tab-b-7-signs`).
+
+# %%
+pages_b.sign_table(store, "tab-b-7-signs")
 
 # %%
 pages_b.untrained_note(store, paper_b.Settings())
