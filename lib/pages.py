@@ -409,14 +409,11 @@ def _part_provenance(store: Store, experiment: Experiment, levels: Sequence[Leve
     manifest, folder = store.manifest(experiment), store.folder(experiment).relative_to(store.root).as_posix()
     entries = {level.name: manifest["levels"][level.name] for level in levels}
     first = next(iter(entries.values()))
-    # What a manifest says of the machine is text from elsewhere.
-    device = claims.escaped(first["device"])
+    # What a manifest says is text from elsewhere.
     versions, data = (
         {key: claims.escaped(said) if isinstance(said, str) else said for key, said in first[about].items()}
         for about in ("versions", "data")
     )
-    seconds = sum(entry["wall seconds"] for entry in entries.values())
-    cost = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
     days = sorted({entry["finished"][:10] for entry in entries.values()})
     lacking = [level.name for level in experiment.levels if level.name not in entries]
     rounded = claims.escaped(str(first.get("precision", "fp32")))
@@ -428,9 +425,8 @@ def _part_provenance(store: Store, experiment: Experiment, levels: Sequence[Leve
     return (
         f"**`{experiment.name}`**: {trials(experiment) or f'{experiment.inits} initialisations'} x {experiment.runs} "
         f"{'run' if experiment.runs == 1 else 'runs'}, fingerprint "
-        f"`{manifest['fingerprint']}`, trained on {' and '.join(dict.fromkeys((days[0], days[-1])))} in {cost} on "
-        f"{device} ({first['processes']} process{'es' if first['processes'] > 1 else ''})"
-        f"{sources.rounding(list(entries.values()))}, "
+        f"`{manifest['fingerprint']}`, trained on {' and '.join(dict.fromkeys((days[0], days[-1])))} in "
+        f"{sources.cost(list(entries.values()))}, "
         f"Python {versions['python']}, torch {versions['torch']}, NumPy {versions['numpy']}. Images: "
         f"{data['name']} ({data['source']}; {data['training images']:,} for training, {data['test images']:,} for "
         f"the test), SHA-256 `{data['sha256'][:16]}…`. "

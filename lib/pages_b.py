@@ -610,11 +610,17 @@ def _show_distances(
         f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} pairs a condition; black, their mean; "
         f"dashed, that of *random*. {'; '.join(kinds)}. "
         + "Orange: the paper's difference from *random* {cite:p}`signs2022`, added to our mean of *random*. " * marked
-        + "*super10* and *photo* are stand-ins." * any(key in c for key in paper_b.STAND_INS for c in first)
+        + _stand_ins(first)
         + _trained(store, _experiments_of(c for c in rows if c.name in first)),
         f"Dots by condition, one panel each for {', '.join(panels)}. Means: {means}.",
         [*_condition_origin(store, (c for c in rows if c.name in first)), *([sources.PAPER_B] * marked)],
     )
+
+
+def _stand_ins(conditions: Iterable[str]) -> str:
+    """Return for a caption which of some conditions' data sets are stand-ins; '' if none is."""
+    keys = [f"*{key}*" for key in paper_b.STAND_INS if any(key in c for c in conditions)]
+    return f"{' and '.join(keys)} {'are stand-ins' if len(keys) > 1 else 'is a stand-in'}." if keys else ""
 
 
 def _pair_words(compared: comparisons.Comparison) -> list[str]:

@@ -607,10 +607,12 @@ def _section_4(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
         if absent:
             raise Missing(Lack(experiment_of(key), " and ".join(absent)))
         ticket, dense, drawn = (means[level] for level in (e.last.name, "dense", "random"))
-        # "To the same performance": no worse than one percentage point.
+        # "To the same performance": at most one percentage point worse.
         return Measurement(
             checks={
-                f"winning ticket {ticket:.2f} %, dense network {dense:.2f} %": bool(ticket >= dense - 1),
+                f"winning ticket {ticket:.2f} %, at most one point below the dense network's {dense:.2f} %": bool(
+                    ticket >= dense - 1
+                ),
                 f"random ticket {drawn:.2f} %": bool(ticket > drawn),
             }
         )
@@ -769,9 +771,7 @@ def _section_5(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
     return {
         **_table_rows(store, ledger, settings),
         "B-5-S1": _setup(**{f"{math.comb(tickets, 2)} pairs of {tickets}": math.comb(tickets, 2) == 190}),
-        "B-5-S2": _setup(
-            **{f"{SAMPLE} comparisons are drawn": SAMPLE == 50, "printed p and d fit 50": _fits_fifty(ledger)}
-        ),
+        "B-5-S2": _setup(**{f"{SAMPLE} comparisons are drawn": SAMPLE == 50, _implied(ledger): _fits_fifty(ledger)}),
         "B-5-S3": _setup(**{f"{len(CONDITIONS)} conditions": len(CONDITIONS) == 10}),
         "B-5-S4": [Measurement(checks=_statistics_by_scipy())],
         "B-5-S5": _setup(**{f"{d} is {word}": statistics.effect_word(d) == word for d, word in edges}),
@@ -803,6 +803,10 @@ def printed_rows(ledger: Iterable[Claim]) -> list[tuple[Claim, float]]:
         and abs(c.claimed.cohen_d) >= 0.5
         and c.claimed.p_value < 1e-3
     ]
+
+
+def _implied(ledger: Iterable[Claim]) -> str:
+    return f"printed p and d imply groups of about 50 (median {np.median([n for _, n in printed_rows(ledger)]):.0f})"
 
 
 def _fits_fifty(ledger: Iterable[Claim]) -> bool:

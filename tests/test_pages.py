@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -443,10 +444,10 @@ def test_provenance_holds_what_the_manifest_and_the_files_hold(store):
     assert f"`{EXPERIMENT.fingerprint()}`" in block
     assert f"`python -m lib train {FASHION}`" in block
     assert "5 initialisations x 5 runs" in block
-    assert "a pretended machine (2 processes)" in block
+    # Seven levels of 90 seconds are 10.5 minutes.
+    assert " in 10 min x 2 processes on a pretended machine, Python" in block
     assert "Python 3.0, torch 2.0, NumPy 1.0" in block
     assert f"SHA-256 `{PROVENANCE['data']['sha256'][:16]}…`" in block and "60,000 for training, 10,000 for" in block
-    assert "in 10 minutes" in block  # seven levels of 90 seconds are 10.5
     assert manifest["levels"]["dense"]["finished"][:10] in block
     assert "not trained yet" not in block
     assert block.startswith(":::{dropdown}") and block.endswith("\n:::\n") and block.count(":::") == 2
@@ -459,7 +460,7 @@ def test_provenance_names_the_precision_and_trains_with_it_again(tmp_path):
     manifest["levels"]["dense"]["precision"] = "bf16"
     path.write_bytes(sealed(manifest))
     block = pages.provenance(store, [FASHION])
-    assert "a pretended machine (2 processes), in bf16, Python 3.0" in block
+    assert "2 processes on a pretended machine, in bf16, Python 3.0" in block
     assert f"`python -m lib train {FASHION} --precision bf16`" in block
 
 
@@ -549,3 +550,21 @@ def test_nothing_is_trained_in_an_empty_store(tmp_path, shown):
 def test_the_readme_says_the_state_of_the_ledger():
     text = (build.ROOT / "README.md").read_text(encoding="utf-8")
     assert pages.readme(text)[0] == text, "python -m lib readme brings it up to date"
+
+
+def test_what_is_listed_to_be_trained_on_a_gpu_is_what_is_not_whole():
+    """The commands of 'How to re-run' name what can be trained and is not: nothing more, nothing less."""
+    text = (
+        (Path(__file__).parents[1] / "book" / "re-run.md")
+        .read_text()
+        .partition("### On a CUDA GPU")[2]
+        .partition("python -m lib import")[0]
+    )
+    listed = set(re.findall(r"\b[ab]/[a-z0-9/-]+", text))
+    store, had = Store(), {"fashion-mnist", "mnist", "cifar10", "cifar100-super10", "mnist-photo"}
+    wanting = {e.name for e in EXPERIMENTS.values() if e.dataset in had and not is_whole(store, e.name)}
+    assert listed == wanting
+
+
+def is_whole(store, name):
+    return not store.trials(name) and len(store.finished(store.find(name))) == len(find(name).levels)

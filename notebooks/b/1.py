@@ -28,6 +28,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 
 # %%
 from lib import pages, paper_b, scoring, sources
+from lib.experiments import find
 from lib.notebook import markdown, table
 from lib.tickets import Store
 
@@ -73,7 +74,7 @@ rows = [
         (store.trials(name) or "yes") if trained else ("first levels" if store.trials(name) else "no"),
     ]
     for key, name, trained in (
-        (key, name, not paper_b.lacking(store, [key]))
+        (key, name, find(name).last in store.finished(store.find(name)))
         for key, name in {**paper_b.DATASETS, **paper_b.STAND_INS}.items()
     )
 ]

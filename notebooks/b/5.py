@@ -44,7 +44,7 @@ settings = paper_b.Settings(carry, trained, same_start, tickets)
 # *WTs_X*: two winning tickets of data set X. *mixed_X*: a winning ticket of X and a random one. *Y_X*: winning tickets of two
 # data sets. *random*: two random tickets, with which every other condition is compared. The paper draws 50 pairs of each; its 20
 # tickets make 190, and 380 with those of another group once pairs of one start are left out. CINIC-10 and SVHN could not be had; the rows of their
-# stand-ins, *super10* and *photo*, stand beside the paper's under their own names.
+# stand-ins, *super10* and *photo*, stand beside the paper's under their own names where three tickets or more are trained.
 
 # %%
 pages_b.untrained_note(store, settings)
@@ -66,7 +66,8 @@ pages_b.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1", sampl
 # therefore shuffles *tickets* and not pairs: if it makes no difference which tickets are winning ones, any other
 # assignment of the labels is as likely. It asks more than Welch's test, most of all where the tickets of one data set are
 # much closer to each other than all others, for labels at random then scatter widely. On distances made with exactly the
-# paper's differences and effects it confirms all conditions with winning tickets at 0.01 but `SVHN_CINIC`.
+# paper's differences and effects it confirms at 0.01 all conditions of two winning tickets but `SVHN_CINIC`, and none of the
+# mixed ones, two of which the paper calls significant.
 
 # %%
 pages_b.comparison_table(store, settings, True, "", "tab-b-1-signed", sample)
