@@ -10,6 +10,7 @@ PyTorch has no part in these numbers, which the script checks: it is not install
 """
 
 import argparse
+import datetime
 import hashlib
 import json
 import os
@@ -106,7 +107,9 @@ def main() -> int:
             print(lines[-1], flush=True)
     assert first is not None
     digest = hashlib.sha256(json.dumps(first[1]).encode()).hexdigest()[:16]
-    lines += ["", f"Each row with one thread and with two. SHA-256 of what is said of all claims: `{digest}`."]
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    said = f"Each row with one thread and with two. SHA-256 of what was said of all claims on {today}: `{digest}`."
+    lines += ["", said]
     if options.pages:
         page = PAGE.read_text(encoding="utf-8")
         block = re.compile(r"(<!-- versions -->\n).*?(<!-- end -->)", re.DOTALL)
