@@ -169,7 +169,7 @@ def _experiments(options: argparse.Namespace) -> int:
         samples = experiment.samples() / 1e6
         time_here = "-"
         if training:
-            before = store.precision(experiment)
+            before = store.precision(experiment, training.usual_device())
             time_here = _duration(training.seconds(experiment, precision=options.precision, before=before))
         print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
     return damaged

@@ -235,20 +235,40 @@ class Store:
             experiment.part(after, after + (self.stored(name, after) or experiment.inits - after)) for after in found
         ]
 
-    def precision(self, experiment: Experiment) -> str | None:
-        """Return in which precision the last stored level of an experiment was trained, of its last part that has one.
+    def precision(self, experiment: Experiment, device: str | None = None) -> str | None:
+        """Return in which precision an experiment, or a part of it, is gone on with.
 
-        It is None if nothing is stored.
+        It is that of the last of its levels that is stored. If none is, it is that of the last level of another part
+        that was trained on a device of the same kind: what a CPU began in fp32 need not be so slow on a GPU too.
+
+        Parameters
+        ----------
+        experiment : Experiment
+        device : str, optional
+            'cpu' or 'cuda', on which it is gone on with; other parts do not count if it is not given.
+
+        Returns
+        -------
+        str or None
+            None if no such level is stored.
         """
-        levels = self._every_entry(experiment)
-        return str(levels[-1].get("precision", "fp32")) if levels else None
+        held = self._held(experiment)
+        for part in (*(own for own in held if own == experiment), *reversed(held)):
+            stored = self.manifest(part)["levels"]
+            for entry in (stored[level.name] for level in reversed(part.levels) if level.name in stored):
+                if part == experiment or (device and entry["device"].startswith("CPU") == (device == "cpu")):
+                    return str(entry.get("precision", "fp32"))
+        return None
+
+    def _held(self, experiment: Experiment) -> list[Experiment]:
+        """Return all stored parts of an experiment; of one that was changed, which has no parts, itself."""
+        whole = EXPERIMENTS.get(experiment.name)
+        changed = whole is None or dataclasses.replace(experiment, inits=whole.inits, after=0) != whole
+        return [experiment] if changed else self.held(experiment.name)
 
     def _every_entry(self, experiment: Experiment) -> list[dict[str, Any]]:
         """Return what the manifests say of all stored levels of an experiment, of whichever part."""
-        whole = EXPERIMENTS.get(experiment.name)
-        changed = whole is None or dataclasses.replace(experiment, inits=whole.inits, after=0) != whole
-        held = [experiment] if changed else self.held(experiment.name)
-        return [entry for part in held for entry in self.manifest(part)["levels"].values()]
+        return [entry for part in self._held(experiment) for entry in self.manifest(part)["levels"].values()]
 
     def check_images(self, experiment: Experiment, sha256: str, source: str) -> None:
         """Raise `UserError` if a stored level of an experiment was trained on other images.
@@ -378,7 +398,8 @@ class Store:
         record : LevelRecord
             With everything but `negative`; what `contents` leaves out is not stored.
         provenance : dict
-            With the keys 'wall seconds', 'device', 'processes', 'versions' and 'data'; plain JSON values.
+            With the keys 'wall seconds', 'device', which begins with 'CPU' where it is one, 'processes', 'versions' and
+            'data'; plain JSON values.
         next_masks : bool array, shape (R, W), optional
             The masks that pruning these networks gave to the next level (made from full precision), if there is one.
 

@@ -687,8 +687,8 @@ def train(
     deadline : float, optional
         In seconds of ``time.monotonic``: a level that will not be finished by then is given up.
     precision : str, optional
-        One of `PRECISIONS`; if not given that of the levels it goes on from, and with none, or with one that the device
-        has not, 'tf32' on a GPU and 'fp32' on a CPU.
+        One of `PRECISIONS`; if not given that in which it is gone on with (`Store.precision`), and with none, or with
+        one that the device has not, 'tf32' on a GPU and 'fp32' on a CPU.
 
     Returns
     -------
@@ -709,10 +709,11 @@ def train(
     out = out or store
     for held in (store, out):
         held.check_images(experiment, images.sha256, images.source)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or usual_device()
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    precision = _precision(device, precision, out.precision(experiment) or store.precision(experiment))
+    stored = (held.precision(experiment, on) for on in (None, device) for held in (out, store))
+    precision = _precision(device, precision, next(filter(None, stored), None))
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
     missing = missing_levels(experiment, store, out)
     if not missing:
@@ -931,6 +932,11 @@ def _train_replica(replica: int, mask: NDArray[np.bool_]) -> Trained:
     )
 
 
+def usual_device() -> str:
+    """Return 'cuda' if torch finds a CUDA GPU, else 'cpu'."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def device_name(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
@@ -963,7 +969,7 @@ def seconds(
     before : str, optional
         The precision of the levels that it would go on from.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or usual_device()
     precision = _precision(device, precision, before)
     workers = 1 if device == "cuda" else min(workers or os.cpu_count() or 1, experiment.replicas)
     together = experiment.replicas if device == "cuda" else 1

@@ -288,6 +288,21 @@ def test_a_later_part_is_trained_in_the_precision_of_the_first(tiny, tmp_path, m
     assert both == ["bf16", "bf16"] * len(tiny.levels)
 
 
+def test_the_precision_of_another_kind_of_device_is_that_of_its_own_part_alone(tiny, tmp_path):
+    """Trials 1 and 2 whole on a GPU in tf32, trial 3 begun on a CPU in bf16."""
+    at_once, store = made_store(tmp_path / "at once", tiny), Store(tmp_path / "parts")
+    first, begun, later = tiny.first(2), tiny.part(2, 3), tiny.part(3, 6)
+    on_gpu, on_cpu = ({"device": device} for device in ("a GPU", "CPU: a processor, 2 cores"))
+    for level in tiny.levels:
+        copy_part(at_once, store, first, level, PROVENANCE | on_gpu | {"precision": "tf32"})
+    assert [store.precision(part, "cuda") for part in (first, begun)] == ["tf32", "tf32"]
+    assert [store.precision(part, "cpu") for part in (first, begun)] == ["tf32", None]
+    copy_part(at_once, store, begun, tiny.levels[0], PROVENANCE | on_cpu | {"precision": "bf16"})
+    copy_part(at_once, store, begun, tiny.levels[1], PROVENANCE | on_cpu | {"precision": "fp32"})
+    assert [store.precision(begun, on) for on in ("cuda", "cpu", None)] == ["fp32"] * 3  # of the last level
+    assert [store.precision(later, on) for on in ("cuda", "cpu", None)] == ["tf32", "fp32", None]
+
+
 def test_the_precision_of_an_experiment_that_was_changed(tiny, tmp_path):
     """As a benchmark changes one: it keeps the name, and the store holds no other of this name."""
     changed = dataclasses.replace(tiny, epochs=tiny.epochs + 1)
