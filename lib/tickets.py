@@ -412,7 +412,7 @@ class Store:
         ------
         UserError
             If the record does not fit the experiment or would be larger than 16 MiB, the provenance lacks
-            something, or another process writes this experiment now.
+            something, the level is stored with other content, or another process writes this experiment now.
         """
         _check_record(experiment, level, record, _PARTS)
         anew = _made_anew(experiment, level)
@@ -459,6 +459,12 @@ class Store:
         pruned_to = experiment.pruned_to(level)
         with self.alone(experiment):
             manifest = self.manifest(experiment) | {"format": FORMAT}
+            stored = manifest["levels"].get(level.name)
+            if stored is not None and stored["sha256"] != entry["sha256"]:
+                raise UserError(
+                    f"{path}: is stored with other content (SHA-256 {stored['sha256'][:16]}…, the new one has "
+                    f"{entry['sha256'][:16]}…); another needs a folder of its own (--tickets, --out)"
+                )
             write_whole(path, content)
             if following is not None and pruned_to is not None and pruned_to.name not in manifest["levels"]:
                 write_whole(self._pending(experiment, pruned_to), following)

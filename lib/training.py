@@ -707,26 +707,30 @@ def train(
             f"{experiment.architecture.input_shape}"
         )
     out = out or store
-    for held in (store, out):
-        held.check_images(experiment, images.sha256, images.source)
     device = device or usual_device()
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    stored = (held.precision(experiment, on) for on in (None, device) for held in (out, store))
-    precision = _precision(device, precision, next(filter(None, stored), None))
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
-    missing = missing_levels(experiment, store, out)
-    if not missing:
-        out.clean(experiment)
-        return True
-    first = experiment.levels.index(missing[0])
-    # Who holds the level before knows the masks of this one.
-    behind = first and experiment.levels[first - 1].name in out.manifest(experiment)["levels"]
-    masks: NDArray[np.bool_] | None = (out if behind else store).masks(experiment, missing[0])
     level_epochs = experiment.epochs * experiment.replicas
-    progress = _progress(experiment, len(missing) * level_epochs, quiet)
     expected = 0.0  # seconds of the next level, where all take the same time
-    with out.alone(experiment), progress:
+    with contextlib.ExitStack() as entered:
+        # What is stored is read when no other process can add to it; to find that all is, needs no place to write.
+        if missing_levels(experiment, store, out):
+            _precision(device, precision)
+            entered.enter_context(out.alone(experiment))
+        for held in (store, out):
+            held.check_images(experiment, images.sha256, images.source)
+        missing = missing_levels(experiment, store, out)
+        if not missing:
+            out.clean(experiment)
+            return True
+        stored = (held.precision(experiment, on) for on in (None, device) for held in (out, store))
+        precision = _precision(device, precision, next(filter(None, stored), None))
+        first = experiment.levels.index(missing[0])
+        # Who holds the level before knows the masks of this one.
+        behind = first and experiment.levels[first - 1].name in out.manifest(experiment)["levels"]
+        masks: NDArray[np.bool_] | None = (out if behind else store).masks(experiment, missing[0])
+        progress = entered.enter_context(_progress(experiment, len(missing) * level_epochs, quiet))
         for number in range(first, len(experiment.levels)):
             level = experiment.levels[number]
             progress.set_postfix_str(f"level {level.name}")

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from made import PROVENANCE, TINY, made_store, tiny_experiment
+from made import TINY, made_store, tiny_experiment, write_again
 from scipy import stats
 
 from lib import (
@@ -44,7 +44,7 @@ def put(store, its, masks, logits=None, weights=None):
     level = its.level(LEVEL)
     dense = store.read(its, its.levels[0])
     large = np.where(masks, np.copysign(10 + np.abs(dense.weights), dense.weights), dense.weights)  # what is kept
-    store.write(its, its.levels[0], dataclasses.replace(dense, weights=large), PROVENANCE, masks)
+    write_again(store, its, its.levels[0], dataclasses.replace(dense, weights=large), masks)
     values = rng.normal(size=masks.shape).astype(np.float32) if weights is None else weights
     record = LevelRecord(
         masks=masks,
@@ -54,7 +54,7 @@ def put(store, its, masks, logits=None, weights=None):
         correct=np.full(its.replicas, 9000),
         losses=np.ones((its.replicas, its.epochs), np.float32),
     )
-    store.write(its, level, record, PROVENANCE)
+    write_again(store, its, level, record)
     assert store.verify(its)[1] == []
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from made import PROVENANCE, TINY, made_store, tiny_experiment
+from made import PROVENANCE, TINY, made_store, tiny_experiment, write_again
 
 from lib import evidence, tickets
 from lib.errors import UserError
@@ -151,7 +151,7 @@ def test_masks_that_do_not_follow_from_the_level_before_are_noticed(store):
     parameters = rng.normal(size=(EXPERIMENT.replicas, TINY.parameter_count)).astype(np.float32)
     foreign = prune(TINY, parameters, np.ones_like(RECORDS[0].masks), HALF)
     following = prune(TINY, parameters, foreign, LAST)
-    store.write(EXPERIMENT, HALF, dataclasses.replace(RECORDS[1], masks=foreign), PROVENANCE, following)
+    write_again(store, EXPERIMENT, HALF, dataclasses.replace(RECORDS[1], masks=foreign), following)
     problems = store.verify(EXPERIMENT)[1]
     assert [p.level for p in problems] == ["50", "80"]
     assert "pruning the level before" in problems[0].what
@@ -206,6 +206,14 @@ def test_a_record_that_does_not_fit_leaves_nothing_behind(tmp_path, change):
         with pytest.raises(UserError, match="test/tiny/free"):
             store.write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE, following)
     assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_level_is_not_overwritten_by_another(store):
+    before = {path: path.read_bytes() for path in store.folder(EXPERIMENT).iterdir()}
+    other = dataclasses.replace(RECORDS[1], correct=RECORDS[1].correct + 1)
+    with pytest.raises(UserError, match=r"50\.npz: is stored with other content \(SHA-256 .*a folder of its own"):
+        store.write(EXPERIMENT, HALF, other, PROVENANCE, GIVEN[1])
+    assert {path: path.read_bytes() for path in store.folder(EXPERIMENT).iterdir()} == before
 
 
 def test_a_disk_that_fails_leaves_the_old_file_and_no_half_one(store, monkeypatch):
@@ -405,7 +413,7 @@ def test_masks_that_drop_larger_weights_than_they_keep_are_noticed(store):
     masks[0, where.start + np.array([kept, dropped])] = False, True
     record = dataclasses.replace(RECORDS[2], masks=masks, weights=RECORDS[2].weights * masks)
     store.write(EXPERIMENT, HALF, RECORDS[1], PROVENANCE, masks)
-    store.write(EXPERIMENT, LAST, record, PROVENANCE)
+    write_again(store, EXPERIMENT, LAST, record)
     problems = store.verify(EXPERIMENT)[1]
     assert [(p.level, p.what) for p in problems] == [
         ("80", "it keeps weights smaller than some that it drops of the level before")

@@ -437,6 +437,21 @@ def test_a_budget_ends_between_levels_and_another_folder_takes_up_what_is_missin
     assert store.verify(experiment) == (["dense", "50", "80"], [])
 
 
+def test_what_another_process_has_trained_in_the_meantime_is_not_trained_again(tmp_path, monkeypatch):
+    """It did so before this one could write: what was missing then no longer is."""
+    experiment, images = tiny_experiment(), made_images()
+    other, store = Store(tmp_path), Store(tmp_path)
+
+    def late(its):
+        assert training.train(its, images, other, "cpu", 1, True, precision="fp32")
+        return Store.alone(store, its)
+
+    monkeypatch.setattr(store, "alone", late)
+    assert training.train(experiment, images, store, "cpu", 1, True, precision="bf16")
+    assert {entry["precision"] for entry in store.manifest(experiment)["levels"].values()} == {"fp32"}
+    assert store.verify(experiment) == (["dense", "50", "80"], [])
+
+
 def test_training_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypatch):
     experiment, images = tiny_experiment(), made_images()
     store, out = Store(tmp_path / "store"), Store(tmp_path / "out")

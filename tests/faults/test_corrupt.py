@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import PROVENANCE, TINY, made_store, tiny_experiment
+from made import PROVENANCE, TINY, made_store, tiny_experiment, write_again
 from markdown_it import MarkdownIt
 
 from lib import build, claims, comparisons, datasets, evidence, files, pages, runs, scoring
@@ -325,7 +325,7 @@ def test_the_store_of_another_experiment_in_place_of_this_one(store, tried):
 def test_a_later_level_of_another_run_in_place_of_this_one(store, tried):
     """File and manifest fit each other, but the masks do not follow from the level before: `verify` says so."""
     foreign = store.read(OTHER, EXPERIMENT.levels[1])
-    store.write(EXPERIMENT, EXPERIMENT.levels[1], foreign, PROVENANCE, store.masks(OTHER, EXPERIMENT.levels[2]))
+    write_again(store, EXPERIMENT, EXPERIMENT.levels[1], foreign, store.masks(OTHER, EXPERIMENT.levels[2]))
     noticed = any("pruning the level before" in p.what for p in store.verify(EXPERIMENT)[1])
     tried("a level of another run, entered in the manifest", noticed)
     assert noticed
