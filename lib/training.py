@@ -51,7 +51,8 @@ MOMENTUM = 0.9  # of SGD
 # Of the operands of matrix products and convolutions; bf16 with fp32 weights.
 PRECISIONS = ("fp32", "tf32", "bf16")
 CONVOLUTIONS = ("grouped", "each", "product")
-RESERVE = 5.0  # seconds between the last epoch and the deadline, to evaluate, prune and write
+RESERVE = 5.0  # seconds between the last evaluation and the deadline, to prune and write
+EVALUATION_SPEED = 3  # images that are evaluated in the time in which one is trained on
 RESERVE_WEIGHTS = 5e6  # weights for each of which so many more there is a second more
 NORM_MOMENTUM, NORM_EPSILON = 0.1, 1e-5  # of batch normalisation, torch's values
 
@@ -631,12 +632,15 @@ class _Clock:
     epochs : int
         Of all replicas of the level.
     reserve : float
-        Seconds that are needed after the last epoch.
+        Seconds that are needed after the last epoch and what `after` counts.
+    after : float
+        How many epochs of one replica take as long as what is left when all are done: the last evaluations.
     """
 
-    def __init__(self, deadline: float | None, epochs: int, reserve: float = RESERVE) -> None:
-        self.deadline, self.epochs, self.reserve, self.done = deadline, epochs, reserve, 0
+    def __init__(self, deadline: float | None, epochs: int, reserve: float = RESERVE, after: float = 0.0) -> None:
+        self.deadline, self.epochs, self.reserve, self.after, self.done = deadline, epochs, reserve, after, 0
         self.first: tuple[float, int] | None = None  # when the first epochs were done, and how many
+        self.end = -math.inf  # by the pace when the last epochs were done
 
     def check(self, more: int = 0, expected: float = 0.0) -> None:
         """Count epochs that were done; raise `OutOfTimeError` if the rest will not end in time.
@@ -649,9 +653,11 @@ class _Clock:
         if self.first is None and self.done:
             self.first = (now, self.done)
         elif self.first is not None and self.done - self.first[1] > self.epochs // 10:
-            # The first epochs do not count: they also start processes and capture graphs.
-            pace = (now - self.first[0]) / (self.done - self.first[1])
-            end = now + pace * (self.epochs - self.done)
+            if more:
+                # The first epochs do not count: they also start processes and capture graphs.
+                pace = (now - self.first[0]) / (self.done - self.first[1])
+                self.end = now + pace * (self.epochs + self.after - self.done)
+            end = max(now, self.end)
         if self.deadline is not None and end + self.reserve > self.deadline:
             raise OutOfTimeError
 
@@ -712,6 +718,9 @@ def train(
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
     workers = min(workers or os.cpu_count() or 1, experiment.replicas)
     level_epochs = experiment.epochs * experiment.replicas
+    # The last replicas, on a GPU all, are evaluated together when all epochs are done.
+    together = experiment.replicas if device == "cuda" else workers
+    after = together * len(images.test) / (len(images.train) * EVALUATION_SPEED)
     expected = 0.0  # seconds of the next level, where all take the same time
     with contextlib.ExitStack() as entered:
         # What is stored is read when no other process can add to it; to find that all is, needs no place to write.
@@ -737,7 +746,7 @@ def train(
             if masks is None:
                 masks = store.masks(experiment, level)  # drawn
             begin = time.perf_counter()
-            clock = _Clock(deadline, level_epochs, RESERVE + masks.size / RESERVE_WEIGHTS)
+            clock = _Clock(deadline, level_epochs, RESERVE + masks.size / RESERVE_WEIGHTS, after)
 
             def on_epochs(count: int, clock: _Clock = clock) -> None:
                 progress.update(count)

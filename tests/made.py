@@ -105,10 +105,10 @@ def change(store: Store, experiment: Experiment, level: Level, **parts: np.ndarr
 def write_again(
     store: Store, experiment: Experiment, level: Level, record: LevelRecord, following: np.ndarray | None = None
 ) -> None:
-    """Store a level in the place of one that is there: a store by itself refuses to."""
+    """Store a level, in the place of one that may be there: a store by itself refuses to."""
     path = store.folder(experiment) / "manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["levels"][level.name]
+    manifest["levels"].pop(level.name, None)
     path.write_bytes(sealed(manifest))
     store.write(experiment, level, record, PROVENANCE, following)
 

@@ -537,6 +537,33 @@ def test_the_clock_extrapolates_the_pace(pace, ends, monkeypatch):
         assert ends and counted == 100
 
 
+def test_the_clock_leaves_time_for_the_last_evaluations(monkeypatch):
+    """100 epochs of 1 s, then 30 s: with 140 s in all they end in time, with 125 s that is known long before."""
+    for time_for_all, in_time in ((140, True), (125, False)):
+        now = [1000.0]
+        monkeypatch.setattr(training.time, "monotonic", lambda now=now: now[0])
+        clock = training._Clock(1000.0 + time_for_all, 100, training.RESERVE, after=30)
+        given_up = None
+        for second in range(1, 131):
+            now[0] += 1
+            try:
+                clock.check(1 if second <= 100 else 0)
+            except training.OutOfTimeError:
+                given_up = second
+                break
+        assert (given_up is None) == in_time and (in_time or given_up < 20)
+
+
+def test_the_last_evaluations_count_as_a_share_of_an_epoch(tmp_path, monkeypatch):
+    """Of 3 workers at once, 2,000 test images by 210 to train on, three times as fast."""
+    seen = []
+    clock = clock_of(0)
+    monkeypatch.setattr(training, "_Clock", lambda *arguments: seen.append(arguments) or clock(*arguments))
+    images = made_images()
+    assert not training.train(tiny_experiment(), images, Store(tmp_path), "cpu", 3, quiet=True)
+    assert [arguments[3] for arguments in seen] == [pytest.approx(3 * 2000 / (3 * 210))]
+
+
 KILLED = """
 import sys, tempfile
 sys.path[:0] = {paths!r}
