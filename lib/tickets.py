@@ -976,6 +976,18 @@ def _encode(experiment: Experiment, level: Level, record: LevelRecord) -> bytes:
     masks = record.masks
     assert masks is not None
     arrays: dict[str, NDArray] = {"correct": record.correct.astype("<i8"), "losses": record.losses.astype("<f4")}
+
+    def half(part: str, values: NDArray[np.float32]) -> NDArray[np.float16]:
+        with np.errstate(over="ignore"):
+            result = values.astype("<f2")
+        if not np.isfinite(result).all():
+            worst = values[~np.isfinite(result)][0]
+            raise UserError(
+                f"{experiment.name} {level.name}: {part} holds {worst:g}; half precision, in which it is stored, "
+                f"goes to {np.finfo(np.float16).max:,.0f}"
+            )
+        return result
+
     for part in contents(experiment, level):
         if part == "masks":
             arrays[part] = np.packbits(masks, axis=1)
@@ -986,14 +998,14 @@ def _encode(experiment: Experiment, level: Level, record: LevelRecord) -> bytes:
             arrays[part] = np.packbits(signs.reshape(len(masks), -1), axis=1)
         elif part == "weights":
             assert record.weights is not None
-            arrays[part] = _places(record.weights[masks], "<f2")
+            arrays[part] = _places(half(part, record.weights[masks]), "<f2")
         elif part == "biases":
             assert record.biases is not None
             arrays[part] = _places(record.biases, "<f4")
         else:
             assert record.logits is not None
             # The answers of all networks to one image lie together: they are alike.
-            arrays[part] = _places(record.logits.transpose(2, 1, 0), "<f2")
+            arrays[part] = _places(half(part, record.logits.transpose(2, 1, 0)), "<f2")
     return _archive(arrays)
 
 

@@ -196,6 +196,8 @@ def test_the_manifest_of_another_experiment_is_refused(store):
         {"correct": np.zeros(3, np.int64)},
         {"losses": np.zeros((4, 1), np.float32)},
         {"masks": np.zeros_like(RECORDS[0].masks)},
+        {"weights": np.full_like(RECORDS[0].weights, 65_520)},  # the first that half precision rounds to infinity
+        {"logits": np.full_like(RECORDS[0].logits, -1e5)},
     ],
 )
 def test_a_record_that_does_not_fit_leaves_nothing_behind(tmp_path, change):
@@ -206,6 +208,18 @@ def test_a_record_that_does_not_fit_leaves_nothing_behind(tmp_path, change):
         with pytest.raises(UserError, match="test/tiny/free"):
             store.write(EXPERIMENT, DENSE, RECORDS[0], PROVENANCE, following)
     assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize("part", ["weights", "logits"])
+def test_what_half_precision_cannot_hold_is_named_and_what_it_can_is_read(tmp_path, part):
+    values = getattr(RECORDS[0], part)
+    largest = dataclasses.replace(RECORDS[0], **{part: np.full_like(values, 65_519)})
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match=rf"free dense: {part} holds -65520; half precision.* goes to 65,504"):
+        record = dataclasses.replace(RECORDS[0], **{part: np.full_like(values, -65_520)})
+        store.write(EXPERIMENT, DENSE, record, PROVENANCE, GIVEN[0])
+    store.write(EXPERIMENT, DENSE, largest, PROVENANCE, GIVEN[0])
+    assert (getattr(store.read(EXPERIMENT, DENSE), part) == 65_504).all()
 
 
 def test_a_level_is_not_overwritten_by_another(store):
