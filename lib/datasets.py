@@ -17,6 +17,7 @@ import importlib
 import io
 import itertools
 import math
+import mmap
 import os
 import pickletools
 import shutil
@@ -41,7 +42,7 @@ SUPERCLASSES = (0, 2, 3, 6, 7, 8, 9, 14, 17, 18)
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """A data set in memory, or mapped into it from the cache.
+    """A data set in memory, or mapped into it from the cache: what is mapped is pickled as the path of its file.
 
     Attributes
     ----------
@@ -61,6 +62,23 @@ class Images:
     test_labels: NDArray[np.uint8]
     source: str
     sha256: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: _path_of(value) or value for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({name: _map(value) if isinstance(value, Path) else value for name, value in state.items()})
+
+
+def _path_of(value: object) -> Path | None:
+    """Return the file that an array is, mapped by `_map`, whole and still there."""
+    whole = isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap)  # the base of a part is an array
+    path = Path(value.filename) if whole and value.filename else None  # type: ignore[attr-defined]
+    return path if path is not None and path.is_file() else None
+
+
+def _map(path: Path) -> NDArray[np.uint8]:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def load(name: str, folder: Path | None = None, download: bool = True) -> Images:
@@ -619,7 +637,7 @@ def _read_cache(name: str, place: Path) -> Images:
         about = read_json(place / "images.json")
         sound = SEAL in about and about["name"] == name
         sound = sound and all(_file_sha256(place / f"{part}.npy") == about["files"][part] for part in _ARRAYS)
-        arrays = [np.load(place / f"{part}.npy", mmap_mode="r", allow_pickle=False) for part in _ARRAYS if sound]
+        arrays = [_map(place / f"{part}.npy") for part in _ARRAYS if sound]
         shapes = [array.shape for array in arrays if array.dtype == np.uint8]
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise UserError(f"{place}: the cached images are damaged ({_line(error)}); delete this folder") from error

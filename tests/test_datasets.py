@@ -607,6 +607,28 @@ def test_what_is_decoded_is_mapped_from_the_cache_the_next_time(shards, monkeypa
     ]  # fmt: skip
 
 
+def test_mapped_images_go_to_another_process_as_paths(shards):
+    images = load("cifar10", shards)
+    arrays = ("train", "train_labels", "test", "test_labels")
+    here = [np.array(getattr(images, part)) for part in arrays]
+    packed = pickle.dumps(images)
+    assert len(packed) < 2000 < images.train.nbytes
+    there = pickle.loads(packed)
+    assert dataclasses.asdict(there).keys() == dataclasses.asdict(images).keys()
+    assert (there.name, there.source, there.sha256) == (images.name, images.source, images.sha256)
+    for part, expected in zip(arrays, here, strict=True):
+        assert isinstance(getattr(there, part), np.memmap)
+        np.testing.assert_array_equal(getattr(there, part), expected)
+    # A part of a file is not the file, and what is in memory, or whose file is gone, goes as it is.
+    for changed in (
+        dataclasses.replace(images, train=images.train[3:]),
+        dataclasses.replace(images, train=np.array(images.train)),
+    ):
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(changed)).train, changed.train)
+    shutil.rmtree(cached("cifar10"))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(images)).train, here[0])
+
+
 def test_other_files_are_not_answered_from_the_cache(shards):
     first = load("cifar10", shards)
     images, labels = random_images(TEST, seed=5)
