@@ -52,6 +52,7 @@ MOMENTUM = 0.9  # of SGD
 PRECISIONS = ("fp32", "tf32", "bf16")
 CONVOLUTIONS = ("grouped", "each", "product")
 RESERVE = 5.0  # seconds between the last evaluation and the deadline, to prune and write
+PACE_SECONDS = 0.5  # that the steps take at least of which one's time is measured
 EVALUATION_SPEED = 3  # images that are evaluated in the time in which one is trained on
 RESERVE_WEIGHTS = 5e6  # weights for each of which so many more there is a second more
 NORM_MOMENTUM, NORM_EPSILON = 0.1, 1e-5  # of batch normalisation, torch's values
@@ -520,19 +521,9 @@ def train_stack(
     trainer = engine(experiment, device, precision)
     if trainer != "torch" and len(replicas) == 1:
         tiled, replica = trainer != "sparse.c", int(replicas[0])
-        return _train_alone(experiment, images, level, start[0], masks[0], replica, seed, channels, on_epochs, tiled)
-    stack = Stack(
-        architecture,
-        start,
-        masks,
-        experiment.learning_rate,
-        experiment.noise,
-        seed,
-        device,
-        experiment.optimiser,
-        channels,
-        precision,
-    )
+        network = _alone(experiment, start[0], masks[0], seed, channels, tiled)
+        return _train_alone(experiment, images, level, network, replica, on_epochs)
+    stack = _stack(experiment, start, masks, seed, device, channels, precision)
 
     def on_device(array: NDArray[np.uint8]) -> torch.Tensor:
         return torch.from_numpy(np.array(array)).to(stack.device)
@@ -545,6 +536,38 @@ def train_stack(
             on_epochs(len(replicas))
     logits, correct = stack.evaluate(on_device(images.test), on_device(images.test_labels).long())
     return Trained(stack.parameters(), logits, correct, np.stack(losses, axis=1))
+
+
+def _stack(
+    experiment: Experiment,
+    parameters: NDArray[np.float32],
+    masks: NDArray[np.bool_],
+    seed: int,
+    device: torch.device | str,
+    channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    precision: str,
+) -> Stack:
+    """Return replicas of an experiment before their first step."""
+    e = experiment
+    return Stack(
+        e.architecture, parameters, masks, e.learning_rate, e.noise, seed, device, e.optimiser, channels, precision
+    )
+
+
+def _alone(
+    experiment: Experiment,
+    parameters: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    seed: int,
+    channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    tiled: bool,
+) -> sparse.Replica:
+    """Return one replica of an experiment before its first step, trained by compiled code."""
+    e = experiment
+    momentum, decay = BETAS if e.optimiser == "Adam" else (MOMENTUM, 0.0)
+    return sparse.Replica(
+        e.architecture, parameters, mask, e.learning_rate, momentum, decay, EPSILON, e.noise, seed, channels, tiled
+    )
 
 
 def _orders(
@@ -582,29 +605,11 @@ def _train_alone(
     experiment: Experiment,
     images: Images,
     level: int,
-    parameters: NDArray[np.float32],
-    mask: NDArray[np.bool_],
+    network: sparse.Replica,
     replica: int,
-    seed: int,
-    channels: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
     on_epochs: Callable[[int], None] | None,
-    tiled: bool,
 ) -> Trained:
     """Train one replica through one level by compiled code."""
-    momentum, decay = BETAS if experiment.optimiser == "Adam" else (MOMENTUM, 0.0)
-    network = sparse.Replica(
-        experiment.architecture,
-        parameters,
-        mask,
-        experiment.learning_rate,
-        momentum,
-        decay,
-        EPSILON,
-        experiment.noise,
-        seed,
-        channels,
-        tiled,
-    )
     losses = []
     for epoch in range(experiment.epochs):
         order = experiment.batch_order(replica, level, epoch, len(images.train))
@@ -991,6 +996,7 @@ def seconds(
     levels = {0} if device == "cuda" else {0, len(counts) // 2, len(counts) - 1}
     measured = sorted(levels, key=lambda level: counts[level])
     about = (
+        "by steps of one stack",  # how it is measured
         device_name(device),
         precision,
         engine(experiment, device, precision),
@@ -1016,34 +1022,44 @@ def seconds(
 
 
 def _step_seconds(experiment: Experiment, device: str, together: int, level: int, precision: str) -> float:
-    """Measure what one step of a stack costs, on noise; what starting costs drops out of a difference."""
+    """Measure what one step of a stack costs, on noise, when it has been built and has begun."""
     architecture, rng = experiment.architecture, np.random.default_rng(0)
     parameters = np.stack([initial_parameters(architecture, 0)] * together)
     every = np.ones((together, architecture.weight_count), bool)
     masks = prune(architecture, parameters, every, experiment.levels[level])
+    images = rng.integers(0, 256, (2048, *architecture.input_shape), np.uint8)
+    # Labels of all classes: of one alone gradients would become so small that processors slow down.
+    labels = rng.integers(0, architecture.layers[-1].shape[0], len(images), np.uint8)
+    channels = channel_statistics(images) if experiment.scaling == "standardised" else None
+    trainer = engine(experiment, device, precision)
+    # One thread's processor time, so that other work on the machine does not count.
+    now = time.perf_counter if device == "cuda" else time.process_time
+    if trainer != "torch" and together == 1:
+        network = _alone(experiment, parameters[0], masks[0], 0, channels, trainer != "sparse.c")
+
+        def train(order: NDArray[np.int64]) -> None:
+            network.train_epoch(images, labels, order)
+    else:
+        stack = _stack(experiment, parameters, masks, 0, device, channels, precision)
+        x, y = torch.from_numpy(images).to(stack.device), torch.from_numpy(labels).to(stack.device).long()
+
+        def train(order: NDArray[np.int64]) -> None:
+            same = torch.from_numpy(order).to(stack.device).expand(together, *order.shape)
+            stack.train_epoch(x, y, same).cpu()  # waits until the device has done all steps
 
     def measure(steps: int) -> float:
-        def noise(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-            # Labels of all classes: of one alone gradients would become so small that processors slow down.
-            classes = architecture.layers[-1].shape[0]
-            images = rng.integers(0, 256, (count, *architecture.input_shape), np.uint8)
-            return images, rng.integers(0, classes, count, np.uint8)
-
-        images = Images("noise", *noise(steps * experiment.batch), *noise(1), "noise", "0" * 64)
-        # One thread's processor time, so that other work on the machine does not count.
-        now = time.perf_counter if device == "cuda" else time.process_time
+        order = rng.integers(0, len(images), (steps, experiment.batch))
         begin = now()
-        once, every = dataclasses.replace(experiment, epochs=1), np.arange(together)
-        train_stack(once, images, level, masks, every, device, precision=precision)
+        train(order)
         return now() - begin
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if device == "cpu" else threads)
     try:
-        measure(1)
-        start, steps = measure(1), 1
-        while (took := measure(1 + steps) - start) < 0.3 and steps < 2000:
-            steps *= 4
+        measure(1)  # captures the graph
+        start, steps = measure(1), 1  # what every call begins with drops out of the difference
+        while (took := measure(1 + steps) - start) < PACE_SECONDS:
+            steps *= 2
     finally:
         torch.set_num_threads(threads)
-    return max(took, 1e-9) / steps
+    return took / steps

@@ -616,6 +616,35 @@ def test_training_that_is_killed_at_random_moments_ends_with_the_same_bits(tmp_p
     assert left == {"dense.npz", "50.npz", "80.npz", "manifest.json"}
 
 
+@pytest.mark.parametrize("together", [1, 3])
+def test_the_time_of_a_step_is_that_of_steps_alone(together, monkeypatch):
+    """By a clock that only training moves: 3 s to begin at all, 20 ms for each call, 1 ms for each step."""
+    now, calls = [0.0], []
+
+    class Network:
+        device = torch.device("cpu")
+
+        def __init__(self, *_: object) -> None:
+            now[0] += 5
+
+        def train_epoch(self, images: object, labels: object, order: object) -> torch.Tensor:
+            steps, batch = order.shape[-2:]
+            now[0] += 0.02 + 0.001 * steps + (0 if calls else 3)
+            calls.append((batch, order.shape[:-2]))
+            return torch.zeros(together)
+
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(training.time, name, lambda: now[0])
+    for name in ("_stack", "_alone"):
+        monkeypatch.setattr(training, name, Network)
+    experiment = tiny_experiment()
+    for device in ("cpu", "cuda"):
+        calls.clear()
+        assert training._step_seconds(experiment, device, together, 1, "fp32") == pytest.approx(0.001)
+        assert calls[-1][0] == experiment.batch and len(calls) < 15
+    assert calls[-1][1] == (together,)  # a GPU trains all of them
+
+
 def test_the_estimate_is_measured_once_and_grows_with_the_samples(tmp_path, monkeypatch):
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path))
     sparse.compiled_library.cache_clear()
