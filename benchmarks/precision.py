@@ -89,6 +89,9 @@ def main() -> None:
     whole = find(options.name)
     changed = {key: getattr(options, key) for key in ("inits", "runs", "epochs") if getattr(options, key)}
     experiment = dataclasses.replace(whole, levels=whole.levels[: options.levels], **changed)
+    if options.pages:  # that there is a place is asked before hours of training
+        for kind in ("cpu", "cuda"):
+            page.read(f"precision {kind} {experiment.architecture.name}")
     images = datasets.load(experiment.dataset)
     stores = {precision: Store(options.out / precision) for precision in options.precisions}
     for precision, store in stores.items():

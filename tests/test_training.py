@@ -160,6 +160,8 @@ def test_the_precision_is_named_in_the_manifest_and_no_part_of_the_fingerprint(t
     assert training.train(experiment, made_images(), store, "cpu", quiet=True, precision="bf16")
     assert seen == [("torch", "bf16")]
     assert store.manifest(experiment)["levels"]["dense"]["precision"] == "bf16"
+    # With nothing left to train no precision is asked of the device: what another trained can be looked at here.
+    assert training.train(experiment, made_images(), store, "cpu", quiet=True, precision="tf32")
 
 
 def test_evaluation_of_a_normalised_network_does_not_hang_on_the_other_images_nor_change_it():
