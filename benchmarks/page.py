@@ -9,10 +9,21 @@ from lib.files import write_whole
 PAGE = Path(__file__).resolve().parent.parent / "book" / "performance.md"
 
 
+def read(name: str) -> str:
+    """Return what is between ``<!-- NAME -->`` and ``<!-- end -->``; raise `UserError` if there is no such place."""
+    return _parts(name)[1].strip()
+
+
 def write(name: str, text: str) -> None:
     """Put `text` between ``<!-- NAME -->`` and ``<!-- end -->``; raise `UserError` if the page has no such place."""
+    before, _, after = _parts(name)
+    write_whole(PAGE, f"{before}\n{text}\n\n{after}".encode())
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Return the page up to the place's text, this text, and the rest."""
     page = PAGE.read_text(encoding="utf-8")
-    block = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    if not block.search(page):
+    found = re.search(rf"(?<=<!-- {re.escape(name)} -->\n).*?(?=<!-- end -->)", page, re.DOTALL)
+    if not found:
         raise UserError(f"name is {name!r}: {PAGE.name} has no line <!-- {name} --> with an <!-- end --> after it")
-    write_whole(PAGE, block.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", page).encode())
+    return page[: found.start()], found[0], page[found.end() :]

@@ -6,7 +6,7 @@ on the device, with Adam; all sides must come to the same losses.
 
 * *plain loop*: `torch.nn` modules and `torch.optim.Adam`, one replica after the other, gradients masked.
 * *vmap*: `torch.func.stack_module_state`, `vmap` over replicas and `torch.optim.Adam` on the stack.
-* *one graph*: one replica in a CUDA graph (only on a CUDA GPU).
+* *one graph*: one replica of this library in a CUDA graph (only on a CUDA GPU).
 * *this library*: `lib.training`, which on a CPU is `lib.sparse` where that knows the network.
 
 On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine counts
@@ -14,16 +14,20 @@ little.  ResNet18 and Conv-2 are measured there in bf16 too, all sides (the othe
 unit that is how they are trained.  ``--variants`` adds a second table: this library at other precisions, with
 convolutions one by one and as matrix products and with torch.compile, each beside the limit of the device.  The limit
 is the time that the step's operations take at the rate of a large matrix product, or its bytes at the rate of a copy,
-whichever is longer; both rates are measured in the same run.  ``--pages`` writes the tables into the book's page on
-performance, those of a CPU with a matrix unit and of one without into places of their own.
+whichever is longer; both rates are measured in the same run.  The plain loop and vmap run with cuDNN's flags as PyTorch
+has them at first, not those by which this library gets the same bits every time.  ``--pages`` writes the tables into
+the book's page on performance after every case, those of a CPU with a matrix unit and of one without into places of
+their own; rows that the same device and versions have measured before stay unless they are measured anew.
 """
 
 import argparse
 import copy
 import gc
 import platform
+import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -259,12 +263,12 @@ def ceilings(device: str) -> dict[str, float]:
     return found
 
 
-def variants(name: str, device: str, replicas: int, steps: int, rates: dict[str, float]) -> list[str]:
-    """Return the rows of the second table for one network."""
+def variants(name: str, device: str, replicas: int, steps: int, rates: dict[str, float]) -> Iterator[str]:
+    """Yield the rows of the second table for one network."""
     experiment = find(name)
     architecture = experiment.architecture
     starts, masks, x, y, order = given(experiment, 1.0, device, replicas, steps)
-    rows, known = [], None
+    known = None
     for variant, options in VARIANTS.items():
         torch.compiler.reset()  # what another network was compiled to is not taken for this one's
         try:
@@ -273,8 +277,8 @@ def variants(name: str, device: str, replicas: int, steps: int, rates: dict[str,
             known = known or first
             np.testing.assert_allclose(first, known, rtol=2e-2, err_msg=variant)
         except Exception as error:  # torch.compile needs a compiler: what does not run here is said, not hidden
-            rows.append(f"| {architecture.name} | {variant} | does not run: {type(error).__name__} | | | |")
-            print(rows[-1], str(error)[:300], flush=True)
+            print(str(error)[:300], flush=True)
+            yield f"| {architecture.name} | {variant} | does not run: {type(error).__name__} | | | |"
             continue
         finally:
             run = None
@@ -283,12 +287,10 @@ def variants(name: str, device: str, replicas: int, steps: int, rates: dict[str,
         least = limit(
             architecture, replicas, experiment.batch, rates[precision], rates["copy"], half=precision == "bf16"
         )
-        rows.append(
+        yield (
             f"| {architecture.name} | {variant} | {replicas} x {experiment.batch} | {1e3 * taken / steps:.2f} "
             f"| {replicas * steps * experiment.batch / taken:,.0f} | {100 * least * steps / taken:.0f} % |"
         )
-        print(rows[-1], flush=True)
-    return rows
 
 
 def given(experiment: Experiment, density: float, device: str, replicas: int, steps: int) -> tuple[Any, ...]:
@@ -320,15 +322,17 @@ def case(name: str, precision: str, density: float, device: str, replicas: int, 
     experiment = find(name)
     architecture = experiment.architecture
     starts, masks, x, y, order = given(experiment, density, device, replicas, steps)
-    sides: dict[str, tuple[Callable, int]] = {
-        "plain loop": (plain_loop(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
-        "vmap": (vmapped(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
-        "this library": (ours(experiment, starts, masks, x, y, device, precision), replicas),
+    sides: dict[str, tuple[Callable[[], Callable], int]] = {
+        "plain loop": (lambda: plain_loop(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
+        "vmap": (lambda: vmapped(experiment, *modules(architecture, starts, masks, device), x, y), replicas),
+        "this library": (lambda: ours(experiment, starts, masks, x, y, device, precision), replicas),
     }
     if device == "cuda":
-        sides["one graph"] = (ours(experiment, starts[:1], masks[:1], x, y, device), 1)
+        sides["one graph"] = (lambda: ours(experiment, starts[:1], masks[:1], x, y, device), 1)
     found, losses = {}, {}
-    for side, (run, trained) in sides.items():
+    for side, (begin, trained) in sides.items():
+        usual_flags()  # this library sets its own when a stack is made
+        run = begin()
         # Kept casts would be those of the weights before the first step.
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
             taken, *losses[side] = measure(run, order[:trained], device)
@@ -338,8 +342,81 @@ def case(name: str, precision: str, density: float, device: str, replicas: int, 
     return found
 
 
+def usual_flags() -> None:
+    """Set cuDNN's flags as PyTorch has them at first, where sums need not come out alike; all may round to TF32."""
+    torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+
+
+OTHERS = {"cpu": ("plain loop", "vmap"), "cuda": ("plain loop", "vmap", "one graph")}
+VARIANTS_HEAD = ("network", "how", "replicas x batch", "ms a step", "images a second", "of the limit")
+
+
+def head(device: str) -> tuple[str, ...]:
+    """Return the columns of the first table."""
+    over = (f"over {'the ' * (side == 'plain loop')}{side}" for side in OTHERS[device])
+    return "network", "weights left", *OTHERS[device], "this library", *over
+
+
+def row(label: str, density: float, found: dict[str, float], device: str) -> str:
+    """Return a row of the first table: images a second of every side, and the ratios to this library's."""
+    us, others = found["this library"], [found[side] for side in OTHERS[device]]
+    rates, ratios = (f"{r:,.0f}" for r in (*others, us)), (f"{us / r:.1f}" for r in others)
+    return f"| {' | '.join((label, f'{100 * density:g} %', *rates, *ratios))} |"
+
+
+class Report:
+    """The tables of one device, with the rows of earlier runs on it, written after every case.
+
+    Parameters
+    ----------
+    device : str
+        'cpu' or 'cuda'.
+    place : str, optional
+        Of the book's page on performance; nothing is written if not given.
+    """
+
+    def __init__(self, device: str, place: str | None = None) -> None:
+        self.device, self.place = device, place
+        name = training.device_name(device)
+        self.where = f"{name}; Python {platform.python_version()}, torch {torch.__version__}"
+        text = page.read(place) if place else ""
+        lines = text.splitlines() if self.where in text else []  # of another device or version nothing is kept
+        # By their first two cells.
+        self.rows: dict[tuple[str, ...], str] = {}
+        self.variants: dict[tuple[str, ...], str] = {}
+        self.limits = next((line for line in lines if line.startswith("Limits measured")), "")
+        self.add(line for line in lines if line.startswith("| ") and not line.startswith("| network |"))
+
+    def add(self, rows: Iterable[str]) -> None:
+        """Put rows into the tables, in the places of earlier ones of the same, and write them."""
+        for line in rows:
+            cells = tuple(cell.strip() for cell in line.strip("|").split("|"))
+            tables = {len(head(self.device)): self.rows, len(VARIANTS_HEAD): self.variants}
+            tables[len(cells)][cells[:2]] = line
+        if self.place:
+            page.write(self.place, self.text())
+
+    def text(self) -> str:
+        """Return both tables, as far as there are rows of them, and what they are of."""
+        said = f"Images a second{' of one core' * (self.device == 'cpu')}; {self.where}."
+        if self.device == "cuda":
+            said += (
+                " The plain loop and vmap run with cuDNN's flags as PyTorch has them at first, this library and one "
+                "graph with `deterministic` on; all may round to TF32."
+            )
+        parts = [_table(head(self.device), self.rows), said]
+        if self.variants:
+            parts += [_table(VARIANTS_HEAD, self.variants), self.limits]
+        return "\n\n".join(parts)
+
+
+def _table(columns: tuple[str, ...], rows: dict[tuple[str, ...], str]) -> str:
+    return "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows.values()])
+
+
 def main() -> None:
-    """Print the table; write it into the book with ``--pages``."""
+    """Print the tables; write them into the book with ``--pages``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
@@ -347,55 +424,58 @@ def main() -> None:
         type=int,
         help="measured steps of LeNet, to which those of the others are in proportion (40; 400 on a GPU)",
     )
-    parser.add_argument("--networks", nargs="+", metavar="NAME", help="experiments (default: one for each network)")
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        choices=sorted({c[0] for c in CASES}),
+        metavar="NAME",
+        help="experiments (default: one for each network)",
+    )
     parser.add_argument("--variants", action="store_true", help="the second table too")
     parser.add_argument("--replicas", type=int, help="replicas (default: 2 on a CPU, those of the experiment on a GPU)")
     parser.add_argument("--pages", action="store_true", help="write the table into book/performance.md")
     options = parser.parse_args()
-    on_gpu = options.device == "cuda"
+    on_gpu, failed, place = options.device == "cuda", [], None
     if not on_gpu:
         torch.set_num_threads(1)
-    # The other sides may round as this library does.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = on_gpu
-    cases = [c for c in CASES if not options.networks or c[0] in options.networks]
-    lines = [
-        "| network | weights left | plain loop | vmap | one graph | this library | over the plain loop | over vmap |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    rows, rates = [], ceilings(options.device) if options.variants else {}
-    for name, precision, densities, share in cases:
-        if precision and on_gpu:  # the second table has all precisions
-            continue
+    if options.pages:
+        without = not on_gpu and not sparse.tiled_library(conv2())
+        place = f"training {options.device}{' without a matrix unit' * without}"
+    report, rates = Report(options.device, place), {}
+    if options.variants:
+        rates = ceilings(options.device)
+        products = ", ".join(f"{k} {v / 1e12:.3g} TFLOP/s" for k, v in rates.items() if k != "copy")
+        copies = f"{rates['copy'] / 1e9:,.0f} GB/s (copy)"
+        report.limits = f"Limits measured in the same run: {products} (products of matrices), {copies}."
+    for name, precision, densities, share in CASES:
+        if (precision and on_gpu) or (options.networks and name not in options.networks):
+            continue  # the second table has all precisions
         experiment = find(name)
         replicas = options.replicas or (experiment.replicas if on_gpu else 2)
         steps = max(2, round((options.steps or (400 if on_gpu else 40)) * (0.1 if on_gpu and share < 1 else share)))
+        label = " ".join(filter(None, (experiment.architecture.name, precision)))
         for density in densities[: 1 if on_gpu else None]:  # a GPU multiplies by the zeros
-            label = " ".join(filter(None, (experiment.architecture.name, precision)))
-            found = case(name, precision, density, options.device, replicas, steps)
-            us, others = found["this library"], [found.get(s) for s in ("plain loop", "vmap", "one graph")]
-            cells = [f"{r:,.0f}" if r else "-" for r in others]
-            lines.append(
-                f"| {label} | {100 * density:g} % | {' | '.join(cells)} | {us:,.0f} "
-                f"| {us / found['plain loop']:.1f} | {us / found['vmap']:.1f} |"
-            )
-            print(lines[-1], flush=True)
+            try:
+                line = row(
+                    label, density, case(name, precision, density, options.device, replicas, steps), options.device
+                )
+            except Exception:  # the others are measured all the same
+                traceback.print_exc()
+                failed.append(f"{label} at {100 * density:g} %")
+                continue
+            print(line, flush=True)
+            report.add([line])
         if options.variants:
-            rows += variants(name, options.device, replicas, steps, rates)
-    where = f"{training.device_name(options.device)}; Python {platform.python_version()}, torch {torch.__version__}"
-    text = "\n".join([*lines, "", f"Images a second{' of one core' * (options.device == 'cpu')}; {where}."])
-    if options.variants:
-        text += (
-            "\n\n| network | how | replicas x batch | ms a step | images a second | of the limit |\n"
-            "|---|---|---|---|---|---|\n"
-            + "\n".join(rows)
-            + "\n\nLimits measured in the same run: "
-            + ", ".join(f"{k} {v / 1e12:.3g} TFLOP/s" for k, v in rates.items() if k != "copy")
-            + f" (products of matrices), {rates['copy'] / 1e9:,.0f} GB/s (copy)."
-        )
-    print(text)
-    if options.pages:
-        without = not on_gpu and not sparse.tiled_library(conv2())
-        page.write(f"training {options.device}{' without a matrix unit' * without}", text)
+            try:
+                for line in variants(name, options.device, replicas, steps, rates):
+                    print(line, flush=True)
+                    report.add([line])
+            except Exception:
+                traceback.print_exc()
+                failed.append(f"the variants of {label}")
+    print(report.text())
+    if failed:
+        sys.exit(f"not measured, for the reasons above: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
