@@ -16,7 +16,8 @@ import torch
 from made import TINY, made_images, tiny_experiment
 from reference import SAME, chain, random_masks, reference, residual
 
-from lib import sparse, training
+from lib import sparse, tickets, training
+from lib.datasets import Images
 from lib.errors import UserError
 from lib.files import sealed
 from lib.models import initial_parameters, lenet, resnet18
@@ -29,6 +30,7 @@ torch.set_num_threads(1)
 ADAM = ("Adam", lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
 SGD = ("SGD", lambda parameters: torch.optim.SGD(parameters, lr=1e-3, momentum=0.9))
 SMALL = resnet18()
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
 @pytest.mark.parametrize(
@@ -369,7 +371,7 @@ def test_what_capturing_a_step_does_is_undone(optimiser, monkeypatch):
     np.testing.assert_array_equal(stacks[1].parameters(), stacks[0].parameters())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@GPU
 def test_the_captured_graph_trains_as_the_plain_loop_does():
     experiment = tiny_experiment()
     masks = random_masks(TINY, 4)
@@ -379,7 +381,7 @@ def test_the_captured_graph_trains_as_the_plain_loop_does():
     np.testing.assert_allclose(on_gpu.parameters, on_cpu.parameters, atol=2e-2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@GPU
 @pytest.mark.parametrize("optimiser", ["Adam", "SGD"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("convolutions", ["grouped", "product"])
@@ -413,6 +415,98 @@ def test_replays_of_the_graph_are_steps(architecture, convolutions, precision, o
             loop.step(x[order[:, s]], y[order[:, s]])
         np.testing.assert_allclose(losses, (loop.loss_sum / order.shape[1]).cpu().numpy(), rtol=1e-5)
     np.testing.assert_allclose(graph.parameters(), loop.parameters(), rtol=1e-4, atol=1e-6)
+
+
+# What is asked of a CUDA GPU is asked of a stack on a CPU too, which has no TF32.
+ON_DEVICES = [
+    pytest.param(
+        architecture, *where, marks=[GPU] if where[0] == "cuda" else [], id=f"{architecture.name}-{where[1]}-{where[0]}"
+    )
+    for architecture in (TINY, SMALL)
+    for where in (("cpu", "fp32"), ("cpu", "bf16"), ("cuda", "tf32"), ("cuda", "bf16"))
+]
+FEW = 40
+
+
+def small(architecture, **changes):
+    """An experiment of two steps an epoch, and its images."""
+    settings = {"levels": percent_levels("50"), "inits": 3, "runs": 1} | changes
+    experiment = dataclasses.replace(tiny_experiment(**settings), architecture=architecture)
+    rng, about = np.random.default_rng(0), made_images()
+    parts = [
+        part
+        for count in (2 * experiment.batch, FEW)
+        for part in (rng.integers(0, 256, (count, *architecture.input_shape)), rng.integers(0, 10, count))
+    ]
+    return experiment, Images(about.name, *(part.astype(np.uint8) for part in parts), about.source, about.sha256)
+
+
+@pytest.mark.parametrize(("architecture", "device", "precision"), ON_DEVICES)
+def test_a_stack_that_was_stopped_between_levels_ends_with_the_same_bits(
+    architecture, device, precision, tmp_path, monkeypatch
+):
+    def as_a_stack(its, images, level, masks, workers, on_epochs, precision):
+        return training.train_stack(its, images, level, masks, np.arange(its.replicas), "cpu", on_epochs, precision)
+
+    monkeypatch.setattr(training, "_train_on_cpu", as_a_stack)
+    for module in (training, tickets):
+        monkeypatch.setattr(module, "TEST_LOGITS", FEW)
+    experiment, images = small(architecture, inits=2)
+    whole, stopped = Store(tmp_path / "whole"), Store(tmp_path / "stopped")
+    assert training.train(experiment, images, whole, device, quiet=True, precision=precision)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_Clock", clock_of(1))
+        assert not training.train(experiment, images, stopped, device, quiet=True, precision=precision)
+    assert set(files(stopped, experiment)) == {"dense.npz", "50_masks.npz"}
+    assert training.train(experiment, images, stopped, device, quiet=True)
+    assert files(stopped, experiment) == files(whole, experiment)
+    assert {entry["precision"] for entry in stopped.manifest(experiment)["levels"].values()} == {precision}
+    assert whole.verify(experiment) == (["dense", "50"], [])
+
+
+@pytest.mark.parametrize(("architecture", "device", "precision"), ON_DEVICES)
+def test_runs_of_a_stack_with_all_randomness_fixed_are_the_same(architecture, device, precision):
+    """Bit by bit on a GPU, which trains them as a stack.
+
+    A CPU trains each alone; in a stack its optimiser rounds the last few numbers of an array otherwise than the rest.
+    """
+    masks = np.repeat(random_masks(architecture, 1), 2, axis=0)
+
+    def of_two_runs(**settings):
+        experiment, images = small(architecture, inits=1, runs=2, **settings)
+        return training.train_stack(experiment, images, 1, masks, np.arange(2), device, None, precision)
+
+    fixed, free = of_two_runs(shared_order=1.0), of_two_runs()
+    for field in dataclasses.fields(fixed):
+        one, other = getattr(fixed, field.name)
+        if device == "cuda":
+            np.testing.assert_array_equal(one, other, err_msg=field.name)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=field.name)
+    assert np.abs(free.parameters[0] - free.parameters[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize(("architecture", "device", "precision"), ON_DEVICES)
+def test_a_stack_is_each_replica_trained_alone(architecture, device, precision):
+    """Up to rounding: how far each goes, and the running statistics of batch normalisation.
+
+    In two steps, after which rounding has grown to a hundredth: which unit is above zero hangs on it.
+    """
+    experiment, images = small(architecture, epochs=1, optimiser="SGD", learning_rate=1e-3)
+    masks, count = random_masks(architecture, 3), architecture.trained_count
+    together = training.train_stack(experiment, images, 1, masks, np.arange(3), device, None, precision)
+    tolerance = {"fp32": 0.03, "tf32": 0.1, "bf16": 0.25}[precision]
+    moves = []
+    for r in range(3):
+        alone = training.train_stack(experiment, images, 1, masks[r : r + 1], np.array([r]), device, None, precision)
+        start = initial_parameters(architecture, r).copy()
+        start[: architecture.weight_count] *= masks[r]
+        one, other = alone.parameters[0] - start, together.parameters[r] - start
+        moves.append(one[:count])
+        # What is trained, and the statistics.
+        for part, most in ((slice(count), tolerance), (slice(count, None), tolerance / 25)):
+            assert np.linalg.norm((other - one)[part]) <= most * np.linalg.norm(one[part])
+        np.testing.assert_allclose(together.losses[r], alone.losses[0], rtol=tolerance / 25)
+    assert np.linalg.norm(moves[0] - moves[1]) > 0.5 * np.linalg.norm(moves[0])  # so another's would be noticed
 
 
 def files(store, experiment):
