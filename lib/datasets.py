@@ -24,7 +24,7 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -350,6 +350,7 @@ def _digits_on_photos(digits: Images, photos: Images) -> Images:
 
 
 _MOST_BYTES = 200_000_000  # what an IDX or a binary file may unpack to; the largest real one has 153,700,000 bytes
+_MOST_MATLAB = 2**28  # what a MATLAB file, or an array in it, may unpack to; the largest real one has 225,045,504 bytes
 _MOST_PARQUET = 2**30  # what a parquet shard may unpack to; encoded images hardly shrink
 _MOST_IMAGES = 200_000  # in one part of a data set; the largest real one has 90,000
 
@@ -372,16 +373,17 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Return what a file holds, unpacked if it is gzipped."""
+def _read_bytes(path: Path, most: int = 0) -> bytes:
+    """Return what a file holds, unpacked if it is gzipped: at most so many bytes, if not given `_MOST_BYTES`."""
+    most = most or _MOST_BYTES
     try:
         opened: Callable = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
-    if len(content) > _MOST_BYTES:
-        raise UserError(f"{path}: unpacks to more than {_MOST_BYTES:,} bytes")
+    if len(content) > most:
+        raise UserError(f"{path}: unpacks to more than {most:,} bytes")
     return content
 
 
@@ -468,29 +470,89 @@ def _pickled_numbers(steps: list[tuple[str, Any]], key: bytes) -> list[int]:
 
 def _read_mat(paths: Sequence[Path], shape: tuple[int, int, int]) -> _Part:
     """Read SVHN's MATLAB file (version 5): X of shape (height, width, channels, n), y with 10 for the digit 0."""
-    scipy_io = _module("scipy.io", "SVHN's .mat files")
     path, (channels, height, width) = paths[0], shape
+    content = _read_bytes(path, _MOST_MATLAB)
     try:
-        # Shapes are asked for first, so that a small file cannot unpack to a large one.
-        shapes = {name: tuple(size) for name, size, _ in scipy_io.whosmat(path)}
-        n = shapes.get("X", (0, 0, 0, 0))[-1]
-        if shapes.get("X") != (height, width, channels, n) or shapes.get("y") != (n, 1) or n > _MOST_IMAGES:
-            raise UserError(
-                f"{path}: holds arrays of shapes {shapes}; "
-                f"it should hold X ({height}, {width}, {channels}, n) and y (n, 1)"
-            )
-        content = scipy_io.loadmat(path, variable_names=("X", "y"))
-    except UserError:
-        raise
-    except Exception as error:  # the reader raises errors of many kinds for a damaged file
+        arrays = _matlab_arrays(content)
+    except (ValueError, struct.error, zlib.error) as error:
         raise UserError(f"{path}: cannot be read as a MATLAB file of version 5 ({_line(error)})") from error
-    images, labels = content["X"], content["y"][:, 0]
-    if images.dtype != np.uint8 or not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(f"{path}: X holds {images.dtype} and y {labels.dtype}; they should hold uint8 and integers")
-    labels = labels.astype(np.int64)
+    shapes = {name: array.shape for name, (array, _) in arrays.items()}
+    n = shapes.get("X", (0, 0, 0, 0))[-1]
+    if shapes != {"X": (height, width, channels, n), "y": (n, 1)} or n > _MOST_IMAGES:
+        raise UserError(
+            f"{path}: holds arrays of shapes {shapes}; it should hold X ({height}, {width}, {channels}, n) and y (n, 1)"
+        )
+    (images, kind), (numbers, _) = arrays["X"], arrays["y"]
+    with np.errstate(invalid="ignore"):
+        labels = numbers[:, 0].astype(np.int64)
+    if kind != np.uint8 or images.dtype != np.uint8 or (labels != numbers[:, 0]).any():
+        raise UserError(f"{path}: X holds {kind} and y {numbers.dtype}; they should hold uint8 and whole numbers")
     if (labels == 0).any():
         raise UserError(f"{path}: a label is 0; SVHN's labels are 1 to 10, where 10 is the digit 0")
     return _Part(images.transpose(3, 2, 0, 1), np.where(labels == 10, 0, labels))
+
+
+# Elements of a MATLAB file by their number: of one array, of packed elements, of numbers of a type.
+_MATLAB_ARRAY, _MATLAB_PACKED = 14, 15
+_MATLAB_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+# The classes of an array, which may be stored as numbers of a smaller type.
+_MATLAB_CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
+_MATLAB_COMPLEX = 0x800
+
+
+def _matlab_arrays(content: bytes) -> dict[str, tuple[NDArray, np.dtype]]:
+    """Return the arrays X and y of a MATLAB file of version 5, each with the type that it has in MATLAB.
+
+    The format is MathWorks' "MAT-File Format": a header of 128 bytes, then elements.
+
+    Raises
+    ------
+    ValueError, struct.error, zlib.error
+        If it is no such file, or they are no arrays of real numbers.
+    """
+    order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:128])
+    if order is None:
+        raise ValueError("it has no header of this version")
+    found = {}
+    for kind, body in _matlab_elements(memoryview(content)[128:], order):
+        if kind == _MATLAB_PACKED:
+            unpacking = zlib.decompressobj()
+            unpacked = unpacking.decompress(body, _MOST_MATLAB)
+            if not unpacking.eof:
+                raise ValueError(f"an array ends too early or unpacks to more than {_MOST_MATLAB:,} bytes")
+            kind, body = next(_matlab_elements(memoryview(unpacked), order), (0, body))
+        if kind != _MATLAB_ARRAY:
+            continue
+        parts = [part for _, part in zip(range(4), _matlab_elements(body, order), strict=False)]
+        if len(parts) < 4:
+            raise ValueError("an array lacks a part")
+        (_, flags), (_, sizes), (_, letters), (stored, data) = parts
+        name = bytes(letters).decode("latin-1")
+        if name not in ("X", "y"):
+            continue
+        (flag,) = struct.unpack_from(f"{order}I", flags)
+        if flag & _MATLAB_COMPLEX or flag & 0xFF not in _MATLAB_CLASSES or stored not in _MATLAB_NUMBERS:
+            raise ValueError(f"{name} is no array of real numbers")
+        shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
+        numbers = np.frombuffer(data, order + _MATLAB_NUMBERS[stored])
+        if min(shape, default=0) < 0 or len(numbers) != math.prod(shape):
+            raise ValueError(f"{name} holds {len(numbers):,} numbers; its shape is {shape}")
+        found[name] = numbers.reshape(shape, order="F"), np.dtype(_MATLAB_CLASSES[flag & 0xFF])
+    return found
+
+
+def _matlab_elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
+    """Yield the number of the kind of each element, and what it holds."""
+    at = 0
+    while at < len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, at)
+        start = at + 8
+        at = start + size + (0 if kind == _MATLAB_PACKED else -size % 8)
+        if kind >> 16:  # up to four bytes lie where else their number stands
+            kind, size, start, at = kind & 0xFFFF, kind >> 16, start - 4, start
+        if start + size > min(at, len(content)):
+            raise ValueError("it ends within an element")
+        yield kind, content[start : start + size]
 
 
 _IMAGE_COLUMNS = ("img", "image")

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -538,6 +539,113 @@ def test_damaged_matlab_files_are_named(svhn, content, words):
     with pytest.raises(UserError, match=words.rstrip()) as error:
         load("svhn", svhn)
     assert "\n" not in str(error.value)
+
+
+def small_or_not(order, kind, content):
+    """An element of a MATLAB file, in the short form if it has at most four bytes."""
+    if len(content) <= 4:
+        return struct.pack(f"{order}I", len(content) << 16 | kind) + content.ljust(4, b"\0")
+    return struct.pack(f"{order}II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def matlab(order, name, array, number, stored, packed):
+    """A file with one array: the number of its class, and that of the type in which its numbers are stored."""
+    element = b"".join(
+        (
+            small_or_not(order, 6, struct.pack(f"{order}II", number, 0)),
+            small_or_not(order, 5, struct.pack(f"{order}{array.ndim}i", *array.shape)),
+            small_or_not(order, 1, name.encode()),
+            small_or_not(order, stored, array.astype(array.dtype.newbyteorder(order)).tobytes("F")),
+        )
+    )
+    element = struct.pack(f"{order}II", 14, len(element)) + element
+    if packed:
+        element = zlib.compress(element)
+        element = struct.pack(f"{order}II", 15, len(element)) + element
+    version = struct.pack(f"{order}HH", 0x100, 0x4D49)
+    return b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + version + element
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("order", "number", "stored", "dtype"), [("<", 9, 2, "u1"), (">", 6, 2, "u1"), (">", 6, 9, "f8")]
+)
+@pytest.mark.parametrize("shape", [(2, 1), (30, 1), (4, 3, 2, 5)])
+def test_arrays_of_matlab_files_are_those_that_scipy_reads(packed, order, number, stored, dtype, shape):
+    """Of either byte order, and numbers stored as a smaller type than MATLAB has them in, as MATLAB itself does."""
+    array = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    content = matlab(order, "y", array, number, stored, packed)
+    expected = scipy.io.loadmat(io.BytesIO(content))["y"]
+    found, kind = datasets._matlab_arrays(content)["y"]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found, array)
+    assert kind == {9: np.uint8, 6: np.float64}[number]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_files_as_scipy_writes_them(tmp_path, packed):
+    """Arrays beside the two that are asked for are left aside, whatever they are."""
+    rng = np.random.default_rng(1)
+    given = {
+        "a": {"field": np.ones(3), "text": "words"},
+        "X": rng.integers(0, 256, (32, 32, 3, 7), np.uint8),
+        "cells": np.array([1, "two"], dtype=object),
+        "y": rng.integers(1, 11, (7, 1)).astype(rng.choice(["u1", "i4", "f8"])),
+    }
+    scipy.io.savemat(tmp_path / "some.mat", given, do_compression=packed)
+    found = datasets._matlab_arrays((tmp_path / "some.mat").read_bytes())
+    assert set(found) == {"X", "y"}
+    for name, (array, kind) in found.items():
+        np.testing.assert_array_equal(array, given[name])
+        assert kind == given[name].dtype
+    part = datasets._read_mat([tmp_path / "some.mat"], (3, 32, 32))
+    np.testing.assert_array_equal(part.images, given["X"].transpose(3, 2, 0, 1))
+    np.testing.assert_array_equal(part.labels, given["y"][:, 0] % 10)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_matlab_file_with_a_changed_byte_is_read_or_a_sentence(tmp_path, packed):
+    path, rng = tmp_path / "some.mat", np.random.default_rng(2)
+    scipy.io.savemat(
+        path,
+        {"y": np.ones((5, 1), np.uint8), "X": rng.integers(0, 256, (4, 4, 1, 5), np.uint8)},
+        do_compression=packed,
+    )
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(116, len(whole)):
+        for change in (0x01, 0x80, 0xFF):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
+            try:
+                datasets._read_mat([path], (1, 4, 4))
+            except UserError as error:
+                assert str(path) in str(error) and "\n" not in str(error)
+                refused += 1
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"some\.mat"):
+            datasets._read_mat([path], (1, 4, 4))
+    assert refused > 100
+
+
+def test_a_matlab_file_that_unpacks_to_too_much_is_refused(svhn, monkeypatch):
+    """The file itself, or an array in it: 30 black images are packed in a few hundred bytes."""
+    monkeypatch.setattr(datasets, "_MOST_MATLAB", 80_000)
+    path = svhn / "train_32x32.mat"
+    black = {"X": np.zeros((32, 32, 3, 30), np.uint8), "y": np.ones((30, 1), np.uint8)}
+    for packed, words in (
+        (False, "mat: unpacks to more than 80,000"),
+        (True, "too early or unpacks to more than 80,000"),
+    ):
+        scipy.io.savemat(path, black, do_compression=packed)
+        with pytest.raises(UserError, match=words):
+            load("svhn", svhn)
+
+
+def test_matlab_files_need_no_scipy(svhn, monkeypatch):
+    for name in ("scipy", "scipy.io"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert len(load("svhn", svhn).train) == 30
 
 
 CINIC_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
