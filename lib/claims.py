@@ -164,6 +164,12 @@ class Claim:
             return TOLERANCE_PERCENT
         return TOLERANCE_CORRELATION if self.unit == "correlation" else TOLERANCE_OTHER
 
+    @property
+    def excepted(self) -> tuple[int, ...]:
+        """Numbers of the layers that the paper excepts from a general statement: (1, 19) of 'all but 1 and 19'."""
+        match = re.fullmatch(r"all but (\d+(?: and \d+)*)", self.layer)
+        return tuple(int(number) for number in match[1].split(" and ")) if match else ()
+
 
 # ---------------------------------------------------------------- reading the ledger
 

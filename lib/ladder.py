@@ -7,6 +7,7 @@ states of a figure and what that rung's tickets show, by these rules, fixed befo
 * A statement of a range holds if all values lie in it (or at an outlier that it names), a statement of a value if the
   values have it as their mean. The distance is that between the measured distribution and the nearest one for which
   the statement holds (Wasserstein, of order 1): how far the values must be moved, on average.
+* A statement about all layers but some is not held against those that the paper names as exceptions.
 * Of a layer it is the mean over the statements about it, of a figure the mean over its layers. A statement about
   several layers counts in each.
 * "Some are above 70 %" is left out: to move two values of fifty costs next to nothing.
@@ -118,7 +119,7 @@ class Statement:
     Attributes
     ----------
     layers : tuple of int
-        Counted from one; empty for all.
+        By the paper's numbers; empty for all.
     level : str
         The pruned level that it is about; '' if the figure shows one level, however that is read.
     spans : tuple of (float, float)
@@ -126,6 +127,8 @@ class Statement:
     mean : float
     chance : bool
         The values are distributed as chance has it; no span and no mean then.
+    but : tuple of int
+        Of all layers, those that the paper names as exceptions.
     """
 
     layers: tuple[int, ...]
@@ -133,6 +136,11 @@ class Statement:
     spans: tuple[tuple[float, float], ...] = ()
     mean: float = 0.0
     chance: bool = False
+    but: tuple[int, ...] = ()
+
+    def about(self, number: int | None) -> bool:
+        """Return whether it is about the layer of a number, or about one that has none."""
+        return number in self.layers if self.layers else number not in self.but
 
 
 def statements(key: str) -> list[Statement]:
@@ -149,9 +157,9 @@ def statements(key: str) -> list[Statement]:
         if re.fullmatch(re.escape(key) + r"(-?\d.*)?", claim.id) and claim.layer != "expected":
             level = _level(claim) if _figure(key) in ("4a", "4b") else ""
             if claim.check == "range":
-                found.append(Statement(_numbers(claim), level, tuple(claim.claimed.intervals())))
+                found.append(Statement(_numbers(claim), level, tuple(claim.claimed.intervals()), but=claim.excepted))
             elif claim.check == "value" and isinstance(claim.claimed.value, int | float):
-                found.append(Statement(_numbers(claim), level, mean=float(claim.claimed.value)))
+                found.append(Statement(_numbers(claim), level, mean=float(claim.claimed.value), but=claim.excepted))
             elif claim.check == "chance-match" and claim.id == key:
                 found.append(Statement((), chance=True))
     if not found:
@@ -372,10 +380,7 @@ def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statem
     counted = [y.name for y in find(rung.experiment).architecture.layers if not y.linear]
     number = {layer: n for n, layer in enumerate(counted, 1)}
     pairs = [
-        (layer, statement)
-        for layer in measured
-        for statement in stated
-        if not statement.layers or number.get(layer.layer) in statement.layers
+        (layer, statement) for layer in measured for statement in stated if statement.about(number.get(layer.layer))
     ]
     if not pairs:
         raise UserError(f"key is {key!r}: {rung.experiment} has none of the layers that it states anything of")

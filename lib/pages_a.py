@@ -866,7 +866,7 @@ def stated_shares(key: str, experiment: str, level: str) -> dict[str, tuple[floa
     for statement in ladder.statements(key):
         if statement.level == level:
             span = statement.spans[0] if statement.spans else (statement.mean, statement.mean)
-            found |= {counted[n - 1]: span for n in statement.layers or range(1, len(counted) + 1)}
+            found |= {counted[n - 1]: span for n in range(1, len(counted) + 1) if statement.about(n)}
     return found
 
 

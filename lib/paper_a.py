@@ -215,13 +215,16 @@ def _attempt(reading: str, names: Sequence[str], make: Callable[[], Measurement]
 
 
 def layer_numbers(claim: Claim) -> list[int]:
-    """Return the ways to read the number of the layer that a claim is about; none if it is about all."""
+    """Return the ways to read the number of the layer that a claim is about; none if it is about several."""
     match = re.match(r"(\d+)(?: \[(\d+)\?\])?", claim.layer)
     return [int(number) for number in match.groups() if number] if match else []
 
 
 def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measurement]:
-    """Measure a claim about what one panel shows, at every reading of its level, its layer and its partner."""
+    """Measure a claim about what one panel shows, at every reading of its level, its layer and its partner.
+
+    A statement about all layers but some is not held against those that the paper names as exceptions.
+    """
 
     def layers(level: str, partner: str) -> Sequence[evidence.LayerOverlap | evidence.LayerCorrelation]:
         if panel.ranks:
@@ -230,10 +233,12 @@ def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measure
             return evidence.task_overlaps(store, panel.experiment, partner, level)
         return evidence.overlaps(store, panel.experiment, level, panel.within)
 
-    def make(level: str, layer: str, partner: str) -> Measurement:
-        found = layers(level, partner)
+    def make(level: str, layer: str, without: Sequence[str], partner: str) -> Measurement:
+        found = [y for y in layers(level, partner) if y.layer not in without]
         left_out = evidence.left_out(panel.experiment, level)
-        note = f"without {', '.join(left_out)}, where no weight is left" if left_out and not layer else ""
+        notes = [f"without {', '.join(without)}, which the paper excepts"] * bool(without)
+        notes += [f"without {', '.join(left_out)}, where no weight is left"] * bool(left_out and not layer)
+        note = "; ".join(notes)
         if claim.check in ("chance-match", "above-chance"):
             groups = tuple(chance_group(y) for y in found if isinstance(y, evidence.LayerOverlap))
             return Measurement(groups=groups, note=note)
@@ -246,14 +251,18 @@ def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measure
         return Measurement(values=np.concatenate(chosen), note=note)
 
     numbers = layer_numbers(claim)
-    named: dict[str, str] = {} if numbers else {"": ""}
+    # By how the layer is read: the one that is meant, '' for all; and those of all that are excepted.
+    named: dict[str, tuple[str, tuple[str, ...]]] = {} if numbers or claim.excepted else {"": ("", ())}
     for number in numbers:
         for counted, name in layer_readings(panel.experiment, number).items():
-            named[", ".join(part for part in (f"layer {number}" if numbers[1:] else "", counted) if part)] = name
+            named[", ".join(part for part in (f"layer {number}" if numbers[1:] else "", counted) if part)] = name, ()
+    for number in claim.excepted:
+        for counted, name in layer_readings(panel.experiment, number).items():
+            named[counted] = "", (*named.get(counted, ("", ()))[1], name)
     result = []
     for partner in panel.partners or ("",):
         for words, level in panel.levels.items():
-            for which, layer in named.items():
+            for which, (layer, without) in named.items():
                 if partner and layer and layer not in evidence.common_layers(panel.experiment, partner):
                     continue
                 parts = (
@@ -263,7 +272,7 @@ def panel_measurements(store: Store, claim: Claim, panel: Panel) -> list[Measure
                 )
                 reading = ", ".join(part for part in parts if part)
                 names = (panel.experiment, partner) if partner else (panel.experiment,)
-                result.append(_attempt(reading, names, functools.partial(make, level, layer, partner)))
+                result.append(_attempt(reading, names, functools.partial(make, level, layer, without, partner)))
     return result
 
 

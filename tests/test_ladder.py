@@ -98,7 +98,9 @@ def test_statements_are_those_of_the_ledger():
     shares = ladder.statements("A-F4a-F")
     assert [(s.layers, s.level, s.mean) for s in shares] == [((1,), "50", 10), ((2, 3, 4, 5), "50", 7), ((), "80", 0)]
     assert {s.layers for s in ladder.statements("A-F4a-R")} == {(1,), (18, 19)}
-    assert ladder.statements("A-F10a")[0].spans == ((-np.inf, 60.0),)
+    # "Generally less than 60 %", with layer 1 as the exception.
+    assert ladder.statements("A-F10a")[0] == Statement((), spans=((-np.inf, 60.0),), but=(1,))
+    assert ladder.statements("A-F5c")[0] == Statement((), mean=0.0, but=(1, 19))
     assert not any(
         claims.load()["A-F10a-3"].claimed.some_above in np.ravel(s.spans) for s in ladder.statements("A-F10a")
     )
@@ -168,6 +170,14 @@ def test_ranges_and_values_of_a_layer_are_averaged_and_then_the_layers(store, mo
     }
     assert fit.by_layer == pytest.approx(expected)
     assert fit.distance == pytest.approx(np.mean(list(expected.values())))
+
+
+def test_a_general_statement_is_not_held_against_its_exceptions(store, monkeypatch):
+    said = [Statement((), mean=20.0, but=(1, 5)), Statement((1,), mean=30.0)]
+    monkeypatch.setattr(ladder, "statements", lambda key: said)
+    (fit,) = [f for f in ladder.fits(store, "A-F8a", NETWORK, ["60"]) if f.rung.words == "free"]
+    means = {y: np.mean(brute(store, "A-F8a", "free", "60", y)) for y in ("conv1", "conv2", "dense1", "dense2")}
+    assert fit.by_layer == pytest.approx({y: abs(m - (30 if y == "conv1" else 20)) for y, m in means.items()})
 
 
 def test_the_interval_resamples_initialisations(store, monkeypatch):

@@ -302,7 +302,24 @@ def test_layers_of_the_resnet_are_read_both_ways(tmp_path):
 def test_a_panel_of_all_layers_counts_every_layer(planted):
     claim = next(c for c in OWN if c.id == "A-F10a-2")
     captioned = paper_a.panel_measurements(planted, claim, paper_a.PANELS["A-F10a"])[0]
-    assert len(captioned.values) == 5 * 3  # layers, and one pair for each initialisation
+    # Layers but the first, which the paper excepts, and one pair for each initialisation.
+    layers = evidence.overlaps(planted, FASHION_PARTIAL, "80")
+    assert captioned.values.tolist() == np.concatenate([y.values for y in layers[1:]]).tolist()
+    assert len(captioned.values) == 4 * 3 and captioned.note == "without conv1, which the paper excepts"
+    everywhere = dataclasses.replace(claim, layer="all")
+    assert len(paper_a.panel_measurements(planted, everywhere, paper_a.PANELS["A-F10a"])[0].values) == 5 * 3
+
+
+def test_layers_of_the_resnet_that_are_excepted_are_counted_both_ways(planted):
+    claim = claims.load()["A-F5c-1"]
+    assert claim.excepted == (1, 19) and claims.load()["A-F5c-2"].excepted == ()
+    panel = dataclasses.replace(paper_a.PANELS["A-F5c"], experiment=RESNET_PARTIAL, levels={"read": "90"})
+    found = {m.reading: m for m in paper_a.panel_measurements(planted, claim, panel)}
+    assert list(found) == list(paper_a.COUNTED)
+    layers = {y.layer: y.values for y in evidence.rank_correlations(planted, RESNET_PARTIAL, "90")}
+    for counted, without in zip(found.values(), (("conv1", "conv19"), ("conv2", "output")), strict=True):
+        expected = np.concatenate([values for layer, values in layers.items() if layer not in without])
+        assert counted.values.tolist() == expected.tolist() and ", ".join(without) in counted.note
 
 
 # --- the blocks of the chapters ------------------------------------------------------------------------------
