@@ -306,12 +306,13 @@ def strips(
     paper: Mapping[str, tuple[float, float]],
     share_label: str,
     reach: tuple[float, float] | None = None,
+    other: Mapping[str, tuple[float, float]] | None = None,
 ) -> Figure:
     """Draw overlaps, rank correlations or shares (under `share_label`), each by the function made for them."""
     if isinstance(layers[0], LayerOverlap):
-        return overlap_strips([y for y in layers if isinstance(y, LayerOverlap)], paper, reach=reach)
+        return overlap_strips([y for y in layers if isinstance(y, LayerOverlap)], paper, other, reach)
     if isinstance(layers[0], LayerCorrelation):
-        return correlation_strips([y for y in layers if isinstance(y, LayerCorrelation)], paper, reach=reach)
+        return correlation_strips([y for y in layers if isinstance(y, LayerCorrelation)], paper, other, reach)
     return share_strips([y for y in layers if isinstance(y, LayerShare)], share_label, paper, reach)
 
 

@@ -345,7 +345,7 @@ def _by_weight(
     return lambda weights: float(np.abs(weights.astype(np.float32) @ measured - expected) @ width)
 
 
-def fits(store: Store, key: str, network: str, levels: Sequence[str], partner: str = "") -> list[Fit]:
+def fits(store: Store, key: str, network: str, levels: Sequence[str], partner: str = "", start: int = 1) -> list[Fit]:
     """Measure the distance of every rung from what the paper states of a figure, at every level given.
 
     Parameters
@@ -357,6 +357,8 @@ def fits(store: Store, key: str, network: str, levels: Sequence[str], partner: s
         As for `rungs`.
     levels : sequence of str
         Names of levels; those of which the figure states nothing are left out.
+    start : int
+        From which the paper's numbers of layers are counted: one, or zero, as they may be of the ResNet.
 
     Returns
     -------
@@ -367,18 +369,18 @@ def fits(store: Store, key: str, network: str, levels: Sequence[str], partner: s
         fit
         for level in levels
         if (stated := [s for s in statements(key) if s.level in ("", level)])
-        for fit in [_fit(store, key, rung, level, stated) for rung in rungs(network, partner)]
+        for fit in [_fit(store, key, rung, level, stated, start) for rung in rungs(network, partner)]
     ]
 
 
-def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statement]) -> Fit:
+def _fit(store: Store, key: str, rung: Rung, level: str, stated: Sequence[Statement], start: int) -> Fit:
     try:
         measured = measure(store, key, rung, level)
     except Missing as missing:
         return Fit(rung, level, {}, np.nan, np.nan, np.nan, missing.lacks)
-    # Projections of shortcuts have no number; the ResNet's layers are counted from one.
+    # Projections of shortcuts have no number.
     counted = [y.name for y in find(rung.experiment).architecture.layers if not y.linear]
-    number = {layer: n for n, layer in enumerate(counted, 1)}
+    number = {layer: n for n, layer in enumerate(counted, start)}
     pairs = [
         (layer, statement) for layer in measured for statement in stated if statement.about(number.get(layer.layer))
     ]

@@ -104,8 +104,8 @@ def at(level: str) -> str:
 _CHANCE = "Grey: the distribution that chance gives (hypergeometric); dashed: its mean."
 
 
-def _orange(experiment: str, said: bool) -> str:
-    """Return the sentences of a caption on what the paper says, and on the ways to count layers of the ResNet."""
+def _orange(experiment: str, said: bool, both: bool = True) -> str:
+    """Return the sentences of a caption on what the paper says, and on the ways to count layers, both drawn or one."""
     if find(experiment).architecture != find(paper_a.RESNET).architecture:
         return " Orange: what the paper's text says of the layer." if said else ""
     counted = [
@@ -113,9 +113,8 @@ def _orange(experiment: str, said: bool) -> str:
         for words in paper_a.COUNTED
     ]
     numbers = ", ".join(map(str, paper_a.PLOTTED))
-    orange = (
-        " Orange: what the paper's text says, thick for the first way to count, thin for the second." if said else ""
-    )
+    ways = "thick for the first way to count, thin for the second" if both else "for the first way to count"
+    orange = f" Orange: what the paper's text says, {ways}." if said else ""
     return f" The paper shows layers {numbers}: with {'; with '.join(counted)}.{orange}"
 
 
@@ -845,7 +844,7 @@ def share_panel(
         f"{_capital(share.words)}; {what}: {tickets_of(experiment)}, {find(experiment).runs} runs of each "
         f"initialisation. All levels: a marker is a layer, {over}; one level: a row is a layer, a dot an "
         "initialisation. Grey: "
-        f"the central 95 % of what chance gives; black: its mean.{_orange(experiment, any(said.values()))}",
+        f"the central 95 % of what chance gives; black: its mean.{_orange(experiment, any(said.values()), both=False)}",
         "Shares of weights by layer beside grey intervals of chance.",
         pages.origin(store, [experiment], "A" if any(said.values()) else ""),
         view=View(share.axis, tickets_of(experiment)),

@@ -1,6 +1,7 @@
 """The ladder of randomness in paper A's chapters: which rung the paper's numbers fit, as figures and tables."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -55,7 +56,8 @@ def ladder_strips(
         markdown(pages.missing_panel(title, lacking[0]))
         return
     label = _SHARES.get(_figure(key), "")
-    ranges = paper_a.paper_ranges(key, rungs[0].experiment) if key in paper_a.PANELS else {}
+    panel = key if key in paper_a.PANELS else ""
+    ranges, other = (paper_a.paper_ranges(panel, rungs[0].experiment, start) for start in (1, 0))
     said = {v: pages_a.stated_shares(key, rungs[0].experiment, v) for v in levels} if label else {}
     chosen = pages_a.chosen_layers(rungs[0].experiment, layers)
 
@@ -68,10 +70,12 @@ def ladder_strips(
         if level == "all":
             shares = {v: [y for y in row if isinstance(y, evidence.LayerShare)] for v, row in found.items()}
             return figures.share_by_level(shares, label, said, reach), sentence
-        return figures.strips(found[level], ranges or said.get(level, {}), label, reach), sentence
+        return figures.strips(found[level], ranges or said.get(level, {}), label, reach, other), sentence
 
     reach = _reach(y.values for by_level in ready.values() for row in by_level.values() for y in row)
     orange = ", orange what the paper's text says" if ranges or any(said.values()) else ""
+    if orange and len(_countings(key, rungs[0].experiment)) > 1:
+        orange += ", thick with layers counted from one, thin from zero" if other else ", with layers counted from one"
     at = "all levels" if level == "all" else f"{level} % pruned"
     measured, dot = _KINDS[type(next(iter(ready.values()))[levels[0] if level == "all" else level][0])]
     mark = (
@@ -185,7 +189,9 @@ def ladder_figure(
     """
     rungs = ladder.rungs(network, partner)
     trained_on = pages.network_words(rungs[0].experiment, rungs[0].partner)
-    found = ladder.fits(store, key, network, _stated_levels(key, rungs[0].experiment), partner)
+    stated, countings = _stated_levels(key, rungs[0].experiment), _countings(key, rungs[0].experiment)
+    read = {words: ladder.fits(store, key, network, stated, partner, start) for words, start in countings.items()}
+    found = next(iter(read.values()))
     there = {fit.rung.words for fit in found if not fit.missing}
     title = f"Which tickets the numbers of the paper's Figure {_figure(key)} fit"
     if len(there) < 2:  # none is nearer than another
@@ -193,30 +199,49 @@ def ladder_figure(
             markdown(pages.missing_panel(title, next(fit.missing for fit in found if fit.missing)))
         return
     levels = list(dict.fromkeys(fit.level for fit in found))
-    distances = np.array([fit.distance for fit in found]).reshape(len(levels), len(rungs)).T
     marks, unit = pages.marks(readings), _unit(key)
-    nearest, close = {}, np.zeros(distances.shape, bool)
-    for column, level in enumerate(levels):
-        own = [fit for fit in found if fit.level == level]
-        if sum(not fit.missing for fit in own) > 1:  # else none is nearer than another
-            equal, others = ladder.nearest(own)
-            close[:, column] = [fit in others for fit in own]
-            words = ", ".join(fit.rung.words for fit in equal)
-            nearest[level] = f"{words} at {level} % pruned ({equal[0].distance:.3g})"
-    if any(level in marks for level in levels):
-        nearest = {level: words for level, words in nearest.items() if level in marks}
-    which = f"Nearest: {'; '.join(nearest.values())}." if nearest else "Which is nearest is not known yet."
     columns = [f"{v} %\n{marks[v]}" if v in marks else f"{v} %" for v in levels]
-    show(
-        lambda: figures.ladder_grid([rung.words for rung in rungs], columns, distances, f"distance ({unit})", close),
-        name,
+    close = {words: np.zeros((len(rungs), len(levels)), bool) for words in read}
+    which = {}
+    for words, fits in read.items():
+        nearest = {}
+        for column, level in enumerate(levels):
+            own = [fit for fit in fits if fit.level == level]
+            if sum(not fit.missing for fit in own) > 1:  # else none is nearer than another
+                equal, others = ladder.nearest(own)
+                close[words][:, column] = [fit in others for fit in own]
+                shared = ", ".join(fit.rung.words for fit in equal)
+                nearest[level] = f"{shared} at {level} % pruned ({equal[0].distance:.3g})"
+        if any(level in marks for level in levels):
+            nearest = {level: said for level, said in nearest.items() if level in marks}
+        counted = f", {words}" * bool(words)
+        which[words] = (
+            f"Nearest{counted}: {'; '.join(nearest.values())}." if nearest else "Which is nearest is not known yet."
+        )
+
+    def draw(words: str) -> tuple[Figure, str]:
+        distances = np.array([fit.distance for fit in read[words]]).reshape(len(levels), len(rungs)).T
+        drawn = figures.ladder_grid(
+            [rung.words for rung in rungs], columns, distances, f"distance ({unit})", close[words]
+        )
+        return drawn, which[words]
+
+    dashed = ", dashed those not told apart from it" * any(marked.any() for marked in close.values())
+    caption = (
         f"{title}, {trained_on}: the distance between what its text says and what tickets show, one row a rung (what "
         f"the runs share), one column a level, in {unit}, mean of the layers; zero would be agreement in every "
-        f"number. Framed: the nearest rung at each level{', dashed those not told apart from it' * bool(close.any())}. "
-        f"{_hatched([lack for fit in found for lack in fit.missing])}{which}",
-        f"A table in colours of distances by rung and level. {which}",
+        f"number. Framed: the nearest rung at each level{dashed}. "
+        f"{_hatched([lack for fit in found for lack in fit.missing])}{' '.join(dict.fromkeys(which.values()))}"
+    )
+    alt, origin = (
+        "A table in colours of distances by rung and level.",
         pages.origin(store, _experiments(rungs, there), "A"),
     )
+    first = next(iter(read))
+    if len(read) > 1:
+        show_levels(draw, {words: words for words in read}, first, name, caption, alt, origin, "The paper's numbers")
+    else:
+        show(lambda: draw(first)[0], name, caption, f"{alt} {which[first]}", origin)
 
 
 def ladder_table(
@@ -228,15 +253,16 @@ def ladder_table(
     """
     rungs, figure, unit, own = ladder.rungs(network, partner), _figure(key), _unit(key), ladder.own_rung(key)
     trained_on = pages.network_words(rungs[0].experiment, rungs[0].partner)
-    rows: list[tuple[list[str], ladder.Fit]] = []
+    countings = _countings(key, rungs[0].experiment)
+    rows: list[tuple[list[str], ladder.Fit, int]] = []
     sentences: list[str] = []
     lacking: dict[str, Sequence[claims.Lack]] = {}
     trained: list[str] = []
     known = [level.name for level in find(rungs[0].experiment).levels]
-    for reading, level in readings.items():
+    for (reading, level), (counted, start) in itertools.product(readings.items(), countings.items()):
         if level not in known:
             continue  # the network that the paper speaks of has it, this one does not
-        found = ladder.fits(store, key, network, [level], partner)
+        found = ladder.fits(store, key, network, [level], partner, start)
         lacking |= {f.rung.words: f.missing for f in found if f.missing}
         there = [f for f in found if not f.missing]
         if not there:
@@ -248,11 +274,12 @@ def ladder_table(
         why = ", all of one initialisation, which has no interval" if alike else ""
         also = f"; not told apart: {', '.join(f'*{f.rung.words}*' for f in others)}{why}" if others else ""
         alone = len(there) == 1
+        read = f"Read at the {reading}{f', {counted}' if counted else ''}, the numbers of Figure {figure} lie"
         sentences.append(
-            f"Read at the {reading}, the numbers of Figure {figure} lie {_with_interval(equal[0])} {unit} from tickets "
+            f"{read} {_with_interval(equal[0])} {unit} from tickets "
             f"of *{equal[0].rung.words}*, the only rung that is trained: which one is nearest is not known."
             if alone
-            else f"Read at the {reading}, the numbers of Figure {figure} lie nearest to tickets of "
+            else f"{read} nearest to tickets of "
             f"{', '.join(f'**{f.rung.words}**' for f in equal)}, {_with_interval(equal[0])} {unit} away{also}."
         )
         sentences += [
@@ -261,24 +288,63 @@ def ladder_table(
             if f.rung.words == own and f not in equal
         ]
         rows += [
-            ([f"{level} %", f"**{f.rung.words}**" if f in equal and not alone else f.rung.words, _with_interval(f)], f)
+            (
+                [
+                    f"{level} %",
+                    *([counted.rpartition(" ")[2]] if counted else []),
+                    f"**{f.rung.words}**" if f in equal and not alone else f.rung.words,
+                    _with_interval(f),
+                ],
+                f,
+                start,
+            )
             for f in there
         ]
     if rows:
         markdown(f"**Measured.** {' '.join(sentences)}")
-        of_all = {y for _, f in rows for y in f.by_layer}  # the text may speak of other layers at another level
+        both = len(countings) > 1
+        of_all = {y for _, f, _ in rows for y in f.by_layer}  # the text may speak of other layers at another level
         layers = [y.name for y in find(rungs[0].experiment).architecture.layers if y.name in of_all]
+        numbers = sorted({number for s in ladder.statements(key) for number in (*s.layers, *s.but)})
+        heads = [*(f"layer {number}" for number in numbers), "all others"] if both else layers
+        cells = [
+            _by_number(f, numbers, start) if both else [f.by_layer.get(y, np.nan) for y in layers]
+            for _, f, start in rows
+        ]
+        kept = [k for k in range(len(heads)) if not np.isnan([row[k] for row in cells]).all()]
         table(
-            ["pruned", "what the runs share", "distance (95 %)", *layers],
-            [[*row, *(f"{f.by_layer[y]:.3g}" if y in f.by_layer else "–" for y in layers)] for row, f in rows],
+            ["pruned", *["counted from"] * both, "what the runs share", "distance (95 %)", *(heads[k] for k in kept)],
+            [
+                [*row, *("–" if np.isnan(own[k]) else f"{own[k]:.3g}" for k in kept)]
+                for (row, *_), own in zip(rows, cells, strict=True)
+            ],
             name,
             f"Distance of each rung of the ladder of randomness, {trained_on}, "
             f"from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in {unit}: mean of the "
-            "layers with its 95 % interval (bootstrap over initialisations), and layer by layer. "
+            "layers with its 95 % interval (bootstrap over initialisations), and layer by layer"
+            f"{_BY_NUMBER * both}. "
             "The nearest at each reading is bold.",
             pages.origin(store, _experiments(rungs, trained), "A"),
         )
         _name_missing(lacking, ladder.unspecified(network, partner))
+
+
+_BY_NUMBER = ", by the paper's numbers, which may count from one or from zero"
+
+
+def _countings(key: str, experiment: str) -> Mapping[str, int]:
+    """Return from where the numbers of layers in a figure's text may be counted, in words; '' where that is clear."""
+    numbered = any(statement.layers or statement.but for statement in ladder.statements(key))
+    resnet = find(experiment).architecture == find(paper_a.RESNET).architecture
+    return paper_a.COUNTED if numbered and resnet else {"": 1}
+
+
+def _by_number(fit: ladder.Fit, numbers: Sequence[int], start: int) -> list[float]:
+    """Return the distances of the layers of some numbers, and the mean of the others; NaN where nothing is stated."""
+    counted = [layer.name for layer in find(fit.rung.experiment).architecture.layers if not layer.linear]
+    named = [counted[number - start] for number in numbers]
+    others = [value for layer, value in fit.by_layer.items() if layer not in named]
+    return [*(fit.by_layer.get(layer, np.nan) for layer in named), float(np.mean(others)) if others else np.nan]
 
 
 def ladder_violins(store: Store, network: str, measure: str, name: str, figure: str) -> None:

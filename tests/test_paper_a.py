@@ -9,7 +9,7 @@ import pytest
 from made import TINY, change, made_store
 from scipy import stats
 
-from lib import evidence, pages_a, pages_ladder, paper_a, scoring
+from lib import evidence, ladder, pages_a, pages_ladder, paper_a, scoring
 from lib.claims import Verdict
 from lib.experiments import EXPERIMENTS, find
 from lib.paper_a import CIFAR, FASHION, FASHION_PARTIAL, RESNET, RESNET_PARTIAL
@@ -256,8 +256,24 @@ def test_pages_of_one_initialisation_say_what_they_lack(residual, monkeypatch):
     assert {row[0] for row in tables.pop()[1]} == {"50 %"} and "Read at the first" in said[-2]
     pages_ladder.ladder_table(residual, "A-F4a-R", "a/cifar-resnet18", {"first": "60", "second": "90"}, "tab-x")
     header, rows, *_ = tables.pop()
-    assert header[3:] == ["conv1", "conv18", "conv19"]  # the paper's text speaks of others at each level
-    assert all((row[3] == "–", row[4] == "–") == (row[0] == "60 %", row[0] == "90 %") for row in rows)
+    # The paper's text speaks of other layers at each level, by numbers that may count from one or from zero.
+    assert header[1:2] + header[4:] == ["counted from", "layer 1", "layer 18", "layer 19"]
+    assert all((row[4] == "–", row[5] == "–") == (row[0] == "60 %", row[0] == "90 %") for row in rows)
+    shares = {y.layer: y.values.mean() for y in evidence.shared(residual, RESNET, "90")}
+    (stated,) = [s for s in ladder.statements("A-F4a-R") if s.level == "90"]
+    first = {row[1]: float(row[4]) for row in rows if row[0] == "90 %" and "free" in row[2]}
+    for counted, layer in (("one", "conv1"), ("zero", "conv2")):
+        low, high = stated.spans[0] if stated.spans else (stated.mean, stated.mean)
+        away = max(low - shares[layer], shares[layer] - high, 0.0)  # of one initialisation: a single value
+        assert first[counted] == pytest.approx(away, rel=1e-2, abs=1e-3)
+    drawn = []
+    monkeypatch.setattr(pages_ladder, "show_levels", lambda *parts: drawn.append(parts))
+    monkeypatch.setattr(pages_ladder, "show", lambda *parts: drawn.append(parts))
+    pages_ladder.ladder_figure(residual, "A-F4a-R", "a/cifar-resnet18", {"first": "60", "second": "90"}, "fig-x")
+    draw, labels, selected, *_ = drawn.pop()
+    assert list(labels) == list(paper_a.COUNTED) and selected == "layers counted from one"
+    said = {words: draw(words)[1] for words in labels}
+    assert all(words in said[words] for words in labels)
     pages_a.significance_table(residual, RESNET_PARTIAL, 0.95, 20, "tab-x")
     rows = tables.pop()[1]
     assert [row[0] for row in rows] == ["50 %", "60 %", "90 %", "98 %", "99 %", "99.9 %"]

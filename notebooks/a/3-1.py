@@ -137,7 +137,8 @@ pages_ladder.order_brief(store, network, implied)
 # Which rung fits is measured. The paper states ranges and values; the distance of a rung is how far its measured values
 # would have to be moved, on average, for the statements to hold (the Wasserstein distance to the nearest distribution for
 # which they do). Values that scatter less than a range allows are within it, so a wide range holds of many rungs. This is no
-# verdict of the ledger: it asks which experiment the printed numbers look like.
+# verdict of the ledger: it asks which experiment the printed numbers look like. A general statement is not held against a
+# layer for which the paper makes an exception; layers of the ResNet are counted from one and from zero.
 
 # %%
 pages_ladder.ladder_figure(store, "A-F3a", network, panel.levels, "fig-a-3a-ladder")
