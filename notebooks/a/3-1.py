@@ -126,9 +126,10 @@ pages_a.origin_table(store, experiment, captioned, "tab-a-3-1-origin")
 pages_ladder.ladder_strips(store, "A-F3a", network, implied, "fig-a-3a-rungs", layers=layers)
 
 # %% [markdown]
-# When do two runs part? Those that share their order for a part of the steps are equal to the last bit until it ends, and go
-# ways of their own then. Those that share all of it (*partial*) see the same batches throughout, but rounding noise parts
-# them from the first step on.
+# When do two runs part? Those that share their order for a part of the steps see the same batches for that part of each
+# level, and go ways of their own then. In the training of the dense network they are equal to the last bit until it ends.
+# From the first pruned level on they are not: they start from different masks. Those that share all of it (*partial*) see
+# the same batches throughout, but rounding noise parts them from the first step on.
 
 # %%
 pages_ladder.order_brief(store, network, implied)
