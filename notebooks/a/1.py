@@ -42,8 +42,10 @@ scored = scoring.score("A", "1", store, panels)
 # The lottery ticket hypothesis {cite:p}`frankle2019` says that a randomly initialised network holds a sub-network
 # which, trained alone from the *same* initial weights, reaches the accuracy of the whole. Pruning finds such a
 # sub-network: train, keep the weights that end largest, reset them to where they began, train again. What the
-# hypothesis leaves open is how many there are. The paper's way to ask is simple: leave the initial weights as they are,
-# let only the order of the batches differ, and see whether the same mask comes out.
+# hypothesis leaves open is how many there are. The paper's way to ask is simple: keep the initial weights, do not
+# fix randomness "in for example the sampling of the batches, and the gradients" {cite:p}`grosse2020`, and see whether the
+# same mask comes out. Here only the order of the batches differs: our kernels are
+# deterministic, and no noise of rounding is put in.
 #
 # Its answer has six parts.
 

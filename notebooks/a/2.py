@@ -45,9 +45,13 @@ pages_a.overlap_brief(store, panels["A-F2-1"])
 # %% [markdown]
 # ## The design
 #
-# One initialisation gives one set of initial weights. Five runs start from it; they differ in nothing but the order of
-# their batches. Each run trains the dense network, prunes it, resets the survivors to their initial values, trains
-# again, and so on through six levels. Tickets are compared within an initialisation (A) and across initialisations (B).
+# One initialisation gives one set of initial weights. Five runs start from it; Each run trains the dense
+# network, prunes it, resets the survivors to their initial values, trains again, and so on through six levels. Tickets are
+# compared within an initialisation (A) and across initialisations (B).
+#
+# The paper does not fix randomness "in for example the sampling of the batches, and the gradients" {cite:p}`grosse2020`.
+# Here free runs differ in nothing but the order of their batches: the kernels are deterministic, and noise of rounding is
+# put in only where randomness is partly fixed ({ref}`A 3.4 <a-3-4>`).
 
 # %%
 show(
