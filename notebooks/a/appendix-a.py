@@ -30,8 +30,10 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # %%
 import dataclasses
 
-from lib import pages, pages_a, pages_ladder, paper_a, scoring
+from lib import baselines, pages, pages_a, pages_ladder, paper_a, scoring
+from lib.experiments import find
 from lib.notebook import markdown
+from lib.pruning import kept_counts
 from lib.tickets import Store
 
 store = Store()
@@ -42,13 +44,21 @@ scored = scoring.score("A", "Appendix A", store, panels)
 # %%
 pages_a.overlap_brief(store, panels["A-F8a"])
 
-# %% [markdown]
-# At this level a mask holds half of the weights, so the expected overlap is 50 % in every layer. The spread that chance
-# allows depends on the layer's size alone: about 4 points either way in the first layer, a tenth of that in the largest.
+# %%
+architecture, (name,) = find(experiment).architecture, panels["A-F8a"].levels.values()
+kept = kept_counts(architecture, find(experiment).level(name))
+spread = {
+    y.name: 100 * baselines.overlap_variance(y.size, kept[y.name]) ** 0.5 / kept[y.name] for y in architecture.layers
+}
+first, largest = architecture.layers[0].name, min(spread, key=spread.__getitem__)
+markdown(
+    f"At this level a mask holds {100 * kept[first] / architecture.layers[0].size:.0f} % of the weights, so that is the expected "
+    "overlap of every layer. The spread that chance allows depends on the layer's size alone: its standard deviation is "
+    f"{spread[first]:.2g} points in the first layer and {spread[largest]:.2g} in the largest, `{largest}`."
+)
 
 # %%
 panel = panels["A-F8a"]
-(name,) = panel.levels.values()
 pages_a.overlap_panel(store, panel, name, "fig-a-8a", "the paper's Figure 8a", layers, "A-F8a")
 
 # %%
