@@ -12,7 +12,8 @@
 #
 # **In brief.** For two masks chance is the hypergeometric distribution. For five, the paper approximates
 # {cite:p}`grosse2020`. Here the exact distributions stand beside the printed formulas and a simulation with masks
-# that are really drawn. One printed formula is exact, the others are not, and one gives a negative number of weights.
+# that are really drawn. Equation 4 is exact, and so are the mean and the variance of equation 2, which calls the variance
+# sigma. Of the others only the mean of equation 3 is exact, and equations 6 and 7 give negative numbers of weights.
 
 # %% tags=["parameters"]
 experiment: str = "a/fashion-lenet/free"  # whose levels and layer sizes are used
