@@ -260,7 +260,8 @@ def origin(store: Store, experiments: Iterable[str], paper: str = "") -> list[So
 def beside(scored: Sequence[Scored], *keys: str) -> str:
     """Return a Markdown table of what the paper's text says of some panels, with the verdicts: it stands by the figure.
 
-    A claim that is read in several ways has the verdict of each that could be tested.
+    Before what it says stands what tells the rows apart: what is measured, data set, network and level. A claim that is
+    read in several ways has the verdict of each that could be tested.
 
     Parameters
     ----------
@@ -273,18 +274,30 @@ def beside(scored: Sequence[Scored], *keys: str) -> str:
         """Escape a text; names of experiments may break after a slash, so that a phone has room for the table."""
         return claims.escaped(text).replace("/", "/<wbr>")
 
-    rows = []
-    for s in scored:
-        if any(re.match(re.escape(key) + r"(-[\dS]|\d)", s.claim.id) for key in keys):
-            tested = [(name, verdict) for name, verdict, _ in s.readings if verdict != claims.Verdict.NOT_TESTABLE]
-            verdicts = [
-                f"{claims.badge(verdict)} {broken(name).replace(' %', '&nbsp;%')}" for name, verdict in tested if name
-            ]
-            here = "<br>".join(verdicts) or claims.badge(s.verdict)
-            rows.append(f"| {broken(s.claim.layer)} | {broken(s.paper.split(': ', 1)[-1])} | {here} |")
-    if not rows:
+    chosen = [s for s in scored if any(re.match(re.escape(key) + r"(-[\dS]|\d)", s.claim.id) for key in keys)]
+    if not chosen:
         raise UserError(f"keys is {', '.join(keys)!r}: no claim that was scored begins with it")
-    return "\n".join(["| layer | the paper says | here |", "| --- | --- | --- |", *rows]) + "\n"
+    abouts = [_about(s.claim) for s in chosen]
+    alike = [len(set(values)) == 1 for values in zip(*abouts, strict=True)]
+    rows = []
+    for s, about in zip(chosen, abouts, strict=True):
+        tested = [(name, verdict) for name, verdict, _ in s.readings if verdict != claims.Verdict.NOT_TESTABLE]
+        verdicts = [
+            f"{claims.badge(verdict)} {broken(name).replace(' %', '&nbsp;%')}" for name, verdict in tested if name
+        ]
+        here = "<br>".join(verdicts) or claims.badge(s.verdict)
+        apart = ", ".join(part for part, same in zip(about, alike, strict=True) if part and not same)
+        said = ": ".join(part for part in (apart, s.paper.split(": ", 1)[-1]) if part)
+        link = f'<a href="#claim-{html.escape(s.claim.id)}">{html.escape(s.claim.id)}</a>'
+        rows.append(f"| {link} | {broken(s.claim.layer)} | {broken(said)} | {here} |")
+    return "\n".join(["| claim | layer | the paper says | here |", "| --- | --- | --- | --- |", *rows]) + "\n"
+
+
+def _about(claim: claims.Claim) -> tuple[str, ...]:
+    """Return what a claim measures, and its data set, network and level where it is about one of them."""
+    model = re.split(r": | \(", claim.setting.get("model", ""))[0].replace('"', "")
+    of = (claim.setting.get("dataset", ""), model, claim.setting.get("pruning_level", ""))
+    return (claim.quantity, *("" if part == "all" else part for part in of))
 
 
 def mean_interval(values: NDArray[np.float64], init: NDArray[np.int64], digits: int) -> str:

@@ -424,6 +424,18 @@ def test_what_the_paper_says_stands_by_its_figure(planted):
     text = pages.beside(scored, "A-F14a")
     assert len(text.splitlines()) == 2 + 5
     assert "57 to 88 % of mask size" in text and 'class="verdict' in text
+    # Of one figure, network and level each, no row says which; of several, each does, and what it is.
+    assert all(
+        "fashion" not in row.lower() and f'href="#claim-A-F14a-{k}' in row
+        for k, row in enumerate(text.splitlines()[2:], 1)
+    )
+    rows = pages.beside(scoring.score("A", "2", planted), "A-F2").splitlines()[2:]
+    for row, said in zip(
+        rows,
+        ("Fashion-MNIST, LeNet5-like, first", "CIFAR-10, LeNet5-like, fifth", "CIFAR-10, small ResNet18, third"),
+        strict=True,
+    ):
+        assert f"{said} pruning step" in row
     readings = pages.beside(scored, "A-F14b").splitlines()[2]
     assert "captioned level, 90&nbsp;%" in readings and readings.count('class="verdict') == 2
     with pytest.raises(UserError, match="A-F99"):
