@@ -158,7 +158,7 @@ def forget() -> None:
 
     Levels and trials that come to a store are noticed without it.
     """
-    for cache in (_read, _overlaps, _rank_correlations, _output_matrix):
+    for cache in (_read, _overlaps, _trained, _rank_correlations, _output_matrix):
         cache.cache_clear()
 
 
@@ -516,12 +516,36 @@ class LayerCorrelation:
     null: float
 
 
+def trained(store: Store, name: str, level: str) -> NDArray[np.bool_]:
+    """Return of which tickets a surviving weight has changed, as far as half precision tells, in which they are stored.
+
+    None has where no gradient comes through: at 99.9 % pruned the ResNet's output layer keeps no weight, and the masks
+    of a small network can leave no way from its inputs to its outputs.
+
+    Returns
+    -------
+    bool array, shape (replicas,)
+    """
+    experiment = require(store, name, level)
+    return _trained(store, experiment, level)
+
+
+@functools.lru_cache(maxsize=64)
+def _trained(store: Store, experiment: Experiment, level: str) -> NDArray[np.bool_]:
+    weights, masks = (part(store, experiment.name, level, what) for what in ("weights", "masks"))
+    initial = store.initial_weights(experiment).astype(np.float16)
+    own = np.arange(experiment.replicas) // experiment.runs
+    changed = [(initial[i] != w.astype(np.float16))[m].any() for i, w, m in zip(own, weights, masks, strict=True)]
+    return np.array(changed)
+
+
 def rank_correlations(
     store: Store, name: str, level: str, of: str = "signed", over: str = "survivors"
 ) -> list[LayerCorrelation]:
     """Return the Spearman correlations of initial and final weights of every ticket, by layer.
 
-    Layers that keep fewer than `LEAST_RANKED` weights are left out.
+    Layers that keep fewer than `LEAST_RANKED` weights are left out, and tickets of which `trained` says that no weight
+    has changed: that their final weights are in the order of the initial ones says nothing of training.
 
     Parameters
     ----------
@@ -533,13 +557,15 @@ def rank_correlations(
     Raises
     ------
     Missing
-        If the level is not trained.
+        If the level is not trained, or no ticket of it has changed.
 
     References
     ----------
     Paper A, section 3.2.3 and figure 5.
     """
     record(store, name, level)
+    if not trained(store, name, level).any():
+        raise Missing(Lack(name, level_words(level), such="of which a weight has changed"))
     return list(_rank_correlations(store, store.find(name), level, of, over))
 
 
@@ -550,6 +576,8 @@ def _rank_correlations(
     weights, masks = (part(store, experiment.name, level, what) for what in ("weights", "masks"))
     replicas = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[replicas]
+    changed = trained(store, experiment.name, level)
+    initial, weights, masks, replicas = (x[changed] for x in (initial, weights, masks, replicas))
     result = []
     for layer, (where, kept) in measured_layers(experiment.name, level, LEAST_RANKED).items():
         n = where.stop - where.start

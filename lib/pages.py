@@ -289,8 +289,9 @@ def beside(scored: Sequence[Scored], *keys: str) -> str:
         apart = ", ".join(part for part, same in zip(about, alike, strict=True) if part and not same)
         said = ": ".join(part for part in (apart, s.paper.split(": ", 1)[-1]) if part)
         link = f'<a href="#claim-{html.escape(s.claim.id)}">{html.escape(s.claim.id)}</a>'
-        rows.append(f"| {link} | {broken(s.claim.layer)} | {broken(said)} | {here} |")
-    return "\n".join(["| claim | layer | the paper says | here |", "| --- | --- | --- | --- |", *rows]) + "\n"
+        # In one column: a table of four is wider than a phone.
+        rows.append(f"| {link}<br>{broken(s.claim.layer)} | {broken(said)} | {here} |")
+    return "\n".join(["| claim, layer | the paper says | here |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def _about(claim: claims.Claim) -> tuple[str, ...]:

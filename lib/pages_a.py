@@ -134,8 +134,9 @@ def _levels_panel(
     alt: str,
     origin: Sequence[Source],
     view: View,
+    without: Sequence[str] = (),
 ) -> None:
-    """Show a figure at every level trained, `level` first, or what stands in its place if that is not trained."""
+    """Show a figure at every level trained but some, `level` first, or what stands in its place if that is missing."""
     try:
         evidence.record(store, panel.experiment, level)
     except evidence.Missing as missing:
@@ -145,6 +146,7 @@ def _levels_panel(
     labels = {
         v.name: f"{v.name} %, {marks[v.name]}" if v.name in marks else f"{v.name} %"
         for v in store.finished(store.find(panel.experiment))[1:]
+        if v.name not in without
     }
     show_levels(draw, labels, level, name, caption, alt, origin, view=view)
 
@@ -869,6 +871,7 @@ def stated_shares(key: str, experiment: str, level: str) -> dict[str, tuple[floa
     return found
 
 
+_UNCHANGED = "as no gradient comes through and no weight changes there"
 _OF = {"signed": "signed weights", "magnitude": "magnitudes"}
 _OVER = {"survivors": "the survivors", "all": "all weights (pruned ones end as zero)"}
 
@@ -915,6 +918,17 @@ def correlation_panel(
     """
     panel = (panels or paper_a.PANELS)[key]
     ranges, other = (paper_a.paper_ranges(key, panel.experiment, start) for start in (1, 0))
+    silent = []
+    try:
+        evidence.record(store, panel.experiment, level)
+        levels = [v.name for v in store.finished(store.find(panel.experiment))[1:]]
+        silent = [v for v in levels if not evidence.trained(store, panel.experiment, v).any()]
+        if level in silent:
+            evidence.rank_correlations(store, panel.experiment, level)
+    except evidence.Missing as missing:
+        markdown(pages.missing_panel(_title(what, panel.experiment), missing.lacks))
+        return
+    lost = f" Left out, {_UNCHANGED}: {', '.join(silent)} %." if silent else ""
 
     def draw(level: str) -> tuple[Figure, str]:
         chosen = chosen_layers(panel.experiment, layers)
@@ -922,9 +936,11 @@ def correlation_panel(
             y for y in evidence.rank_correlations(store, panel.experiment, level, of, over) if y.layer in chosen
         ]
         spread = ", ".join(f"{y.layer} {y.values.min():.2f} to {y.values.max():.2f}" for y in measured)
-        lost = _left_out(panel.experiment, level, chosen, evidence.LEAST_RANKED)
+        few = _left_out(panel.experiment, level, chosen, evidence.LEAST_RANKED)
+        same = int((~evidence.trained(store, panel.experiment, level)).sum())
+        without = f" Left out, as none of their weights has changed: {same} of the tickets." if same else ""
         drawn = figures.correlation_strips(measured, ranges, other)
-        return drawn, f"Rank correlations at {level} % pruned: {spread}.{lost}"
+        return drawn, f"Rank correlations at {level} % pruned: {spread}.{few}{without}"
 
     _levels_panel(
         store,
@@ -937,10 +953,11 @@ def correlation_panel(
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
         f"{store.find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: "
         f"{_OF[of]} of {_OVER[over]}. Grey: the distribution if there is no relationship; dashed: its mean, "
-        f"zero.{_orange(panel.experiment, bool(ranges))}",
+        f"zero.{_orange(panel.experiment, bool(ranges))}{lost}",
         "Dots over grey distributions around zero, one row a layer.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
         View(f"rank correlations, {of}, {over}", tickets_of(panel.experiment)),
+        silent,
     )
 
 

@@ -516,8 +516,10 @@ def ladder_outputs(store: Store, network: str, measure: str, name: str) -> None:
 
 def _hatched(lacks: Sequence[claims.Lack]) -> str:
     """Return the sentence that says why fields of a grid are hatched; '' if none is."""
-    untrained, few = any(not lack.beyond for lack in lacks), any(lack.beyond for lack in lacks)
+    untrained = any(not lack.beyond and not lack.such for lack in lacks)
+    few = any(lack.beyond for lack in lacks)
     why = ["not trained yet"] * untrained + ["one initialisation alone where two are needed"] * few
+    why += dict.fromkeys(f"no ticket {lack.such}" for lack in lacks if lack.such)
     return f"Hatched: {', or '.join(why)}. " if why else ""
 
 

@@ -78,6 +78,34 @@ def test_the_second_normalisation_counts_what_is_lacking_to_the_coverage(store):
     assert np.mean([y.expected for y in lacking if y.layer != "conv1"]) == pytest.approx(9.5, abs=0.1)
 
 
+def test_tickets_of_which_no_weight_has_changed_have_no_rank_correlation(tmp_path, monkeypatch):
+    """Their order is that of the initial weights whatever training does: a correlation of one by construction."""
+    experiment = dataclasses.replace(find(FASHION), inits=2, runs=2)
+    monkeypatch.setitem(EXPERIMENTS, FASHION, experiment)
+    made = made_store(tmp_path, experiment, levels=3)
+    initial = made.initial_weights(experiment).repeat(2, axis=0)
+    masks = made.read(experiment, experiment.level("50")).masks
+    weights = made.read(experiment, experiment.level("50")).weights.copy()
+    weights[1] = (initial * masks)[1]
+    change(made, experiment, experiment.level("50"), weights=weights)
+    record = made.read(experiment, experiment.level("60"))
+    change(made, experiment, experiment.level("60"), weights=initial * record.masks)
+    assert evidence.trained(made, FASHION, "50").tolist() == [True, False, True, True]
+    for layer in evidence.rank_correlations(made, FASHION, "50"):
+        assert layer.init.tolist() == [0, 1, 1] and (layer.values < 0.99).all() and len(layer.values) == 3
+    with pytest.raises(evidence.Missing, match="of which a weight has changed"):
+        evidence.rank_correlations(made, FASHION, "60")
+    shown = []
+    monkeypatch.setattr(pages_a, "show_levels", lambda *parts, **more: shown.append(parts))
+    monkeypatch.setattr(pages_a, "markdown", shown.append)
+    pages_a.correlation_panel(made, "A-F5a", "50", "fig-x", "the figure")
+    draw, labels, _, _, caption, *_ = shown.pop()
+    assert list(labels) == ["50"] and "no weight changes there: 60 %" in caption
+    assert draw("50")[1].endswith("none of their weights has changed: 1 of the tickets.")
+    pages_a.correlation_panel(made, "A-F5a", "60", "fig-x", "the figure")
+    assert "of which a weight has changed: there are none" in shown.pop()
+
+
 def test_rank_correlations_against_scipy(store):
     record = store.read(EXPERIMENT, EXPERIMENT.level("90"))
     initial = store.initial_weights(EXPERIMENT)

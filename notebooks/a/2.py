@@ -187,7 +187,9 @@ pages_a.counted_table(paper_a.RESNET, "tab-a-2-resnet")
 # layer is left out of values, means and figures at that level, and the caption names it. A layer that keeps fewer than three
 # weights has no rank correlation, since two weights can only be in the same order or not. If the *output* layer keeps none,
 # a ticket says the same of every image: its CKA with another is not defined, and the level is left out; the $L_2$ distance
-# of two such tickets is that of the two constants.
+# of two such tickets is that of the two constants. No gradient
+# comes through it either, so no weight changes from its initial value, and a rank correlation of one would say nothing: such
+# tickets, and single ones that no gradient passes, are left out of rank correlations.
 #
 # ## What chance gives
 #
