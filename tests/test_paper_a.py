@@ -9,7 +9,7 @@ import pytest
 from made import TINY, change, made_store
 from scipy import stats
 
-from lib import evidence, ladder, pages_a, pages_ladder, paper_a, scoring
+from lib import claims, evidence, ladder, pages_a, pages_ladder, paper_a, scoring
 from lib.claims import Verdict
 from lib.experiments import EXPERIMENTS, find
 from lib.paper_a import CIFAR, FASHION, FASHION_PARTIAL, RESNET, RESNET_PARTIAL
@@ -104,6 +104,26 @@ def test_tickets_of_which_no_weight_has_changed_have_no_rank_correlation(tmp_pat
     assert draw("50")[1].endswith("none of their weights has changed: 1 of the tickets.")
     pages_a.correlation_panel(made, "A-F5a", "60", "fig-x", "the figure")
     assert "of which a weight has changed: there are none" in shown.pop()
+
+
+def test_one_negative_correlation_is_not_never_negative(tmp_path):
+    """A-3.2.4-5 says 'never': one value decides, not a mean of five that is positive."""
+    network = find(RESNET).first(1)
+    made = made_store(tmp_path, network, levels=5)
+    initial, where = made.initial_weights(network)[0], network.architecture.weight_slices()["conv2"]
+    for level in ("90", "98"):
+        masks = made.read(network, network.level(level)).masks
+        weights = 1.1 * initial * masks  # in the order in which they began
+        if level == "98":
+            weights[2, where] *= -1
+        change(made, network, network.level(level), weights=weights.astype(np.float32))
+    ledger = [claims.load()["A-3.2.4-5"]]
+    (found,) = paper_a.SECTIONS["A", "3.2.4"](made, ledger, paper_a.PANELS)["A-3.2.4-5"]
+    (first, holds), (second, fails) = found.checks.items()
+    layers = len(evidence.rank_correlations(made, RESNET, "98"))
+    assert holds and first.endswith("correlations at 90 % are zero or positive")
+    assert not fails and second.startswith(f"{5 * layers - 1} of {5 * layers} correlations at 98 %")
+    assert second.endswith("(negative: conv2 -1.000)")
 
 
 def test_rank_correlations_against_scipy(store):
