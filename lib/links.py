@@ -100,6 +100,7 @@ _DECIDED_BY: tuple[tuple[str, str], ...] = (
     ("A-D5-C*", "tab-a-d-5-*"),
     ("A-F15*", "fig-a-15*"),
     ("A-D6-C", "fig-a-15*"),
+    ("A-D6-C", "tab-a-d-6-symmetry"),
     ("B-ABS-1", "fig-b-1"),
     ("B-ABS-2", "tab-b-7-signs"),
     ("B-3-F[1-4]", "fig-b-3-match"),

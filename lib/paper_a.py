@@ -1770,7 +1770,8 @@ def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
 
     def similar(name: str) -> Measurement:
         equal, higher = _never_equal(store, "L2", name), within_higher(name)
-        checks = {**equal.checks, **{f"CKA at {k}": v for k, v in higher.checks.items()}}
+        symmetry = _no_symmetry(store, name).checks  # which a distance of outputs cannot refute
+        checks = {**equal.checks, **symmetry, **{f"CKA at {k}": v for k, v in higher.checks.items()}}
         return Measurement(checks=checks, note=higher.note)
 
     return {

@@ -144,6 +144,17 @@ def test_planted_overlaps_bear_the_paper_out_and_independent_ones_do_not(planted
         assert no[name].verdict != Verdict.REPRODUCED, (name, no[name].measured)
 
 
+def test_outputs_that_differ_do_not_refute_a_permutation(planted, monkeypatch):
+    """Of A-D6-C the masks are asked too: with masks of one network, its units permuted, it fails there alone."""
+    what = "no two masks are equal up to a permutation of units at 50 %"
+    for differ in (3, 0):
+        monkeypatch.setattr(paper_a, "fewest_other_degrees", lambda *parts, n=differ: (n, 10))
+        readings = paper_a.SECTIONS["A", "Appendix D.6"](planted, OWN, paper_a.PANELS)["A-D6-C"]
+        checks = next(m for m in readings if m.reading == FASHION_PARTIAL).checks
+        assert [holds for said, holds in checks.items() if said.startswith(what)] == [differ > 0]
+        assert all(holds for said, holds in checks.items() if "smallest distance" in said)
+
+
 def test_equal_runs_overlap_by_all_and_others_do_not(planted, independent):
     both = [next(s for s in scoring.score("A", "3.4", x) if s.claim.id == "A-3.4-C3") for x in (planted, independent)]
     assert [s.verdict for s in both] == [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED]
