@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from lib import links
+from lib import claims, links
 
 NAMES = ["fig-a-3a", "fig-a-3a-ladder", "fig-a-3a-rungs", "fig-a-3b", "fig-a-4a-fashion", "tab-b-1-plain", "tab-own"]
 
@@ -24,6 +24,43 @@ NAMES = ["fig-a-3a", "fig-a-3a-ladder", "fig-a-3a-rungs", "fig-a-3b", "fig-a-4a-
 )
 def test_a_claim_is_decided_by_its_papers_figure_and_not_by_ladders(claim: str, expected: list[str]) -> None:
     assert links.deciding(claim, NAMES) == expected
+
+
+def test_a_claim_about_one_network_is_decided_by_its_figures_alone() -> None:
+    names = {
+        "A-F11": [f"fig-a-11-{which}{p}" for which in ("", "cifar-", "resnet-") for p in (95, 99)],
+        "A-F1b": [f"fig-a-1b-{which}" for which in ("fashion", "cifar", "resnet")],
+    }
+    for claim in claims.load().values():
+        figure, data, model = (
+            claim.id.rpartition("-")[0],
+            claim.setting.get("dataset", ""),
+            claim.setting.get("model", ""),
+        )
+        if figure not in names or not model:
+            continue
+        which = "resnet" if "ResNet" in model else "cifar" if data == "CIFAR-10" else ""
+        found = links.deciding(claim.id, names[figure])
+        assert found, claim.id
+        if data == "Fashion-MNIST and CIFAR-10":
+            assert found == ["fig-a-1b-fashion", "fig-a-1b-cifar"]
+        else:
+            assert all((which or figure[3:]) in name for name in found), claim.id
+            others = {"cifar", "resnet"} - {which}
+            assert not any(other in name for name in found for other in others), (claim.id, found)
+
+
+def test_shares_of_a_layer_and_of_the_coverage_are_decided_by_their_own_figures() -> None:
+    layer = ["fig-a-4b-layer", "fig-a-4b-cifar", "fig-a-4b-resnet"]
+    coverage = ["fig-a-4b-coverage", "fig-a-4b-cifar-coverage", "fig-a-4b-resnet-coverage"]
+    for number in "23458":
+        assert links.deciding(f"A-F4b-{number}", [*layer, *coverage]) == layer
+    assert links.deciding("A-F4b-6", [*layer, *coverage]) == layer[:2]  # of the small networks, which have this level
+    assert links.deciding("A-F4b-7", [*layer, *coverage]) == coverage
+    cka, l2 = ["fig-a-9-cka", "fig-a-9-cifar", "fig-a-9-resnet"], ["fig-a-9-l2", "fig-a-9-cifar-l2"]
+    every = [*cka, *l2, "fig-a-9-softmax"]
+    assert links.deciding("A-F9-3", every) == cka and links.deciding("A-F9-1", every) == l2
+    assert links.deciding("A-F9-4", every) == [*cka, *l2] and links.deciding("A-F9", every) == [*cka, *l2]
 
 
 FIGURE = (
