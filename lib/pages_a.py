@@ -72,7 +72,7 @@ def overlap_panel(
         what,
         f"Overlap of the masks of two tickets of {pairs}, in % of a mask; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
-        f"{_pairs(store, panel)} pairs, its shade and height tell the initialisation. {_CHANCE}"
+        f"{_pairs(store, panel)} pairs, {_MARK if panel.within else MARK_ACROSS}. {_CHANCE}"
         f"{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment], "A" if ranges else ""),
@@ -101,6 +101,9 @@ def at(level: str) -> str:
     return level if level == "dense" else f"{level} %"
 
 
+# What a dot's shade and height say.
+_MARK = "its shade and height tell the initialisation"
+MARK_ACROSS = "its shade tells the lower-numbered of its two initialisations, its height which two they are"
 _CHANCE = "Grey: the distribution that chance gives (hypergeometric); dashed: its mean."
 
 
@@ -208,7 +211,7 @@ def task_panel(store: Store, panel: paper_a.Panel, level: str, name: str, what: 
         f"Overlap of a mask trained on {pages.images_words(panel.experiment)} with one trained on other images from "
         f"the same initial weights, in % of a mask; {what}: {tickets_of(panel.experiment)}. A row is a "
         f"layer and the other images, with the weights that a mask keeps; a dot is one of {pairs} pairs of tickets, "
-        f"its shade and height tell the initialisation. {_CHANCE}{_orange(panel.experiment, bool(ranges))}",
+        f"{_MARK}. {_CHANCE}{_orange(panel.experiment, bool(ranges))}",
         "Dots over a grey chance distribution, one row a layer and data set, overlap in percent of the mask.",
         pages.origin(store, [panel.experiment, *partners], "A" if ranges else ""),
         View("overlaps across images", tickets_of(panel.experiment)),
@@ -951,7 +954,7 @@ def correlation_panel(
         what,
         f"Rank correlation (Spearman) of a layer's initial and final weights; {what}: "
         f"{tickets_of(panel.experiment)}. A row is a layer with the weights that a mask keeps; a dot is one of "
-        f"{store.find(panel.experiment).replicas} tickets, its shade and height tell the initialisation. Ranked: "
+        f"{store.find(panel.experiment).replicas} tickets, {_MARK}. Ranked: "
         f"{_OF[of]} of {_OVER[over]}. Grey: the distribution if there is no relationship; dashed: its mean, "
         f"zero.{_orange(panel.experiment, bool(ranges))}{lost}",
         "Dots over grey distributions around zero, one row a layer.",

@@ -66,7 +66,10 @@ def ladder_strips(
         means = [f"at {v} % {', '.join(f'{y.layer} {y.values.mean():.3g}' for y in row)}" for v, row in found.items()]
         runs = {rung.words: find(rung.experiment).runs for rung in rungs}
         of = f" ({runs[words]} runs)" if runs[words] != runs[rungs[0].words] else ""
-        sentence = f"Means, {words}{of}: {'; '.join(means)}."
+        across = next(rung.across for rung in rungs if rung.words == words)
+        kind = type(next(iter(found.values()))[0])
+        what = _PAIR if _figure(key) == "11" else _ACROSS[kind]
+        sentence = f"Means, {words}{of}: {'; '.join(means)}.{f' {what}' * across}"
         if level == "all":
             shares = {v: [y for y in row if isinstance(y, evidence.LayerShare)] for v, row in found.items()}
             return figures.share_by_level(shares, label, said, reach), sentence
@@ -78,8 +81,11 @@ def ladder_strips(
         orange += ", thick with layers counted from one, thin from zero" if other else ", with layers counted from one"
     at = "all levels" if level == "all" else f"{level} % pruned"
     measured, dot = _KINDS[type(next(iter(ready.values()))[levels[0] if level == "all" else level][0])]
+    inits = [store.find(rung.experiment).inits for rung in rungs if rung.words in ready]
+    deviation = ", with one standard deviation over initialisations" * (max(inits) > 1)
+    alone = " where there are several" * (min(inits) == 1)
     mark = (
-        "a marker is the mean of a layer, with one standard deviation over initialisations"
+        f"a marker is the mean of a layer{deviation + alone if deviation else ', of one initialisation'}"
         if level == "all"
         else f"a row is a layer, a dot {dot}, in the shade of its initialisation"
     )
@@ -161,6 +167,16 @@ _KINDS: dict[type, tuple[str, str]] = {
     evidence.LayerOverlap: ("overlap of two masks (% of the mask)", "a pair of tickets"),
     evidence.LayerCorrelation: ("rank correlation of initial and final weights", "a ticket"),
     evidence.LayerShare: ("share", "an initialisation"),
+}
+
+
+# Of what is measured on new initial weights: what a dot is there.
+_PAIR = "Here a value is of the pairs of tickets of two initialisations, not of one."
+_ACROSS: dict[type, str] = {
+    evidence.LayerOverlap: f"Here a dot is a pair across initialisations: {pages_a.MARK_ACROSS}.",
+    evidence.LayerCorrelation: "Here the initial weights are those of the next initialisation, and the shade tells "
+    "that of the ticket.",
+    evidence.LayerShare: "Here a value is of several tickets, one of each initialisation, not of one initialisation.",
 }
 
 

@@ -1,5 +1,6 @@
 """Blocks of a chapter: figures with their captions, claims, provenance, and what stands where tickets are missing."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -245,13 +246,30 @@ def test_a_figure_on_every_rung(store, shown):
             figure, said = panel.draw(words)
             values = {y.layer: y.values for y in ladder.measure(store, key, rung, level)}
             assert len(figure.axes) == len(values)
-            assert said.endswith(", ".join(f"{layer} {v.mean():.3g}" for layer, v in values.items()) + ".")
+            means = ", ".join(f"{layer} {v.mean():.3g}" for layer, v in values.items()) + "."
+            # On new initial weights no dot is of one initialisation alone.
+            what = {
+                "A-F8a": "pair across",
+                "A-F5a": "next initialisation",
+                "A-F4a-F": "one of each",
+                "A-F4b": "one of each",
+            }
+            assert what[key] in said.partition(means)[2] if rung.across else said.endswith(means)
+
+
+def test_a_pair_of_two_initialisations_has_the_shade_of_the_first(store, shown):
+    pages_a.overlap_panel(store, dataclasses.replace(paper_a.PANELS["A-F8a"], within=False), "50", "fig-x", "figure")
+    assert "its shade tells the lower-numbered of its two initialisations" in shown.pop().caption
+    assert all((y.first < y.second).all() for y in evidence.overlaps(store, FASHION, "50", within=False))
+    pages_a.overlap_panel(store, paper_a.PANELS["A-F8a"], "50", "fig-x", "figure")
+    assert "its shade and height tell the initialisation" in shown.pop().caption
 
 
 def test_a_figure_of_all_levels_on_every_rung(store, shown):
     pages_ladder.ladder_strips(store, "A-F4a-F", "a/fashion-lenet", "all", "fig-x")
     (panel,) = shown
     assert "at all levels" in panel.caption and "orange" in panel.caption
+    assert "with one standard deviation over initialisations." in panel.caption
     figure, said = panel.draw("free")
     (axes,) = figure.axes
     assert len(axes.get_xticklabels()) == 6 and len(axes.patches) == 10  # five layers at each of two levels

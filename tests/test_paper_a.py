@@ -322,6 +322,9 @@ def test_pages_of_one_initialisation_say_what_they_lack(residual, monkeypatch):
     assert list(labels) == list(paper_a.COUNTED) and selected == "layers counted from one"
     said = {words: draw(words)[1] for words in labels}
     assert all(words in said[words] for words in labels)
+    pages_ladder.ladder_strips(residual, "A-F4a-R", "a/cifar-resnet18", "all", "fig-x")
+    caption = next(part for part in drawn.pop() if isinstance(part, str) and "ladder of randomness" in part)
+    assert "of one initialisation." in caption and "standard deviation" not in caption
     pages_a.significance_table(residual, RESNET_PARTIAL, 0.95, 20, "tab-x")
     rows = tables.pop()[1]
     assert [row[0] for row in rows] == ["50 %", "60 %", "90 %", "98 %", "99 %", "99.9 %"]
