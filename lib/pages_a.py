@@ -824,15 +824,17 @@ def share_panel(
             lost = _left_out(experiment, level, chosen)
             drawn = figures.share_strips(shares[level], share.axis, said.get(level))
             return drawn, f"Means at {level} % pruned: {means}.{lost}"
-        first, last = levels[0], levels[-1]
+        last = {y.layer: (level, y) for level in levels for y in shares[level]}  # where it keeps a weight
         means = "; ".join(
-            f"{y.layer} {_percent(y.values.mean())} (chance {_percent(y.expected)}) at {first} % pruned, "
-            f"{_percent(z.values.mean())} ({_percent(z.expected)}) at {last} %"
-            for y in shares[first]
-            for z in shares[last]
-            if y.layer == z.layer
+            f"{y.layer} {_percent(y.values.mean())} (chance {_percent(y.expected)}) at {levels[0]} % pruned, "
+            f"{_percent(z.values.mean())} ({_percent(z.expected)}) at {level} %"
+            for y in shares[levels[0]]
+            for level, z in [last[y.layer]]
         )
-        lost = _left_out(experiment, last, chosen)
+        gone = {v: [y for y in evidence.left_out(experiment, v) if y in chosen] for v in levels}
+        lost = "".join(
+            f" Without {', '.join(names)} at {v} %, where no weight is left." for v, names in gone.items() if names
+        )
         return figures.share_by_level(shares, share.axis, said), f"Means: {means}.{lost}"
 
     inits = store.find(experiment).inits

@@ -425,8 +425,13 @@ def test_a_panel_names_the_layers_that_it_leaves_out(planted, shown):
     assert said.endswith("Left out, as they keep no weight at 99.9 %: conv1, output.")
     assert len(figure.axes) == len(paper_a.plotted_layers(RESNET_PARTIAL)) - 2
     said = by_level("99.9")[1]
-    assert by_level("all")[1].endswith("Left out, as they keep no weight at 99.9 %: conv1, output.")
-    assert "conv11" in by_level("all")[1] and "output" not in said.split("Left out")[0]
+    # Over all levels every layer is drawn as long as it keeps a weight, with its means at the first and last of those.
+    every = by_level("all")[1]
+    assert every.endswith(" Without conv1, output at 99.9 %, where no weight is left.") and "Left out" not in every
+    for layer in paper_a.plotted_layers(RESNET_PARTIAL):
+        (part,) = [p for p in every.removeprefix("Means: ").split("; ") if p.startswith(f"{layer} ")]
+        assert "at 50 % pruned" in part and f"at {'99' if layer in ('conv1', 'output') else '99.9'} %" in part
+    assert "output" not in said.split("Left out")[0]
     assert said.endswith("Left out, as they keep no weight at 99.9 %: conv1, output.")
 
 
