@@ -577,7 +577,7 @@ def _rank_correlations(
     replicas = np.arange(experiment.replicas) // experiment.runs
     initial = store.initial_weights(experiment)[replicas]
     changed = trained(store, experiment.name, level)
-    initial, weights, masks, replicas = (x[changed] for x in (initial, weights, masks, replicas))
+    initial, weights, masks, replicas = initial[changed], weights[changed], masks[changed], replicas[changed]
     result = []
     for layer, (where, kept) in measured_layers(experiment.name, level, LEAST_RANKED).items():
         n = where.stop - where.start
