@@ -337,17 +337,16 @@ def summary_table(parts: Mapping[str, Sequence[Scored]]) -> str:
 
 def effect_table(store: Store, name: str) -> None:
     """Show how many claims have another verdict when what a paper leaves open is decided otherwise, and which."""
-    rows, changed = [], []
+    rows, changed, lacks = [], [], []
     for effect in deviations.effects(store):
-        lack = effect.lacking
-        none = f"{named([lack])} is not trained yet" if lack else "none yet"
+        lacks += [effect.lacking] if effect.lacking else []
         rows.append(
             [
                 effect.paper,
                 effect.departure,
                 effect.otherwise,
                 len(effect.verdicts),
-                len(effect.measured) or none,
+                len(effect.measured) or "none yet",
                 len(effect.changed) if effect.measured else "–",
             ]
         )
@@ -363,6 +362,8 @@ def effect_table(store: Store, name: str) -> None:
         "whole figures, which follow from the others, are left out.",
         sources.tickets(store, *(experiment.name for experiment in store.experiments())),
     )
+    if lacks:
+        markdown(f"Not trained yet, of what the table needs: {named(dict.fromkeys(lacks))}.")
     if changed:
         markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))
 

@@ -768,7 +768,7 @@ def switch_table(store: Store, name: str) -> None:
         d, p, closer = found[switch][condition]
         lines = ["yes" if closer else "**no**", f"d {d.cohen_d:.2f}", f"p {p:.2g}"]
         if switch == paper_b.CONTROLS and condition in found[switches[0]]:
-            lines.append(f"{100 * d.diff_mean / found[switches[0]][condition][0].diff_mean:.0f} % of the difference")
+            lines.append(f"{100 * d.diff_mean / found[switches[0]][condition][0].diff_mean:.0f} % of it")
         return _lines(*lines)
 
     table(
@@ -802,7 +802,7 @@ def conclusion_table(store: Store, name: str) -> None:
             shares = {c: 100 * x[0].diff_mean / winning[c][0].diff_mean for c, x in pairs.items() if c in winning}
             for n, own in enumerate((True, False)):
                 part = [f"{share:.0f}" for c, share in shares.items() if c.startswith("WTs") == own]
-                cells[n] = _lines(cells[n], f"{_span(part)} % of the difference") if part else cells[n]
+                cells[n] = _lines(cells[n], f"{_span(part)} % of it") if part else cells[n]
         if switch == "pairs of one start count":
             cells[0] = "–"  # there are none within a data set
         fields = ("trained", "kernel_tickets", "diagonal", "pooled")
