@@ -154,7 +154,7 @@ def _experiments(options: argparse.Namespace) -> int:
     except ImportError:  # torch is not installed, so nothing can be trained here
         training = None  # type: ignore[assignment]
     print(f"{'experiment':32} {'state':8} {'levels':>7} {'networks':>9} {'million samples':>16} {'here, about':>12}")
-    damaged = 0
+    damaged, every, all_seconds = 0, list(EXPERIMENTS.values()), 0.0
     for name, experiment in EXPERIMENTS.items():
         try:
             held = store.find(name)
@@ -170,8 +170,13 @@ def _experiments(options: argparse.Namespace) -> int:
         time_here = "-"
         if training:
             before = store.precision(experiment, training.usual_device())
-            time_here = _duration(training.seconds(experiment, precision=options.precision, before=before))
+            seconds = training.seconds(experiment, precision=options.precision, before=before)
+            time_here, all_seconds = _duration(seconds), all_seconds + seconds
         print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
+    if not damaged:
+        networks, samples = sum(e.replicas for e in every), sum(e.samples() for e in every) / 1e6
+        time_here = _duration(all_seconds) if training else "-"
+        print(f"{'all of them, from nothing':41} {'':>8} {networks:>8} {samples:>16.1f} {time_here:>12}")
     return damaged
 
 

@@ -271,8 +271,8 @@ def beside(scored: Sequence[Scored], *keys: str) -> str:
     """
 
     def broken(text: str) -> str:
-        """Escape a text; names of experiments may break after a slash, so that a phone has room for the table."""
-        return claims.escaped(text).replace("/", "/<wbr>")
+        """Escape a text; names of experiments may break after their last slash, so that a phone has room for them."""
+        return re.sub(r"(?<=\w\w)/", "/<wbr>", claims.escaped(text))
 
     chosen = [s for s in scored if any(re.match(re.escape(key) + r"(-[\dS]|\d)", s.claim.id) for key in keys)]
     if not chosen:

@@ -95,14 +95,22 @@ def test_a_wrong_command_line_is_status_2(arguments, capsys):
 
 
 def states(out):
-    return {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
+    lines = [line for line in out.splitlines()[1:] if not line.startswith("all of them")]
+    return {line.split()[0]: line.split()[1:] for line in lines}
 
 
 def test_the_table_of_experiments(whole, tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("lib.training.seconds", lambda experiment, **_: experiment.samples() / 1e6)
     assert cli.main(["experiments", "--tickets", str(whole)]) == 0
-    found = states(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    found = states(out)
     assert list(found) == list(EXPERIMENTS)
+    networks, samples, minutes = re.fullmatch(
+        r"all of them, from nothing +(\d+) +([\d.]+) +([\d.]+) min", out.splitlines()[-1]
+    ).groups()
+    assert int(networks) == sum(int(row[4]) for row in found.values())
+    assert float(samples) == pytest.approx(sum(float(row[5]) for row in found.values()), abs=1.5)
+    assert float(minutes) == pytest.approx(float(samples) / 60, abs=0.1)
     # 60,000 images x 15 epochs x 7 levels x 25 networks.
     assert found[FASHION] == ["trained", "7", "/", "7", "25", "157.5", "2.6", "min"]
     assert found[tiny.name][:4] == ["missing", "0", "/", "3"]
