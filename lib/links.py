@@ -119,6 +119,7 @@ _DECIDED_BY: tuple[tuple[str, str], ...] = (
     ("B-ABS-2", "tab-b-7-signs"),
     ("B-3-F[1-4]", "fig-b-3-match"),
     ("B-3-F[1-4]", "tab-b-3-example"),
+    ("B-3-F5", "tab-b-3-balance"),
     ("B-F1-*", "fig-b-1"),
     ("B-5-*", "fig-b-1"),
     ("B-5-*", "tab-b-1-plain"),

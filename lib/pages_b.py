@@ -845,6 +845,31 @@ def _span(numbers: Iterable[str]) -> str:
     return f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
 
 
+def balance_table(store: Store, name: str) -> None:
+    """Show how many of the weights of tickets are positive, in each layer and in all, beside a fair coin."""
+    names = {**paper_b.DATASETS, **paper_b.STAND_INS}
+    used = _with_tickets(names, paper_b.lacking(store, names))
+    layers = find(paper_b.CIFAR).architecture.weight_slices()
+    tickets = {f"{key}{_stand_in(key)}": names[key] for key in names if names[key] in used}
+    groups = {label: comparisons.winning_tickets(store, experiment) for label, experiment in tickets.items()}
+    groups["random"] = comparisons.random_tickets(store, paper_b.CIFAR)
+    rows = []
+    for label, signs in groups.items():
+        shares = {layer: paper_b.positive_shares(signs[:, where])[0].mean() for layer, where in layers.items()}
+        every, outside = paper_b.positive_shares(signs)
+        cells = (f"{100 * share:.1f} %" for share in (*shares.values(), every.mean()))
+        rows.append([label, *cells, f"{outside.sum()} of {len(outside)}"])
+    table(
+        ["tickets", *layers, "all", "no fair coin"],
+        rows,
+        name,
+        "Share of positive weights among the survivors, mean over tickets, with the signs of the initial weights. *No "
+        "fair coin*: tickets whose share in all layers lies outside of what 95 % of as many throws of a coin give."
+        + _trained(store, used),
+        [*pages.origin(store, used), sources.COMPUTED],
+    )
+
+
 def sign_table(store: Store, name: str) -> None:
     """Show how often neighbours have one sign, and how often survivors are neighbours, each beside chance."""
     names = {**paper_b.DATASETS, **paper_b.STAND_INS}

@@ -578,17 +578,34 @@ def _filters_are_units() -> dict[str, bool]:
     }
 
 
-def _unequal_signs(store: Store, settings: Settings, key: str) -> Measurement:
-    name = experiment_of(key)
-    signs = comparisons.winning_tickets(store, name, settings.trained)
+def positive_shares(signs: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return which share of the survivors of each ticket is positive, and whether a fair coin would hardly give it.
+
+    Parameters
+    ----------
+    signs : int8 array, shape (tickets, weights)
+        1, -1, or 0 where pruned.
+
+    Returns
+    -------
+    shares : float array, shape (tickets,)
+        Between 0 and 1.
+    outside : bool array, shape (tickets,)
+        Outside of the central 95 % of the binomial distribution of as many throws.
+    """
     positive, kept = (signs > 0).sum(axis=1), (signs != 0).sum(axis=1)
-    # "Usually" is more than half of the tickets; "not equally" is outside of the central 95 % of a fair coin.
     low, high = stats.binom.interval(0.95, kept, 0.5)
-    outside = (positive < low) | (positive > high)
+    return positive / kept, (positive < low) | (positive > high)
+
+
+def _unequal_signs(store: Store, settings: Settings, key: str) -> Measurement:
+    signs = comparisons.winning_tickets(store, experiment_of(key), settings.trained)
+    shares, outside = positive_shares(signs)
+    # "Usually" is more than half of the tickets; "not equally" is outside of the central 95 % of a fair coin.
     return Measurement(
         checks={
             f"in {outside.sum()} of {len(outside)} tickets the share of positive weights (mean "
-            f"{100 * (positive / kept).mean():.2f} %) is not that of a fair coin": bool(outside.mean() > 0.5)
+            f"{100 * shares.mean():.2f} %) is not that of a fair coin": bool(outside.mean() > 0.5)
         }
     )
 

@@ -522,3 +522,14 @@ def test_fewer_trials_stand_in_the_register_of_deviations(tmp_path):
     assert effect.departure == f"6 of the 20 trials of {CIFAR} are trained" and not effect.measured
     assert {"B-5-C1", "B-T1-NNSTD-WTs_CIFAR", "B-7-3"} <= set(effect.verdicts)
     assert not [e for e in deviations.effects(Store(tmp_path / "none")) if "trials" in e.departure]
+
+
+def test_positive_shares_are_counted(tmp_path):
+    rng = np.random.default_rng(3)
+    signs = rng.choice(np.array([-1, 0, 1], np.int8), size=(200, 900), p=[0.3, 0.4, 0.3])
+    shares, outside = paper_b.positive_shares(signs)
+    for row, share in zip(signs[:5], shares, strict=False):
+        assert share == np.mean([s == 1 for s in row if s])
+    # A fair coin is outside of its central 95 % at most so often, up to four standard deviations.
+    assert outside.mean() <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
+    assert paper_b.positive_shares(np.where(rng.random(signs.shape) < 0.2, np.abs(signs), signs))[1].mean() > 0.95

@@ -132,7 +132,11 @@ table(
 #   random are at about $1 - k / (2 - k)$. Numbers of layers with different sparsity do not compare, and two groups compare only
 #   if they keep as many weights.
 # * **Balance.** A network with more positive than negative weights has larger sets on one side and smaller ones on the
-#   other. That alone changes NNSTD±, and tickets may well be unbalanced; {ref}`section 5 <b-5>` therefore has controls.
+#   other. That alone changes NNSTD±, and tickets may well be unbalanced ({numref}`tab-b-3-balance`);
+#   {ref}`section 5 <b-5>` therefore has controls.
+
+# %%
+pages_b.balance_table(store, "tab-b-3-balance")
 
 # %%
 pages_b.untrained_note(store, paper_b.Settings(), stand_ins=False)
