@@ -365,7 +365,7 @@ def effect_table(store: Store, name: str) -> None:
     if lacks:
         markdown(f"Not trained yet, of what the table needs: {named(dict.fromkeys(lacks))}.")
     if changed:
-        markdown("Which they are, with the verdict as decided here and otherwise:\n\n" + "\n".join(changed))
+        markdown("Claims with another verdict, as decided here and otherwise:\n\n" + "\n".join(changed))
 
 
 def named(lacks: Iterable[claims.Lack]) -> str:
