@@ -322,14 +322,16 @@ def ladder_table(
         of_all = {y for _, f, _ in rows for y in f.by_layer}  # the text may speak of other layers at another level
         layers = [y.name for y in find(rungs[0].experiment).architecture.layers if y.name in of_all]
         numbers = sorted({number for s in ladder.statements(key) for number in (*s.layers, *s.but)})
-        heads = [*(f"layer {number}" for number in numbers), "all others"] if both else layers
-        cells = [
-            _by_number(f, numbers, start) if both else [f.by_layer.get(y, np.nan) for y in layers]
-            for _, f, start in rows
-        ]
+        if both:
+            heads = [*(f"layer {number}" for number in numbers), "all others"]
+            cells = [_by_number(f, numbers, start) for _, f, start in rows]
+        elif len(layers) > _MOST_COLUMNS:
+            heads, cells = ["least of a layer", "most"], [[*_ends(f.by_layer.values())] for _, f, _ in rows]
+        else:
+            heads, cells = layers, [[f.by_layer.get(y, np.nan) for y in layers] for _, f, _ in rows]
         kept = [k for k in range(len(heads)) if not np.isnan([row[k] for row in cells]).all()]
         table(
-            ["pruned", *["counted from"] * both, "what the runs share", "distance (95 %)", *(heads[k] for k in kept)],
+            ["pruned", *["layers from"] * both, "what the runs share", "distance (95 %)", *(heads[k] for k in kept)],
             [
                 [*row, *("–" if np.isnan(own[k]) else f"{own[k]:.3g}" for k in kept)]
                 for (row, *_), own in zip(rows, cells, strict=True)
@@ -337,7 +339,8 @@ def ladder_table(
             name,
             f"Distance of each rung of the ladder of randomness, {trained_on}, "
             f"from what the paper's text says of its Figure {figure} {{cite:p}}`grosse2020`, in {unit}: mean of the "
-            "layers with its 95 % interval (bootstrap over initialisations), and layer by layer"
+            "layers with its 95 % interval (bootstrap over initialisations), and "
+            f"{'layer by layer' if both or heads == layers else 'the least and the most of its layers'}"
             f"{_BY_NUMBER * both}. "
             "The nearest at each reading is bold.",
             pages.origin(store, _experiments(rungs, trained), "A"),
@@ -345,6 +348,7 @@ def ladder_table(
         _name_missing(lacking, ladder.unspecified(network, partner))
 
 
+_MOST_COLUMNS = 8  # of layers, for which a page has room
 _BY_NUMBER = ", by the paper's numbers, which may count from one or from zero"
 
 
@@ -353,6 +357,12 @@ def _countings(key: str, experiment: str) -> Mapping[str, int]:
     numbered = any(statement.layers or statement.but for statement in ladder.statements(key))
     resnet = find(experiment).architecture == find(paper_a.RESNET).architecture
     return paper_a.COUNTED if numbered and resnet else {"": 1}
+
+
+def _ends(values: Iterable[float]) -> tuple[float, float]:
+    """Return the least and the largest; NaN of none."""
+    there = list(values)
+    return (min(there), max(there)) if there else (np.nan, np.nan)
 
 
 def _by_number(fit: ladder.Fit, numbers: Sequence[int], start: int) -> list[float]:

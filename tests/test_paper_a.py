@@ -301,11 +301,17 @@ def test_pages_of_one_initialisation_say_what_they_lack(residual, monkeypatch):
     pages_a.origin_table(residual, RESNET, "50", "tab-x")
     assert "weights of the dense networks, which the store does not keep" in said.pop()
     pages_ladder.ladder_table(residual, "A-F4b", "a/cifar-resnet18", {"first": "50", "none": "80"}, "tab-x")
-    assert {row[0] for row in tables.pop()[1]} == {"50 %"} and "Read at the first" in said[-2]
+    header, rows, *_ = tables.pop()
+    assert {row[0] for row in rows} == {"50 %"} and "Read at the first" in said[-2]
+    # Of all its layers, for which a page has no room, the two ends.
+    assert header[3:] == ["least of a layer", "most"]
+    (fit,) = (f for f in ladder.fits(residual, "A-F4b", "a/cifar-resnet18", ["50"]) if f.rung.words == "free")
+    (own,) = (row for row in rows if "free" in row[1])
+    assert own[3:] == [f"{end:.3g}" for end in (min(fit.by_layer.values()), max(fit.by_layer.values()))]
     pages_ladder.ladder_table(residual, "A-F4a-R", "a/cifar-resnet18", {"first": "60", "second": "90"}, "tab-x")
     header, rows, *_ = tables.pop()
     # The paper's text speaks of other layers at each level, by numbers that may count from one or from zero.
-    assert header[1:2] + header[4:] == ["counted from", "layer 1", "layer 18", "layer 19"]
+    assert header[1:2] + header[4:] == ["layers from", "layer 1", "layer 18", "layer 19"]
     assert all((row[4] == "–", row[5] == "–") == (row[0] == "60 %", row[0] == "90 %") for row in rows)
     shares = {y.layer: y.values.mean() for y in evidence.shared(residual, RESNET, "90")}
     (stated,) = [s for s in ladder.statements("A-F4a-R") if s.level == "90"]
