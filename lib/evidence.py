@@ -522,9 +522,22 @@ def trained(store: Store, name: str, level: str) -> NDArray[np.bool_]:
     None has where no gradient comes through: at 99.9 % pruned the ResNet's output layer keeps no weight, and the masks
     of a small network can leave no way from its inputs to its outputs.
 
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Of the experiment.
+    level : str
+        A pruned one.
+
     Returns
     -------
     bool array, shape (replicas,)
+
+    Raises
+    ------
+    Missing
+        If the level is not trained.
     """
     experiment = require(store, name, level)
     return _trained(store, experiment, level)

@@ -876,8 +876,8 @@ def sign_table(store: Store, name: str) -> None:
     labels = {experiment: label for label, experiment in paper_b.KERNEL_LABELS.items()}
     rows, used = [], []
     for experiment in _with_tickets(names, paper_b.lacking(store, names)):
-        shares = (paper_b.same_sign(store, experiment, what) for what in paper_b.SAME_SIGN)
         group = patterns.winning(store, experiment, paper_b.KERNEL_TICKETS)
+        shares = map(paper_b.same_sign, (group.signs, paper_b.dense_signs(store, experiment)))
         own = patterns.statistics(group)
         cells = [_lines(f"{share:.1f} %", f"(up to {most:.1f} %)") for share, most in shares]
         for key in ("any", "positive"):
@@ -887,21 +887,20 @@ def sign_table(store: Store, name: str) -> None:
     if not rows:
         markdown(pages.missing_panel("How signs lie in the first layer", [claims.Lack(paper_b.CIFAR)]))
         return
-    tickets, dense = paper_b.SAME_SIGN.values()
     table(
         [
             "images",
-            f"neighbours of one sign, {tickets}",
-            dense,
+            "neighbours of one sign, tickets before training",
+            "trained dense networks",
             "any two survivors are neighbours",
             "two positive ones",
         ],
         rows,
         name,
-        "Weights of the first layer. Neighbours of one sign: of all pairs of neighbours, in brackets the upper end of "
-        "95 % when every ticket's signs are dealt anew among its survivors. Neighbours among all pairs of survivors in "
-        "a kernel, and among those of two positive ones: in brackets 95 % of as many random tickets, of at most "
-        f"{paper_b.KERNEL_TICKETS}." + _trained(store, used),
+        f"Weights of the first layer, of at most {paper_b.KERNEL_TICKETS} tickets. Neighbours of one sign: of all "
+        "pairs of neighbours, in brackets the upper end of 95 % when every ticket's signs are dealt anew among its "
+        "survivors. Neighbours among all pairs of survivors in a kernel, and among those of two positive ones: in "
+        "brackets 95 % of as many random tickets." + _trained(store, used),
         [*pages.origin(store, used), sources.COMPUTED],
     )
 

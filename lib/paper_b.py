@@ -440,7 +440,7 @@ def _distinguishes(store: Store, settings: Settings, condition: Condition) -> di
 def _section_abstract(store: Store, ledger: Sequence[Claim], settings: Settings) -> dict[str, list[Measurement]]:
     return {
         "B-ABS-1": _by_reading(functools.partial(_distinguishes, store, settings), "WTs", "between_DS"),
-        "B-ABS-2": _by_dataset(functools.partial(_like_trained, store)),
+        "B-ABS-2": _by_dataset(functools.partial(_like_trained, store, settings)),
     }
 
 
@@ -450,48 +450,46 @@ def first_layer(name: str, signs: NDArray[np.int8]) -> NDArray[np.int8]:
     return signs[:, : layer.size].reshape(len(signs), *layer.shape)
 
 
-SAME_SIGN = {"tickets": "tickets before training", "dense": "trained dense networks"}
-
-
-def same_sign(store: Store, name: str, what: str) -> tuple[float, float]:
+def same_sign(signs: NDArray[np.int8], diagonal: bool = False) -> tuple[float, float]:
     """Return which share of the neighbours in the first layer have one sign, in %, beside signs dealt anew.
 
     Parameters
     ----------
-    store : Store
-    name : str
-        Of an experiment of paper B.
-    what : str
-        A key of `SAME_SIGN`.
+    signs : int8 array, shape (tickets, filters, channels, 3, 3)
+        1, -1, or 0 where pruned.
+    diagonal : bool
+        As for `kernels.neighbour_share`.
 
     Returns
     -------
     (float, float)
-        The share, and the upper end of the central 95 % of the shares when the signs of every ticket, or network, are
-        dealt anew among its survivors.
-
-    Raises
-    ------
-    Missing
-        If the tickets are not trained.
+        The share, and the upper end of the central 95 % of the shares when the signs of every ticket are dealt anew
+        among its survivors.
     """
-    of_tickets = what == "tickets"
-    signs = comparisons.winning_tickets(store, name) if of_tickets else evidence.part(store, name, "dense", "signs")
-    signs = first_layer(name, signs)
-    dealt = [kernels.same_sign_share(kernels.deal_signs(signs, seed)) for seed in range(patterns.CONTROL_DRAWS)]
-    return 100 * kernels.same_sign_share(signs), 100 * float(np.quantile(dealt, 0.975))
+    draws = (kernels.deal_signs(signs, seed) for seed in range(patterns.CONTROL_DRAWS))
+    dealt = [kernels.same_sign_share(drawn, diagonal) for drawn in draws]
+    return 100 * kernels.same_sign_share(signs, diagonal), 100 * float(np.quantile(dealt, 0.975))
 
 
-def _same_sign(store: Store, name: str, what: str) -> dict[str, bool]:
+def dense_signs(store: Store, name: str) -> NDArray[np.int8]:
+    """Return the signs of the first layer of as many trained dense networks as a group has tickets, or all."""
+    return first_layer(name, evidence.part(store, name, "dense", "signs")[:KERNEL_TICKETS])
+
+
+def _same_sign(signs: NDArray[np.int8], what: str, diagonal: bool) -> dict[str, bool]:
     """Check that neighbours have one sign more often than where signs are dealt anew."""
-    share, most = same_sign(store, name, what)
-    return {f"neighbours of one sign in {SAME_SIGN[what]}: {share:.1f} % (dealt anew up to {most:.1f} %)": share > most}
+    share, most = same_sign(signs, diagonal)
+    return {f"neighbours of one sign in {what}: {share:.1f} % (dealt anew up to {most:.1f} %)": share > most}
 
 
-def _like_trained(store: Store, key: str) -> Measurement:
+def _like_trained(store: Store, settings: Settings, key: str) -> Measurement:
     """Check neighbours of the same sign: more than by chance in the ticket before training, and in trained networks."""
-    name = experiment_of(key)
-    return Measurement(checks={k: v for what in SAME_SIGN for k, v in _same_sign(store, name, what).items()})
+    ticket = kernel_group(store, key, dataclasses.replace(settings, trained=False)).signs
+    dense = dense_signs(store, experiment_of(key))
+    return Measurement(
+        checks=_same_sign(ticket, "tickets before training", settings.diagonal)
+        | _same_sign(dense, "trained dense networks", settings.diagonal)
+    )
 
 
 def _section_3(store: Store, ledger: Sequence[Claim], settings: Settings) -> dict[str, list[Measurement]]:
@@ -788,7 +786,7 @@ def _section_5(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
     return {
         **_table_rows(store, ledger, settings),
         "B-5-S1": _setup(**{f"{math.comb(tickets, 2)} pairs of {tickets}": math.comb(tickets, 2) == 190}),
-        "B-5-S2": _setup(**{f"{SAMPLE} comparisons are drawn": SAMPLE == 50, _implied(ledger): _fits_fifty(ledger)}),
+        "B-5-S2": _setup(**{f"{SAMPLE} comparisons are drawn": SAMPLE == 50, **_fits_fifty(ledger)}),
         "B-5-S3": _setup(**{f"{len(CONDITIONS)} conditions": len(CONDITIONS) == 10}),
         "B-5-S4": [Measurement(checks=_statistics_by_scipy())],
         "B-5-S5": _setup(**{f"{d} is {word}": statistics.effect_word(d) == word for d, word in edges}),
@@ -822,13 +820,10 @@ def printed_rows(ledger: Iterable[Claim]) -> list[tuple[Claim, float]]:
     ]
 
 
-def _implied(ledger: Iterable[Claim]) -> str:
-    return f"printed p and d imply groups of about 50 (median {np.median([n for _, n in printed_rows(ledger)]):.0f})"
-
-
-def _fits_fifty(ledger: Iterable[Claim]) -> bool:
+def _fits_fifty(ledger: Iterable[Claim]) -> dict[str, bool]:
+    implied = np.median([n for _, n in printed_rows(ledger)])
     # A tenth on either side allows for rounding; unequal variances make the implied size smaller by less than that.
-    return bool(abs(np.median([n for _, n in printed_rows(ledger)]) - 50) <= 5)
+    return {f"printed p and d imply groups of about 50 (median {implied:.0f})": bool(abs(implied - 50) <= 5)}
 
 
 def _statistics_by_scipy() -> dict[str, bool]:
@@ -867,7 +862,7 @@ def _section_7(store: Store, ledger: Sequence[Claim], settings: Settings) -> dic
         # whoever ignores the signs sees no more than chance.
         return Measurement(
             checks={
-                **_same_sign(store, group.experiment, "tickets"),
+                **_same_sign(group.signs, "tickets", settings.diagonal),
                 **_beyond(group, settings, "positive", False),
                 f"any two survivors that are neighbours: {own.value:.1f} %, random {own.low:.1f} to {own.high:.1f} %": (
                     own.low <= own.value <= own.high

@@ -202,7 +202,6 @@ def test_signs_that_lie_together_among_survivors_that_do_not(monkeypatch, root, 
     signs = (np.abs(group.signs) * (places if upper else coin)).astype(np.int8)
     planted = dataclasses.replace(group, signs=signs, random=False)
     monkeypatch.setattr(paper_b, "kernel_group", lambda *_: planted)
-    monkeypatch.setattr(paper_b.comparisons, "winning_tickets", lambda *_: signs.reshape(len(signs), -1))
     found, words = reading(score(root, "7")["B-7-3"], "CIFAR")
     assert found == verdict, words
     assert ("neighbours of one sign" in words.partition("fails: ")[2]) is not upper, words
