@@ -858,7 +858,7 @@ def balance_table(store: Store, name: str) -> None:
         shares = {layer: paper_b.positive_shares(signs[:, where])[0].mean() for layer, where in layers.items()}
         every, outside = paper_b.positive_shares(signs)
         cells = (f"{100 * share:.1f} %" for share in (*shares.values(), every.mean()))
-        rows.append([label, *cells, f"{outside.sum()} of {len(outside)}"])
+        rows.append([label, *map(_lines, (*cells, f"{outside.sum()} of {len(outside)}"))])
     table(
         ["tickets", *layers, "all", "no fair coin"],
         rows,
