@@ -12,12 +12,13 @@ on the device, with Adam; all sides must come to the same losses.
 On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine counts
 little.  ResNet18 and Conv-2 are measured there in bf16 too, all sides (the others by torch.autocast): with a matrix
 unit that is how they are trained.  ``--variants`` adds a second table: this library at other precisions, with
-convolutions one by one and as matrix products and with torch.compile, each beside the limit of the device.  The limit
-is the time that the step's operations take at the rate of a large matrix product, or its bytes at the rate of a copy,
-whichever is longer; both rates are measured in the same run.  The plain loop and vmap run with cuDNN's flags as PyTorch
-has them at first, not those by which this library gets the same bits every time.  ``--pages`` writes the tables into
-the book's page on performance after every case, those of a CPU with a matrix unit and of one without into places of
-their own; rows that the same device and versions have measured before stay unless they are measured anew.
+convolutions as matrix products, with the replicas side by side on CUDA streams and with torch.compile, each beside the
+limit of the device.  The limit is the time that the step's operations take at the rate of a large matrix product, or
+its bytes at the rate of a copy, whichever is longer; both rates are measured in the same run.  The plain loop and vmap
+run with cuDNN's flags as PyTorch has them at first, not those by which this library gets the same bits every time.
+``--pages`` writes the tables into the book's page on performance after every case, those of a CPU with a matrix unit
+and of one without into places of their own; rows that the same device and versions have measured before stay unless
+they are measured anew.
 """
 
 import argparse
@@ -191,6 +192,7 @@ def stacked(
     return lambda order: stack.train_epoch(x, y, order).tolist()
 
 
+EACH = 1_000_000  # parts: as many as there are replicas
 VARIANTS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
     "TF32": {"precision": "tf32"},
@@ -198,7 +200,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TF32, compiled": {"precision": "tf32", "compiled": True},
     "bf16": {"precision": "bf16"},
     "bf16, compiled": {"precision": "bf16", "compiled": True},
-    "bf16, convolutions one by one": {"precision": "bf16", "convolutions": "each"},
+    "bf16, each replica alone, on streams side by side": {"precision": "bf16", "parts": EACH},
+    "bf16, each replica alone, on streams side by side, compiled": {
+        "precision": "bf16",
+        "parts": EACH,
+        "compiled": True,
+    },
+    "bf16, in five parts, on streams side by side": {"precision": "bf16", "parts": 5},
     "TF32, convolutions as products": {"precision": "tf32", "convolutions": "product"},
     "bf16, convolutions as products": {"precision": "bf16", "convolutions": "product"},
     "bf16, convolutions as products, compiled": {"precision": "bf16", "convolutions": "product", "compiled": True},
@@ -269,7 +277,8 @@ def variants(name: str, device: str, replicas: int, steps: int, rates: dict[str,
     architecture = experiment.architecture
     starts, masks, x, y, order = given(experiment, 1.0, device, replicas, steps)
     known = None
-    for variant, options in VARIANTS.items():
+    for variant, settings in VARIANTS.items():
+        options = settings | {"parts": min(settings.get("parts", 1), replicas)}
         torch.compiler.reset()  # what another network was compiled to is not taken for this one's
         try:
             run = stacked(experiment, starts, masks, x, y, **options)

@@ -30,7 +30,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 MOMENTUM = 0.9  # of SGD
 # Of the operands of matrix products and convolutions; bf16 with fp32 weights.
 PRECISIONS = ("fp32", "tf32", "bf16")
-CONVOLUTIONS = ("grouped", "each", "product")
+CONVOLUTIONS = ("grouped", "product")
 RESERVE = 5.0  # seconds between the last evaluation and the deadline, to prune and write
 PACE_SECONDS = 0.5  # that the steps take at least of which one's time is measured
 EVALUATION_SPEED = 3  # images that are evaluated in the time in which one is trained on
@@ -159,9 +159,36 @@ def _windows(
     return places, (batch, rows, columns)
 
 
+@contextlib.contextmanager
+def _beside(stream: torch.cuda.Stream) -> Iterator[None]:
+    """Do what follows on another CUDA stream, when all before it is done."""
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+
+
 def _by_image(sums: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
     """Return (replicas, filters, n) as (batch, replicas * filters, rows, columns), where it lies in memory."""
     return sums.view(-1, *size).transpose(0, 1)
+
+
+class _Part(NamedTuple):
+    """What a part of a stack has: tensors whose first axis is that of its replicas.
+
+    Attributes
+    ----------
+    weights, masks, biases : lists of tensors
+        One for each layer.
+    scales, means, variances : dicts of tensors
+        By name of the normalised layer; means and variances of all replicas side by side.
+    """
+
+    weights: list[torch.Tensor]
+    masks: list[torch.Tensor]
+    biases: list[torch.Tensor]
+    scales: dict[str, torch.Tensor]
+    means: dict[str, torch.Tensor]
+    variances: dict[str, torch.Tensor]
 
 
 class Stack:
@@ -186,16 +213,19 @@ class Stack:
     precision : str
         One of `PRECISIONS`; on a CPU 'fp32' and 'tf32' are the same.
     convolutions : str
-        How those of all replicas are done: as one that is 'grouped', one 'each', or one batched matrix 'product'.
+        How those of all replicas of a part are done: as one that is 'grouped', or as one batched matrix 'product'.
     compiled : bool
         Whether torch.compile fuses what lies between the convolutions, masks included.
     channels_last : bool, optional
         Whether a GPU's convolutions have channels innermost; with 'bf16' if not given.
+    parts : int
+        Into how many parts the stack is divided.  Their ways forward and back go side by side on a GPU, each on a
+        CUDA stream of its own; on a CPU one after the other.  The optimiser's step is one.
 
     Raises
     ------
     UserError
-        If `convolutions` is none of `CONVOLUTIONS`.
+        If `convolutions` is none of `CONVOLUTIONS`, or there are more parts than replicas, or none.
 
     Notes
     -----
@@ -219,12 +249,15 @@ class Stack:
         convolutions: str = "grouped",
         compiled: bool = False,
         channels_last: bool | None = None,
+        parts: int = 1,
     ) -> None:
         if convolutions not in CONVOLUTIONS:
             raise UserError(f"convolutions is {convolutions!r}: it should be one of {', '.join(CONVOLUTIONS)}")
         self.architecture = architecture
         self.device = torch.device(device)
         self.replicas = parameters.shape[0]
+        if not 1 <= parts <= self.replicas:
+            raise UserError(f"parts is {parts}: it should be from 1 to the number of replicas, {self.replicas}")
         self.noise, self.precision = noise, precision
         self.convolutions, self.compiled = convolutions, compiled
         on_gpu = self.device.type == "cuda"
@@ -240,31 +273,16 @@ class Stack:
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.channels = None
         if channels is not None:
-            # One value for each channel of each replica, as the channels of all replicas lie side by side.
-            self.channels = [
-                torch.from_numpy(np.tile(c, self.replicas).astype(np.float32)).to(self.device).view(1, -1, 1, 1)
-                for c in channels
-            ]
-
-        def part(values: NDArray, where: slice, *shape: int) -> torch.Tensor:
-            return torch.from_numpy(values[:, where].copy()).view(self.replicas, *shape).to(self.device)
-
-        weights, biases = architecture.weight_slices(), architecture.bias_slices()
-        scales, means, variances = architecture.norm_slices()
-        layers = architecture.layers
-        # Every layer's parameters are a tensor of their own: nothing is copied between network and optimiser.
+            self.channels = [torch.from_numpy(c.astype(np.float32)).to(self.device).view(-1, 1, 1) for c in channels]
+        bounds = [self.replicas * p // parts for p in range(parts + 1)]
+        self._where = [slice(first, end) for first, end in itertools.pairwise(bounds)]
         # A kernel of torch.compile takes bits as they are; others are fast where mask and gradient are of one type.
         kept = masks if compiled else masks.astype(parameters.dtype)
-        self.masks = [part(kept, weights[y.name], *y.shape) for y in layers]
-        starts = [part(parameters, weights[y.name], *y.shape) for y in layers]
-        self.weights = [(w * m).requires_grad_() for w, m in zip(starts, self.masks, strict=True)]
-        self.biases = [part(parameters, biases[y.name], y.shape[0]).requires_grad_() for y in layers]
-        self.scales = {name: part(parameters, where, -1).requires_grad_() for name, where in scales.items()}
-        self.means, self.variances = (
-            {name: part(parameters, where, -1).flatten() for name, where in slices.items()}
-            for slices in (means, variances)
-        )
-        self._trained = [*self.weights, *self.biases, *self.scales.values()]
+        self._parts = [self._part(parameters[where], kept[where]) for where in self._where]
+        self._streams = [torch.cuda.Stream() for _ in self._parts] if on_gpu and parts > 1 else []
+        weights = [w for part in self._parts for w in part.weights]
+        self._masks = [m for part in self._parts for m in part.masks]
+        self._trained = weights + [p for part in self._parts for p in (*part.biases, *part.scales.values())]
         # One kernel reads and writes everything once.
         if optimiser == "SGD":
             self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
@@ -276,41 +294,70 @@ class Stack:
             )
         # None if not compiled: a bound method would keep the stack, and its graph, until the next garbage collection.
         self._compiled = torch.compile(self._losses_of, dynamic=False) if compiled else None
-        self._used_later = {name for y in layers for name in (y.source, y.add) if name}
+        self._used_later = {name for y in architecture.layers for name in (y.source, y.add) if name}
+
+    def _part(self, parameters: NDArray[np.float32], masks: NDArray) -> _Part:
+        """Return the tensors of some replicas; every layer's are their own: nothing is copied for the optimiser."""
+        layers = self.architecture.layers
+        weights, biases = self.architecture.weight_slices(), self.architecture.bias_slices()
+        scales, means, variances = self.architecture.norm_slices()
+
+        def tensor(values: NDArray, where: slice, *shape: int) -> torch.Tensor:
+            return torch.from_numpy(values[:, where].copy()).view(len(values), *shape).to(self.device)
+
+        kept = [tensor(masks, weights[y.name], *y.shape) for y in layers]
+        starts = [tensor(parameters, weights[y.name], *y.shape) for y in layers]
+        return _Part(
+            [(w * m).requires_grad_() for w, m in zip(starts, kept, strict=True)],
+            kept,
+            [tensor(parameters, biases[y.name], y.shape[0]).requires_grad_() for y in layers],
+            {name: tensor(parameters, where, -1).requires_grad_() for name, where in scales.items()},
+            {name: tensor(parameters, where, -1).flatten() for name, where in means.items()},
+            {name: tensor(parameters, where, -1).flatten() for name, where in variances.items()},
+        )
 
     def parameters(self) -> NDArray[np.float32]:
         """Return all parameters as they are now, shape (replicas, parameter_count)."""
-        every = [*self._trained, *self.means.values(), *self.variances.values()]
         with torch.no_grad():
-            return torch.cat([p.view(self.replicas, -1) for p in every], dim=1).cpu().numpy()
+            rows = []
+            for p in self._parts:
+                every = (*p.weights, *p.biases, *p.scales.values(), *p.means.values(), *p.variances.values())
+                rows.append(torch.cat([t.view(len(p.weights[0]), -1) for t in every], dim=1))
+            return torch.cat(rows).cpu().numpy()
 
-    def forward(self, images: torch.Tensor, training: bool = False) -> torch.Tensor:
-        """Return the logits of each replica for its own images.
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits of each replica for its own images, as it is evaluated.
 
         Parameters
         ----------
         images : uint8 tensor, shape (replicas, batch, channels, height, width)
-        training : bool
-            Whether batch normalisation uses, and gathers, the statistics of the batch.
 
         Returns
         -------
         float32 tensor, shape (replicas, batch, classes)
         """
+        parts = zip(self._parts, self._where, strict=True)
+        return torch.cat([self._forward(part, images[where], training=False) for part, where in parts])
+
+    def _forward(self, part: _Part, images: torch.Tensor, training: bool) -> torch.Tensor:
+        """Return the logits of the replicas of a part.
+
+        In `training`, batch normalisation uses, and gathers, the statistics of the batch.
+        """
         replicas, batch = images.shape[:2]
-        weights = self.weights
+        weights = part.weights
         if training and self.compiled:  # where they are rounded anyway, and so their gradients too
-            weights = [w * m for w, m in zip(weights, self.masks, strict=True)]
+            weights = [w * m for w, m in zip(weights, part.masks, strict=True)]
         # Grouped convolutions want the replicas among the channels, dense layers want them in front.
         x = images.transpose(0, 1).reshape(batch, -1, *images.shape[3:]).float()
         if self.channels is None:
             x = x * (1 / 255)
         else:
             means, deviations = self.channels
-            x = (x - means) / deviations
+            x = ((x.unflatten(1, (replicas, -1)) - means) / deviations).flatten(1, 2)
         outputs: dict[str, torch.Tensor] = {}
         last = len(weights) - 1
-        for number, (layer, w, b) in enumerate(zip(self.architecture.layers, weights, self.biases, strict=True)):
+        for number, (layer, w, b) in enumerate(zip(self.architecture.layers, weights, part.biases, strict=True)):
             if layer.source:
                 x = outputs[layer.source]
             if len(layer.shape) == 4:
@@ -327,9 +374,9 @@ class Stack:
                     x = x.transpose(0, 1).reshape(1, shape[1], -1)
                 x = functional.batch_norm(
                     x,
-                    self.means[layer.name],
-                    self.variances[layer.name],
-                    self.scales[layer.name].reshape(-1),
+                    part.means[layer.name],
+                    part.variances[layer.name],
+                    part.scales[layer.name].reshape(-1),
                     b.reshape(-1),
                     training,
                     NORM_MOMENTUM,
@@ -357,19 +404,15 @@ class Stack:
             return x if b is None else x + b.flatten().to(x.dtype)[:, None, None]
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        if self.convolutions == "grouped":
-            every, bias = w.flatten(0, 1), None if b is None else b.flatten()
-            return functional.conv2d(x, every, bias, layer.stride, layer.padding, groups=self.replicas)
-        biases = [None] * self.replicas if b is None else list(b)
-        parts = zip(x.chunk(self.replicas, dim=1), w, biases, strict=True)
-        return torch.cat([functional.conv2d(p, own, c, layer.stride, layer.padding) for p, own, c in parts], dim=1)
+        every, bias = w.flatten(0, 1), None if b is None else b.flatten()
+        return functional.conv2d(x, every, bias, layer.stride, layer.padding, groups=len(w))
 
-    def _losses_of(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the mean cross-entropy of every replica's own batch, shape (replicas,)."""
+    def _losses_of(self, part: _Part, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross-entropy of every replica's own batch, shape (replicas of the part,)."""
         with self._autocast():
-            logits = self.forward(images, training=True).float()
+            logits = self._forward(part, images, training=True).float()
             losses = functional.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), reduction="none")
-        return losses.view(self.replicas, -1).mean(dim=1)
+        return losses.view(len(images), -1).mean(dim=1)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -382,19 +425,30 @@ class Stack:
         images : uint8 tensor, shape (replicas, batch, channels, height, width)
         labels : int64 tensor, shape (replicas, batch)
         """
-        losses = (self._compiled or self._losses_of)(images, labels)
-        gradients = torch.autograd.grad(losses.sum(), self._trained)
+        losses, of_weights, others = [], [], []
+        for part, where, alone in itertools.zip_longest(self._parts, self._where, self._streams):
+            with contextlib.nullcontext() if alone is None else _beside(alone):
+                losses.append((self._compiled or self._losses_of)(part, images[where], labels[where]))
+                trained = [*part.weights, *part.biases, *part.scales.values()]
+                gradients = [g.contiguous() for g in torch.autograd.grad(losses[-1].sum(), trained)]
+            of_weights += gradients[: len(part.weights)]
+            others += gradients[len(part.weights) :]
+        for alone in self._streams:
+            torch.cuda.current_stream().wait_stream(alone)
         with torch.no_grad():
-            self.loss_sum += losses.detach()
+            self.loss_sum += torch.cat(losses)
             # A pruned weight starts at zero and never gets a gradient, so it stays there.
-            masks = [] if self.compiled else self.masks
-            for parameter, gradient, mask in itertools.zip_longest(self._trained, gradients, masks):
-                gradient = gradient.contiguous()
-                if mask is not None:
-                    gradient *= mask
-                if self.noise:
-                    shake = torch.rand(gradient.shape, generator=self.generator, device=self.device)
-                    gradient *= 1 + self.noise * (2 * shake - 1)
+            if not self.compiled:
+                torch._foreach_mul_(of_weights, self._masks)
+            gradients = of_weights + others
+            if self.noise:
+                sizes = [g.numel() for g in gradients]
+                shake = torch.rand(sum(sizes), generator=self.generator, device=self.device)
+                shake = 1 + self.noise * (2 * shake - 1)
+                torch._foreach_mul_(
+                    gradients, [s.view_as(g) for s, g in zip(shake.split(sizes), gradients, strict=True)]
+                )
+            for parameter, gradient in zip(self._trained, gradients, strict=True):
                 parameter.grad = gradient
             self.optimiser.step()
 
@@ -429,7 +483,8 @@ class Stack:
         """Capture one step on the images whose numbers lie in `_chosen`; it changes nothing yet."""
         self._chosen = chosen.clone()
         self._data = (images, labels)  # the graph knows where they lie, but does not keep them there
-        state = [*self._trained, *self.means.values(), *self.variances.values(), self.loss_sum]
+        averages = [a for part in self._parts for a in (*part.means.values(), *part.variances.values())]
+        state = [*self._trained, *averages, self.loss_sum]
         saved = [tensor.detach().clone() for tensor in state]
         generator_state = self.generator.get_state()
 

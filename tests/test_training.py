@@ -96,15 +96,21 @@ def steps_of(architecture, count, dtype=np.float32, **options):
 @pytest.mark.parametrize("optimiser", ["Adam", "SGD"])
 def test_other_ways_to_do_a_step_come_to_the_same(architecture, optimiser, double):
     losses, parameters = steps_of(architecture, 3, float, optimiser=optimiser)
-    for options in ({"convolutions": "each"}, {"convolutions": "product"}):
+    for options in ({"convolutions": "product"}, {"parts": 2}, {"convolutions": "product", "parts": 2}):
         other = steps_of(architecture, 3, float, optimiser=optimiser, **options)
         np.testing.assert_allclose(other[0], losses, rtol=1e-9, err_msg=str(options))
         np.testing.assert_allclose(other[1], parameters, atol=1e-7, err_msg=str(options))
 
 
 def test_another_way_to_convolve_is_refused():
-    with pytest.raises(UserError, match="convolutions is 'products': it should be one of grouped, each, product"):
+    with pytest.raises(UserError, match="convolutions is 'products': it should be one of grouped, product"):
         steps_of(SAME, 1, convolutions="products")
+
+
+@pytest.mark.parametrize("parts", [0, 3])
+def test_more_parts_than_replicas_are_refused_and_none(parts):
+    with pytest.raises(UserError, match=f"parts is {parts}: it should be from 1 to the number of replicas, 2"):
+        steps_of(SAME, 1, parts=parts)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
@@ -384,9 +390,9 @@ def test_the_captured_graph_trains_as_the_plain_loop_does():
 @GPU
 @pytest.mark.parametrize("optimiser", ["Adam", "SGD"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-@pytest.mark.parametrize("convolutions", ["grouped", "product"])
+@pytest.mark.parametrize("how", [{}, {"convolutions": "product"}, {"parts": 2}], ids=["grouped", "product", "parts"])
 @pytest.mark.parametrize("architecture", [TINY, SMALL], ids=lambda a: a.name)
-def test_replays_of_the_graph_are_steps(architecture, convolutions, precision, optimiser):
+def test_replays_of_the_graph_are_steps(architecture, how, precision, optimiser):
     """Noise, running statistics, moments and standardised pixels included."""
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.integers(0, 256, (60, *architecture.input_shape)).astype(np.uint8)).cuda()
@@ -403,7 +409,7 @@ def test_replays_of_the_graph_are_steps(architecture, convolutions, precision, o
             1e-3,
             optimiser=optimiser,
             precision=precision,
-            convolutions=convolutions,
+            **how,
             **options,
         )
         for _ in range(2)
