@@ -766,11 +766,15 @@ def _build_html(quiet: bool, root: Path) -> Path:
 
 
 def _finish_pages(folder: Path) -> None:
-    """Make of Sphinx's pages what readers get: a description each, pictures in files, without defects of the theme."""
+    """Make of Sphinx's pages what readers get.
+
+    They have a description each, pictures in files, no defects of the theme and no line that begins with a "%".
+    """
     for path in folder.rglob("*.html"):
         if "_static" not in path.relative_to(folder).parts:
             text = path.read_text(encoding="utf-8")
-            path.write_text(_unpack_images(_described(_accessible(text)), path, folder), encoding="utf-8")
+            text = _units_held(_unpack_images(_described(_accessible(text)), path, folder))
+            path.write_text(text, encoding="utf-8")
 
 
 # What axe complains of in every page or in the bibliography, in the theme's words and in ours.
@@ -789,6 +793,15 @@ def _accessible(text: str) -> str:
     for theirs, ours in _MENDED.items():
         text = text.replace(theirs, ours)
     return text
+
+
+# What is no prose, or the space between a number and its unit.
+_PARTED = re.compile(r"(<(pre|code|script|style|svg)\b.*?</\2>|<!--.*?-->|<[^>]*>)|(?<=\d) (?=%)", re.DOTALL)
+
+
+def _units_held(text: str) -> str:
+    """Return a page in whose prose a number and its "%" stay on one line."""
+    return _PARTED.sub(lambda found: found[1] or "\xa0", text)
 
 
 _DESCRIPTION = 300  # letters

@@ -33,7 +33,7 @@ sys.path.insert(0, str(next((p for p in places if (p / "lib" / "claims.py").is_f
 # ```python
 # from lib import own
 #
-# first = own.read("first.pt")  # saved with torch.save(model.state_dict(), "first.pt")
+# first = own.read("first.pt")  # by torch.save(model.state_dict(), ...)
 # second = own.read("second.pt")
 # for layer in own.compare(first, second):
 #     print(layer)

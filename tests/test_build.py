@@ -280,6 +280,17 @@ def test_pages_get_a_description_and_lose_defects_of_the_theme(tmp_path: Path) -
     assert said.endswith("word …") and 290 < len(said) <= 302
 
 
+def test_a_number_and_its_unit_stay_on_one_line_in_prose_only(tmp_path: Path) -> None:
+    kept = (
+        '<code class="a">5 % 3</code><pre>7 <b>8 % 2</b></pre><a title="5 % of"><script>a = 6 % 4</script><!-- 1 % -->'
+    )
+    page = tmp_path / "x.html"
+    page.write_text(f"<title>T</title>{kept}<p>At 80 % of <em>90.5 %</em>, a % of 5 <b>%</b></p>{kept} 3 %")
+    build._finish_pages(tmp_path)
+    found = page.read_text(encoding="utf-8")
+    assert found.endswith(f"{kept}<p>At 80\xa0% of <em>90.5\xa0%</em>, a % of 5 <b>%</b></p>{kept} 3\xa0%")
+
+
 def test_pages_that_need_another_host_are_found(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(
         '<a href="https://example.org/fine"></a><link rel="canonical" href="https://example.org/">'
