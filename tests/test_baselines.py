@@ -52,9 +52,11 @@ def test_enumeration_of_all_masks(masks, largest):
             counts = np.arange(n + 1)
             assert baselines.shared_mean(n, kept, masks) == pytest.approx(counts @ shared, abs=1e-12)
             assert baselines.uncovered_mean(n, kept, masks) == pytest.approx(counts @ uncovered, abs=1e-12)
-            assert baselines.shared_variance(n, kept, masks) == pytest.approx(
-                counts**2 @ shared - (counts @ shared) ** 2, abs=1e-12
-            )
+            variance = counts**2 @ shared - (counts @ shared) ** 2
+            assert baselines.shared_variance(n, kept, masks) == pytest.approx(variance, abs=1e-12)
+            if masks == 2:
+                assert baselines.overlap_mean(n, kept) == pytest.approx(counts @ shared, abs=1e-12)
+                assert baselines.overlap_variance(n, kept) == pytest.approx(variance, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -198,6 +200,11 @@ def test_printed_shared_is_right():
     np.testing.assert_allclose(baselines.printed_shared(2400, 1200), exact)
 
 
+@pytest.mark.parametrize("printed", [baselines.printed_shared, baselines.printed_shared_max])
+def test_printed_equations_begin_with_what_two_masks_of_two_weights_share(printed):
+    np.testing.assert_array_equal(printed(2, 1, 2), [0.5])
+
+
 def test_printed_shared_max_leaves_the_mask():
     tau = baselines.printed_shared_max(2400, 1200)
     assert tau.shape == (4,) and tau[0] == 600
@@ -209,9 +216,9 @@ def test_printed_shared_max_leaves_the_mask():
 def test_printed_uncovered_is_negative():
     assert round(100 * baselines.printed_uncovered(2400, 1200) / 2400) == -78
     # Up to two masks nothing is cumulated yet, so the equation is right.
-    for masks in (1, 2):
-        right = baselines.uncovered_mean(2400, 480, masks)
-        assert baselines.printed_uncovered(2400, 480, masks) == pytest.approx(right)
+    for masks, (n, kept) in itertools.product((1, 2), ((2400, 480), (2, 1))):
+        right = baselines.uncovered_mean(n, kept, masks)
+        assert baselines.printed_uncovered(n, kept, masks) == pytest.approx(right)
     assert baselines.printed_uncovered(2400, 480) < 0.5 * baselines.uncovered_mean(2400, 480)
 
 

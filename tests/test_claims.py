@@ -207,6 +207,7 @@ ROW = a_claim("table-row", "", diff_mean=-0.01, p_value=1e-9, cohen_d=-1.5, labe
         (-0.012, 0.01, -1.99, PARTLY),
         (-0.012, 0.0099, -2.0, PARTLY),
         (-0.012, 0.0099, 1.5, PARTLY),
+        (-0.01, 0.0, -1.5, REPRODUCED),  # p is 0 where it is too small for a float
         (0.01, 0.5, -1.5, NOT_REPRODUCED),
         (0.01, 0.5, 1.5, NOT_REPRODUCED),
     ],

@@ -62,6 +62,12 @@ def test_cka_ignores_rotation_shift_and_scale(seed, scale):
     assert similarity.cka(np.stack([x[1], moved[1]]))[0, 1] == pytest.approx(1, abs=1e-9)
 
 
+def test_rounding_does_not_lift_cka_above_one():
+    for seed in range(50):
+        (x,) = outputs(seed, replicas=1)
+        assert similarity.cka(np.stack([x, 3 * x, x / 7])).max() == 1
+
+
 def test_cka_tells_other_linear_maps_and_independent_outputs_apart():
     x = outputs(0, samples=2000)[0]
     rng = np.random.default_rng(1)

@@ -259,6 +259,8 @@ def test_input_that_cannot_be_used():
         topology.nnstd(SMALL, a, a.astype(np.int8))
     with pytest.raises(UserError, match="b holds values from 0 to 2"):
         topology.nnstd(SMALL, a.astype(np.int8), a.astype(np.int8) * np.int8(2))
+    with pytest.raises(UserError, match="b holds values from -2 to 0"):
+        topology.nnstd(SMALL, a.astype(np.int8), a.astype(np.int8) * np.int8(-2))
     with pytest.raises(UserError, match="second is of type bool with 2 inputs"):
         topology.unit_distances(np.ones((2, 3), bool), np.ones((2, 2), bool))
     broken = Architecture("broken", (1, 4, 4), (Layer("conv1", (3, 1, 3, 3)), Layer("dense1", (2, 4))))
