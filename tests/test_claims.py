@@ -158,6 +158,7 @@ def test_chance_match():
     good, few_inside, off_mean = group([10.0] * 9 + [16]), group([10.0] * 8 + [16, 16]), group([12.51] * 10)
     assert [claims.matches_chance(g) for g in (good, few_inside, off_mean)] == [True, False, False]
     assert claims.matches_chance(group([12.5]))
+    assert claims.matches_chance(group([5.0, 15.0]))  # counts are whole: often one is where the interval ends
     assert claims.matches_chance(group([10.0], low=10, high=10))
     # Chance's interval is the count zero, its mean a little more: whole counts cannot come near it.
     assert claims.matches_chance(group([0.0] * 5, expected=0.01, low=0, high=0))
@@ -191,6 +192,7 @@ def test_above_chance():
     good, half, fewer = group([20.0]), group([20, 10]), group([20, 10, 10])
     assert [claims.above_chance(g) for g in (good, half, fewer)] == [True, True, False]
     assert not claims.above_chance(group([16, -10.0]))
+    assert not claims.above_chance(group([15.0])) and claims.above_chance(group([15.01]))
     assert verdict(claim, groups=(good,)) == REPRODUCED
     assert verdict(claim, groups=(good, fewer)) == PARTLY
     assert verdict(claim, groups=(good, fewer, fewer)) == NOT_REPRODUCED
