@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +126,19 @@ def test_distances_of_groups_are_those_of_their_pairs_in_either_order_and_are_ke
     within = comparisons.distances(made, a, a, signed, carry)
     assert np.isnan(within[np.arange(3), np.arange(3)]).all()
     np.testing.assert_array_equal(within, within.transpose(1, 0, 2))
+
+
+def test_kept_distances_that_hold_a_pickle_are_made_again_and_run_nothing(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "exploded",))
+
+    made, a = Store(tmp_path / "tickets"), drawn(np.random.default_rng(0), 3, "a")
+    found = comparisons.distances(made, a, a, signed=False)
+    (kept,) = (tmp_path / "distances").glob("*.npz")
+    np.savez(kept, distances=np.full(found.shape, Bomb()))
+    np.testing.assert_array_equal(comparisons.distances(made, a, a, signed=False), found)
+    assert not (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize("name", ["a/fashion-lenet/free", "a/fashion-lenet/partial"])
