@@ -879,9 +879,10 @@ def sign_table(store: Store, name: str) -> None:
         group = patterns.winning(store, experiment, paper_b.KERNEL_TICKETS)
         shares = map(paper_b.same_sign, (group.signs, paper_b.dense_signs(store, experiment)))
         own = patterns.statistics(group)
-        cells = [_lines(f"{share:.1f} %", f"(up to {most:.1f} %)") for share, most in shares]
+        cells = [_lines(_marked(f"{share:.1f} %", share > most), f"(up to {most:.1f} %)") for share, most in shares]
         for key in ("any", "positive"):
-            cells.append(_lines(f"{own[key].value:.1f} %", f"({own[key].low:.1f} to {own[key].high:.1f} %)"))
+            value, low, high = own[key].value, own[key].low, own[key].high
+            cells.append(_lines(_marked(f"{value:.1f} %", not low <= value <= high), f"({low:.1f} to {high:.1f} %)"))
         rows.append([_plain(labels[experiment]), *cells])
         used.append(experiment)
     if not rows:
@@ -900,7 +901,8 @@ def sign_table(store: Store, name: str) -> None:
         f"Weights of the first layer, of at most {paper_b.KERNEL_TICKETS} tickets. Neighbours of one sign: of all "
         "pairs of neighbours, in brackets the upper end of 95 % when every ticket's signs are dealt anew among its "
         "survivors. Neighbours among all pairs of survivors in a kernel, and among those of two positive ones: in "
-        "brackets 95 % of as many random tickets." + _trained(store, used),
+        "brackets 95 % of as many random tickets. **Bold**: above or outside of what stands in the brackets."
+        + _trained(store, used),
         [*pages.origin(store, used), sources.COMPUTED],
     )
 
