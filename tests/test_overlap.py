@@ -180,7 +180,7 @@ def test_initial_magnitudes_that_do_not_fit_are_named(shape, inits, bins, words)
 @pytest.mark.parametrize("initial", [np.ones((3, 10), int), np.full((3, 10), np.nan), [[1.0] * 10] * 3])
 def test_initial_magnitudes_that_are_no_numbers_are_refused(initial):
     masks = np.tile(np.arange(10) < 4, (6, 1))
-    with pytest.raises(UserError, match="initial is .*: it should be a float array without nan"):
+    with pytest.raises(UserError, match=r"initial is .*: it should be a float array without nan"):
         overlap.overlap_from_initial_magnitude(initial, masks, 3, 2, bins=1)
 
 
