@@ -97,6 +97,10 @@ def test_shared_and_uncovered_are_what_sets_give(inits, runs, n, seed):
 GOOD = np.ones((4, 3), bool)
 
 
+def of_pairs(pairs):
+    return overlap.layer_overlaps(GOOD, {"a": slice(0, GOOD.shape[1])}, pairs)
+
+
 @pytest.mark.parametrize(
     "call, words",
     [
@@ -110,6 +114,19 @@ GOOD = np.ones((4, 3), bool)
             lambda: overlap.layer_overlaps(np.eye(2, 3, dtype=bool), {"a": slice(2, 3)}, overlap.within_pairs(1, 2)),
             "masks of layer a keep 0 to 0 weights: all should keep the same number, at least one",
         ),
+        (
+            lambda: of_pairs([np.array([0]), np.array([1])]),
+            "pairs is [array([0]), array([1])]: it should be two equally long arrays",
+        ),
+        (lambda: of_pairs((np.array([0]),)), "pairs is (array([0]),): it should be two equally long arrays"),
+        (lambda: of_pairs((np.array([0]), [1])), "pairs holds [1]: it should hold two equally long arrays"),
+        (lambda: of_pairs((np.array([0]), np.array([1.0]))), "pairs holds an array of float64"),
+        (lambda: of_pairs((np.array([0]), np.array([1, 1]))), "it should hold two equally long arrays"),
+        (
+            lambda: of_pairs((np.array([0]), np.array([4]))),
+            "it should hold two equally long arrays of whole numbers from 0 to 3",
+        ),
+        (lambda: of_pairs((np.array([-1]), np.array([1]))), "whole numbers from 0 to 3"),
         (lambda: overlap.within_pairs(0, 5), "inits is 0: it must be a whole number of at least 1"),
         (lambda: overlap.across_pairs(5, 2.0), "runs is 2.0"),
         (lambda: overlap.across_pairs(10_001, 1), "inits x runs is 10001"),
