@@ -795,8 +795,8 @@ def _accessible(text: str) -> str:
     return text
 
 
-# What is no prose, or the space between a number and its unit.
-_PARTED = re.compile(r"(<(pre|code|script|style|svg)\b.*?</\2>|<!--.*?-->|<[^>]*>)|(?<=\d) (?=%)", re.DOTALL)
+# What is no prose (labels are words that scripts compare), or the space between a number and its unit.
+_PARTED = re.compile(r"(<(pre|code|script|style|svg|label)\b.*?</\2>|<!--.*?-->|<[^>]*>)|(?<=\d) (?=%)", re.DOTALL)
 
 
 def _units_held(text: str) -> str:

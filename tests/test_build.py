@@ -281,9 +281,8 @@ def test_pages_get_a_description_and_lose_defects_of_the_theme(tmp_path: Path) -
 
 
 def test_a_number_and_its_unit_stay_on_one_line_in_prose_only(tmp_path: Path) -> None:
-    kept = (
-        '<code class="a">5 % 3</code><pre>7 <b>8 % 2</b></pre><a title="5 % of"><script>a = 6 % 4</script><!-- 1 % -->'
-    )
+    kept = '<code class="a">5 % 3</code><pre>7 <b>8 % 2</b></pre><a title="5 % of">'
+    kept += '<label for="x">50 %, first step</label><script>a = 6 % 4</script><!-- 1 % -->'
     page = tmp_path / "x.html"
     page.write_text(f"<title>T</title>{kept}<p>At 80 % of <em>90.5 %</em>, a % of 5 <b>%</b></p>{kept} 3 %")
     build._finish_pages(tmp_path)
