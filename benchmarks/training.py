@@ -24,6 +24,7 @@ they are measured anew.
 import argparse
 import copy
 import gc
+import math
 import platform
 import sys
 import time
@@ -192,7 +193,6 @@ def stacked(
     return lambda order: stack.train_epoch(x, y, order).tolist()
 
 
-EACH = 1_000_000  # parts: as many as there are replicas
 VARIANTS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
     "TF32": {"precision": "tf32"},
@@ -200,10 +200,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TF32, compiled": {"precision": "tf32", "compiled": True},
     "bf16": {"precision": "bf16"},
     "bf16, compiled": {"precision": "bf16", "compiled": True},
-    "bf16, each replica alone, on streams side by side": {"precision": "bf16", "parts": EACH},
+    "bf16, each replica alone, on streams side by side": {"precision": "bf16", "parts": math.inf},
     "bf16, each replica alone, on streams side by side, compiled": {
         "precision": "bf16",
-        "parts": EACH,
+        "parts": math.inf,
         "compiled": True,
     },
     "bf16, in five parts, on streams side by side": {"precision": "bf16", "parts": 5},
@@ -278,7 +278,7 @@ def variants(name: str, device: str, replicas: int, steps: int, rates: dict[str,
     starts, masks, x, y, order = given(experiment, 1.0, device, replicas, steps)
     known = None
     for variant, settings in VARIANTS.items():
-        options = settings | {"parts": min(settings.get("parts", 1), replicas)}
+        options = settings | {"parts": min(settings.get("parts", 1), replicas)}  # no more than there are replicas
         torch.compiler.reset()  # what another network was compiled to is not taken for this one's
         try:
             run = stacked(experiment, starts, masks, x, y, **options)

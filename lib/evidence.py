@@ -522,13 +522,7 @@ def trained(store: Store, name: str, level: str) -> NDArray[np.bool_]:
     None has where no gradient comes through: at 99.9 % pruned the ResNet's output layer keeps no weight, and the masks
     of a small network can leave no way from its inputs to its outputs.
 
-    Parameters
-    ----------
-    store : Store
-    name : str
-        Of the experiment.
-    level : str
-        A pruned one.
+    Parameters as for `overlaps`; the level is a pruned one.
 
     Returns
     -------

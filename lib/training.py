@@ -159,17 +159,17 @@ def _windows(
     return places, (batch, rows, columns)
 
 
+def _by_image(sums: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
+    """Return (replicas, filters, n) as (batch, replicas * filters, rows, columns), where it lies in memory."""
+    return sums.view(-1, *size).transpose(0, 1)
+
+
 @contextlib.contextmanager
 def _beside(stream: torch.cuda.Stream) -> Iterator[None]:
     """Do what follows on another CUDA stream, when all before it is done."""
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         yield
-
-
-def _by_image(sums: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    """Return (replicas, filters, n) as (batch, replicas * filters, rows, columns), where it lies in memory."""
-    return sums.view(-1, *size).transpose(0, 1)
 
 
 class _Part(NamedTuple):
@@ -189,6 +189,14 @@ class _Part(NamedTuple):
     scales: dict[str, torch.Tensor]
     means: dict[str, torch.Tensor]
     variances: dict[str, torch.Tensor]
+
+    def trained(self) -> list[torch.Tensor]:
+        """Return what the optimiser changes, the weights first."""
+        return [*self.weights, *self.biases, *self.scales.values()]
+
+    def averages(self) -> list[torch.Tensor]:
+        """Return what a step changes besides."""
+        return [*self.means.values(), *self.variances.values()]
 
 
 class Stack:
@@ -282,7 +290,7 @@ class Stack:
         self._streams = [torch.cuda.Stream() for _ in self._parts] if on_gpu and parts > 1 else []
         weights = [w for part in self._parts for w in part.weights]
         self._masks = [m for part in self._parts for m in part.masks]
-        self._trained = weights + [p for part in self._parts for p in (*part.biases, *part.scales.values())]
+        self._trained = weights + [p for part in self._parts for p in part.trained()[len(part.weights) :]]
         # One kernel reads and writes everything once.
         if optimiser == "SGD":
             self.optimiser: torch.optim.Optimizer = torch.optim.SGD(
@@ -321,8 +329,8 @@ class Stack:
         with torch.no_grad():
             rows = []
             for p in self._parts:
-                every = (*p.weights, *p.biases, *p.scales.values(), *p.means.values(), *p.variances.values())
-                rows.append(torch.cat([t.view(len(p.weights[0]), -1) for t in every], dim=1))
+                every = [t.view(len(p.weights[0]), -1) for t in (*p.trained(), *p.averages())]
+                rows.append(torch.cat(every, dim=1))
             return torch.cat(rows).cpu().numpy()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -429,8 +437,7 @@ class Stack:
         for part, where, alone in itertools.zip_longest(self._parts, self._where, self._streams):
             with contextlib.nullcontext() if alone is None else _beside(alone):
                 losses.append((self._compiled or self._losses_of)(part, images[where], labels[where]))
-                trained = [*part.weights, *part.biases, *part.scales.values()]
-                gradients = [g.contiguous() for g in torch.autograd.grad(losses[-1].sum(), trained)]
+                gradients = [g.contiguous() for g in torch.autograd.grad(losses[-1].sum(), part.trained())]
             of_weights += gradients[: len(part.weights)]
             others += gradients[len(part.weights) :]
         for alone in self._streams:
@@ -483,7 +490,7 @@ class Stack:
         """Capture one step on the images whose numbers lie in `_chosen`; it changes nothing yet."""
         self._chosen = chosen.clone()
         self._data = (images, labels)  # the graph knows where they lie, but does not keep them there
-        averages = [a for part in self._parts for a in (*part.means.values(), *part.variances.values())]
+        averages = [a for part in self._parts for a in part.averages()]
         state = [*self._trained, *averages, self.loss_sum]
         saved = [tensor.detach().clone() for tensor in state]
         generator_state = self.generator.get_state()
