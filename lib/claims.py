@@ -38,9 +38,9 @@ TOLERANCE_CORRELATION = 0.025
 TOLERANCE_OTHER = 0.05
 # "Around v" allows this share of |v| where it is more than the tolerance of the unit; twice that is "partly".
 VALUE_SHARE = 0.1
-# A count of n kernels varies by about sqrt(n) from one draw of tickets to the next, the paper's as ours: two standard
-# deviations of the difference.
-COUNT_DEVIATIONS = 2.0
+# What varies from one draw to the next varies in the paper as here: two standard deviations of the difference of both.
+# A count of n kernels has about sqrt(n), a difference of means its standard error.
+DRAW_DEVIATIONS = 2.0
 # "Some are above v": a plural, so two of them; a single one is "partly".
 SOME = 2
 # A group matches chance if this share of its values lies in the central 95 % interval of chance (less than 95 %,
@@ -275,6 +275,7 @@ def _setting(value: object) -> dict[str, str]:
 _SETTING_KEYS = ("dataset", "model", "pruning_level", "randomness", "comparison")
 _STATED = (("statement",),)
 _ROW = ("diff_mean", "p_value", "cohen_d")
+_MEASURED_ROW = (*_ROW, "standard_error")
 # For each kind of claim: what `claimed` must hold (one of these sets of keys), and what it may hold besides.
 _KINDS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
     "range": ((("low", "high"),), ("outliers", "clusters", "statement")),
@@ -755,7 +756,7 @@ def _around(claim: Claim, measurement: Measurement) -> _Outcome:
         if claim.unit == "kernels":
             # A count that was scaled up by k varies by k sqrt(n / k).
             variance = np.maximum(targets, 1) * (1 + measurement.scaled)
-            reach = np.maximum(reach, COUNT_DEVIATIONS * np.sqrt(variance))
+            reach = np.maximum(reach, DRAW_DEVIATIONS * np.sqrt(variance))
         good = int((np.abs(values - targets) <= reach + _SLACK).sum())
         words = f"{', '.join(_figure(v) for v in values)}; {good} of {len(target)} agree"
         return _Outcome(_by_share(good, len(target)), words, f"each value must be near the paper's: {words}")
@@ -889,16 +890,26 @@ def _table_row(claim: Claim, measurement: Measurement) -> _Outcome:
     claimed = claim.claimed
     if claimed.diff_mean is None or claimed.p_value is None or claimed.cohen_d is None:
         return _around(claim, measurement)
-    if measurement.row is None or set(measurement.row) != set(_ROW):
-        raise UserError(f"claim {claim.id}: row is {_shown(measurement.row)}: it must have {', '.join(_ROW)}")
-    diff, p, d = (float(x) for x in _finite([measurement.row[key] for key in _ROW], f"claim {claim.id}: row"))
+    if measurement.row is None or set(measurement.row) != set(_MEASURED_ROW):
+        raise UserError(f"claim {claim.id}: row is {_shown(measurement.row)}: it must have {', '.join(_MEASURED_ROW)}")
+    row = _finite([measurement.row[key] for key in _MEASURED_ROW], f"claim {claim.id}: row")
+    diff, p, d, error = (float(x) for x in row)
     if not 0 <= p <= 1:
         raise UserError(f"claim {claim.id}: p_value of row is {p:g}: it must lie between 0 and 1")
+    if error < 0:
+        raise UserError(f"claim {claim.id}: standard_error of row is {error:g}: it must not be negative")
+    # A difference that the paper finds to be none is noise, and so are the sign and the word of its effect.
+    none = claimed.p_value >= SIGNIFICANCE
+    noise = DRAW_DEVIATIONS * math.sqrt(2) * error if none else 0.0
+    effect_noise = noise * abs(d / diff) if diff else 0.0
+    within = f"{_share(ROW_SHARE)}{f', or {DRAW_DEVIATIONS:g} deviations' if none else ''}"
     tests = {
-        f"difference of means within {_share(ROW_SHARE)}": abs(diff - claimed.diff_mean)
-        <= max(ROW_SHARE * abs(claimed.diff_mean), ROW_DIGIT) + _SLACK,
+        f"difference of means within {within}": abs(diff - claimed.diff_mean)
+        <= max(ROW_SHARE * abs(claimed.diff_mean), ROW_DIGIT, noise) + _SLACK,
         f"p on the same side of {SIGNIFICANCE:g}": (p < SIGNIFICANCE) == (claimed.p_value < SIGNIFICANCE),
-        "same word and sign of d": _effect(d) == _effect(claimed.cohen_d),
+        f"same word and sign of d{f', or within {DRAW_DEVIATIONS:g} deviations' if none else ''}": _effect(d)
+        == _effect(claimed.cohen_d)
+        or abs(d - claimed.cohen_d) <= effect_noise,
     }
     good = sum(tests.values())
     words = f"difference of means {diff:.3g}, p = {p:.2g}, d = {d:.2f} ({_effect(d)[0]})"

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -295,11 +296,14 @@ class Difference:
     p_value : float
         Of Welch's test, two-sided.
     cohen_d : float
+    standard_error : float
+        Of `diff_mean`, as Welch's test takes it: of pairs as if they were independent.
     """
 
     diff_mean: float
     p_value: float
     cohen_d: float
+    standard_error: float
 
     @property
     def lower(self) -> bool:
@@ -319,9 +323,9 @@ def difference(values: NDArray[np.float64], control: NDArray[np.float64]) -> Dif
     ----------
     Paper B, section 5 and table 1.
     """
-    return Difference(
-        float(values.mean() - control.mean()), statistics.welch(values, control)[1], statistics.cohen_d(values, control)
-    )
+    apart = float(values.mean() - control.mean())
+    error = math.sqrt(values.var(ddof=1) / values.size + control.var(ddof=1) / control.size)
+    return Difference(apart, statistics.welch(values, control)[1], statistics.cohen_d(values, control), error)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

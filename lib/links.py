@@ -82,6 +82,7 @@ _DECIDED_BY: tuple[tuple[str, str], ...] = (
     ("A-B-eq[2345]", "tab-a-b-shared"),
     ("A-B-sd", "tab-a-b-shared"),
     ("A-B-eq[67]", "fig-a-b-none"),
+    ("A-B-sd-2", "tab-a-b-none"),
     ("A-B-eq[67]", "tab-a-b-none"),
     # CKA of the logits, or distances of the softmax; of the CKA of the softmax no claim is judged.
     *((claims, "fig-a-9-*l2") for claims in ("A-F9", "A-F9-[1245]")),
@@ -92,6 +93,7 @@ _DECIDED_BY: tuple[tuple[str, str], ...] = (
     ("A-D1-C", "fig-a-10?"),
     ("A-F11", "fig-a-11-*"),
     ("A-F11-[12]", "fig-a-11-*"),
+    ("A-F11-13", "fig-a-11-*"),
     ("A-F11-[4567]", "fig-a-11-9[59]"),
     ("A-F11-8", "fig-a-11-cifar-*"),
     *((f"A-F11-{which}", "fig-a-11-resnet-*") for which in ("3", "9", "1[012]")),

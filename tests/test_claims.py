@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import claims
+from lib import claims, comparisons, statistics
 from lib.claims import ChanceGroup, Claim, Claimed, Measurement, Scored, Verdict, figure_verdict, judge, load
 from lib.errors import UserError
 
@@ -215,13 +215,54 @@ ROW = a_claim("table-row", "", diff_mean=-0.01, p_value=1e-9, cohen_d=-1.5, labe
     ],
 )
 def test_table_row(diff, p, d, expected):
-    assert verdict(ROW, row={"diff_mean": diff, "p_value": p, "cohen_d": d}) == expected
+    # How far a draw scatters does not matter where the paper finds a difference.
+    for error in (0.0, 1.0):
+        assert verdict(ROW, row=row(diff, p, d, error)) == expected
+
+
+def row(diff, p, d, error=0.0):
+    return {"diff_mean": diff, "p_value": p, "cohen_d": d, "standard_error": error}
 
 
 def test_table_row_that_prints_zero():
     claim = a_claim("table-row", "", diff_mean=0.0, p_value=0.94, cohen_d=0.02, label="negligible")
-    assert verdict(claim, row={"diff_mean": 4e-5, "p_value": 0.5, "cohen_d": -0.1}) == REPRODUCED
-    assert verdict(claim, row={"diff_mean": 1e-4, "p_value": 0.5, "cohen_d": -0.1}) == PARTLY
+    assert verdict(claim, row=row(4e-5, 0.5, -0.1)) == REPRODUCED
+    assert verdict(claim, row=row(1e-4, 0.5, -0.1)) == PARTLY
+    assert verdict(claim, row=row(0.0, 1.0, 0.0)) == REPRODUCED
+
+
+def test_table_row_of_no_difference_may_be_off_by_two_deviations_of_two_draws():
+    claim = a_claim("table-row", "", diff_mean=0.001, p_value=0.3, cohen_d=0.21, label="small")
+    error = 0.001
+    most = 2 * np.sqrt(2) * error  # a spread of 0.00476, so that the effect is 1/0.00476 times the difference
+    for off, expected in ((-0.999 * most, REPRODUCED), (0.999 * most, REPRODUCED), (1.001 * most, NOT_REPRODUCED)):
+        diff = 0.001 + off
+        assert verdict(claim, row=row(diff, 0.02 if expected == REPRODUCED else 0.001, 210 * diff, error)) == expected
+    # As close as the same error allows, but significant here.
+    assert verdict(claim, row=row(0.001 + 0.999 * most, 0.009, 210 * (0.001 + 0.999 * most), error)) == PARTLY
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.1, -0.3])
+def test_table_row_of_no_difference_is_within_reach_where_it_is_true(effect):
+    """Two studies of one truth, each of 50 pairs in both groups: the second gets the first's row, nearly always."""
+    rng = np.random.default_rng(4)
+    verdicts = []
+    while len(verdicts) < 300:
+        paper, here = (rng.normal(size=(2, 50)) + np.array([[effect], [0.0]]) for _ in range(2))
+        printed, found = (comparisons.difference(*study) for study in (paper, here))
+        if printed.p_value < 0.01:
+            continue
+        claim = a_claim(
+            "table-row",
+            "",
+            diff_mean=printed.diff_mean,
+            p_value=printed.p_value,
+            cohen_d=printed.cohen_d,
+            label=statistics.effect_word(printed.cohen_d),
+        )
+        verdicts.append(verdict(claim, row=dataclasses.asdict(found)))
+    assert verdicts.count(REPRODUCED) >= 0.85 * len(verdicts) > verdicts.count(NOT_REPRODUCED)
+    assert verdicts.count(NOT_REPRODUCED) <= 0.05 * len(verdicts)
 
 
 # ------------------------------------------------------------------- readings and missing tickets
@@ -322,8 +363,9 @@ BAD = [
     (a_claim("chance-match", statement="s"), {"groups": (group([1], low=9, high=8),)}, "group 'conv1': low is 9"),
     (ROW, {}, "row is None"),
     (ROW, {"row": {"diff_mean": 1.0}}, "row is"),
-    (ROW, {"row": {"diff_mean": np.nan, "p_value": 0.1, "cohen_d": 1.0}}, "row holds nan"),
-    (ROW, {"row": {"diff_mean": 1.0, "p_value": 1.1, "cohen_d": 1.0}}, "p_value of row is 1.1"),
+    (ROW, {"row": {"diff_mean": np.nan, "p_value": 0.1, "cohen_d": 1.0, "standard_error": 1.0}}, "row holds nan"),
+    (ROW, {"row": {"diff_mean": 1.0, "p_value": 1.1, "cohen_d": 1.0, "standard_error": 1.0}}, "p_value of row is 1.1"),
+    (ROW, {"row": {"diff_mean": 1.0, "p_value": 1, "cohen_d": 1, "standard_error": -1}}, "standard_error of row is -1"),
 ]
 
 
@@ -399,7 +441,7 @@ def plausible(claim: Claim, x: float) -> Measurement:
         values=np.full(n, x),
         groups=(group([x, x + 1], name="conv1"), group([x], name="dense1")),
         checks={"one": x > 0, "two": x > 50},
-        row={"diff_mean": x / 100, "p_value": 0.02, "cohen_d": x},
+        row=row(x / 100, 0.02, x),
         experiments=("a/fashion-lenet/free",),
     )
 
@@ -425,9 +467,9 @@ def test_every_entry_is_reproduced_by_what_it_claims():
             values = [low if np.isfinite(low) else high]
         else:
             values = c.value if c.value is not None else [999.0, 999.0]
-        row = {"diff_mean": c.diff_mean, "p_value": c.p_value, "cohen_d": c.cohen_d} if c.label else None
+        printed = row(c.diff_mean, c.p_value, c.cohen_d) if c.label else None
         chance = group([20.0]) if claim.check == "above-chance" else group([10.0])
-        result = judge(claim, [Measurement(values=values, groups=(chance,), checks={"a": True}, row=row)])
+        result = judge(claim, [Measurement(values=values, groups=(chance,), checks={"a": True}, row=printed)])
         assert result.verdict in (REPRODUCED, NOT_A_CLAIM), claim.id
 
 
@@ -497,7 +539,7 @@ def test_summary_counts_every_verdict():
 
 
 def test_the_ledger():
-    assert len(LEDGER) == 465
+    assert len(LEDGER) == 479
     assert all(key == claim.id and key[0] == claim.paper for key, claim in LEDGER.items())
     assert LEDGER["A-F3a-2"].claimed.outliers == 26
     assert LEDGER["A-F8b-1"].claimed.outliers == (55, 60)

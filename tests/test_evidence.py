@@ -319,7 +319,7 @@ def test_printed_formulas_get_the_verdicts_that_arithmetic_gives_them(scored):
     """At 50 % of 2,400 weights equation 5 gives more than the mask holds, equation 6 a negative number."""
     assert scored["A-B-eq4"].verdict == Verdict.REPRODUCED
     assert scored["A-2-S13"].verdict == Verdict.REPRODUCED
-    for name in ("A-B-eq5", "A-B-sd", "A-B-eq6", "A-B-eq7"):
+    for name in ("A-B-eq5", "A-B-sd", "A-B-sd-2", "A-B-eq6", "A-B-eq7"):
         assert scored[name].verdict == Verdict.NOT_REPRODUCED, name
     assert scored["A-B-eq2"].verdict == scored["A-B-eq3"].verdict == Verdict.PARTLY
     assert "standard deviation" in scored["A-B-eq2"].measured.split("fails:")[1]

@@ -91,7 +91,7 @@ def plant(monkeypatch, rows, together):
 WORLDS = ((True, ("Abstract", "5", "7")), (False, ("6", "Appendix A.1", "Appendix A.2")))
 # Decided by distances: the rows of the tables, and these sentences about them.
 SENTENCES = (
-    *("B-ABS-1", "B-5-S6", "B-5-1", "B-5-2", "B-5-3", "B-5-4", "B-5-5", "B-5-6", "B-5-7", "B-5-C1", "B-5-C2"),
+    *("B-ABS-1", "B-5-S6", "B-5-1", "B-5-2", "B-5-3", "B-5-4", "B-5-5", "B-5-6", "B-5-7", "B-5-8", "B-5-C1", "B-5-C2"),
     *("B-F1-1", "B-F1-2", "B-6-1", "B-7-1", "B-7-2", "B-FA1", "B-A1-1", "B-A1-2", "B-A1-3", "B-A1-4"),
     *("B-FA3", "B-A2-1", "B-A2-2", "B-A2-3"),
 )
@@ -99,7 +99,6 @@ SENTENCES = (
 CONTRADICTED = {
     "B-5-C2": "WTs_SVHN below random with signs (d = -7.94, p = 1e-30); fails: not without (d = -2.49",
     "B-6-1": "fails: mixed_CINIC, as over all layers",
-    "B-A2-1": "fails: of the WTs only SVHN's below random in dense2 (none)",
     # Printed as 0.010, which is not below 0.01; before it was rounded it may have been.
     "B-TA2-conv2-SVHN_CIFAR": "p = 0.0099",
     # The tickets of SVHN are so much closer to each other than all others are that labels at random scatter widely.
@@ -145,9 +144,9 @@ def test_without_any_difference_nothing_is_found(monkeypatch):
 
 def test_the_opposite_differences_reproduce_nothing(monkeypatch):
     for name, s in scored(monkeypatch, -1).items():
-        # How many rows are significant says nothing of the direction.
+        # How many rows are significant, and how many effects large, says nothing of the direction.
         if name in SENTENCES:
-            found = name in ALWAYS or name == "B-5-4"
+            found = name in ALWAYS or name in ("B-5-4", "B-5-8")
             assert s.verdict == (Verdict.REPRODUCED if found else Verdict.NOT_REPRODUCED), (name, s.measured)
         elif s.claim.claimed.p_value < 0.01:
             assert s.verdict == Verdict.NOT_REPRODUCED, (name, s.measured)
