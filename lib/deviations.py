@@ -93,6 +93,7 @@ def effects(store: Store) -> list[Effect]:
     free = dataclasses.replace(partial, experiment=paper_a.FREE[partial.experiment])
     departure = "partly fixed: same batches, noise of rounding"
     result.append(Effect("A", departure, "batch order free as well", _panel(store, "A-F10a", free)))
+    result.append(_softmax(store))
     decided = scoring.score_all("B", store=store)
     for departure, otherwise, settings in (
         ("a match of units is carried to the next layer", "it is not", Settings(carry=False)),
@@ -108,6 +109,22 @@ def effects(store: Store) -> list[Effect]:
         result.append(Effect("B", departure, otherwise, _touched(base, variant)))
     fewer = (_fewer_trials(store, e.name) for e in store.experiments() if store.trials(e.name))
     return result + [effect for effect in fewer if effect.verdicts]  # no claim rests on a stand-in
+
+
+def _softmax(store: Store) -> Effect:
+    """Return what hangs on of which outputs the CKA is: the paper speaks of outputs."""
+    found: dict[str, tuple[Verdict, Verdict]] = {}
+    for section in ("Appendix C", "Appendix D.6"):
+        own = [c for c in claims.load().values() if (c.paper, c.section) == ("A", section)]
+        base, variant = (
+            [claims.judge(c, measured[c.id]) for c in own if c.id in measured]
+            for measured in (
+                paper_a.SECTIONS["A", section](store, own, paper_a.PANELS, cka=cka) for cka in ("CKA", "CKA of softmax")
+            )
+        )
+        untested = [s for s in base if s.verdict == Verdict.NOT_TESTABLE]
+        found |= _both(untested, variant) | _touched(base, variant)
+    return Effect("A", "CKA of the logits", "of softmax outputs", found)
 
 
 def _fewer_trials(store: Store, name: str) -> Effect:

@@ -807,7 +807,7 @@ def spreads(store: Store, name: str, level: str, within: bool = False) -> list[S
         expected = overlap.overlap_from_unit_counts(masks[:, slices[layer.name]], layer.shape[0], pairs)
         chance = 100 * np.sqrt(baselines.overlap_variance(row.weights, row.kept)) / row.kept
         explained = float(np.corrcoef(expected, row.values)[0, 1])
-        result.append(Spread(layer.name, float(row.values.std()), float(chance), explained))
+        result.append(Spread(layer.name, float(row.values.std(ddof=1)), float(chance), explained))
     return result
 
 

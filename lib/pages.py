@@ -358,8 +358,8 @@ def effect_table(store: Store, name: str) -> None:
         rows,
         name,
         "Claims whose verdict is another when what a paper leaves open is decided otherwise. Touched are, of paper A, "
-        "those about the same figure, of paper B those of which another value is measured. Claims of paper A about "
-        "whole figures, which follow from the others, are left out.",
+        "those about the same figure, of CKA and of paper B those of which another value is measured. Claims of paper "
+        "A about whole figures, which follow from the others, are left out.",
         sources.tickets(store, *(experiment.name for experiment in store.experiments())),
     )
     if lacks:

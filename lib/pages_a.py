@@ -442,7 +442,7 @@ def symmetry_table(store: Store, experiment: str, name: str) -> None:
         [[f"{level} %", *(nearest(level, random) for random in (False, True))] for level in levels],
         name,
         f"In how many units any two masks, {tickets_of(experiment)}, differ at least by the number of inputs that they "
-        "keep, the units of each layer in the order of that number; 0 could be the same network up to a permutation of "
+        "keep, however the units of each layer are matched; 0 could be the same network up to a permutation of "
         "hidden units, more cannot. All pairs of tickets; beside them all pairs of as many masks that keep as many "
         "weights of every layer at random places.",
         pages.origin(store, [experiment]),

@@ -638,12 +638,16 @@ def _masks(store: Store, name: str, level: str, random: bool) -> NDArray[np.bool
 
 
 def fewest_other_degrees(store: Store, name: str, level: str, random: bool = False) -> tuple[int, int]:
-    """Return in how many units any two masks of an experiment differ at least by the number of inputs, the units of a
-    layer in the order of that number; and the number of units.  Above zero no two networks are the same up to a
-    permutation of their hidden units."""
-    degrees = topology.degrees(store.find(name).architecture, _masks(store, name, level, random))
-    pairs = itertools.combinations(degrees, 2)
-    return min(int(np.count_nonzero(a != b)) for a, b in pairs), degrees.shape[1]
+    """Return in how many units any two masks of an experiment differ at least by the number of inputs, however the
+    units of a layer are matched; and the number of units.  Above zero no two networks are the same up to a permutation
+    of their hidden units."""
+    architecture = store.find(name).architecture
+    degrees = topology.degrees(architecture, _masks(store, name, level, random))
+    layer = np.repeat(np.arange(len(architecture.layers)), [y.shape[0] for y in architecture.layers])
+    keys = layer * (degrees.max() + 1) + degrees
+    # How many units of each layer keep each number: what two masks have in common of that can be matched.
+    counts = np.stack([np.bincount(row, minlength=keys.max() + 1) for row in keys])
+    return min(int(np.abs(a - b).sum()) // 2 for a, b in itertools.combinations(counts, 2)), degrees.shape[1]
 
 
 def _no_symmetry(store: Store, name: str) -> Measurement:
@@ -735,7 +739,7 @@ def _ranking(store: Store, measure: str, names: Sequence[str]) -> Measurement:
     return Measurement(
         checks={
             f"{measure}, {one} before {other}: {means[one]:.3f} and {means[other]:.3f}": bool(
-                means[one] > means[other] if measure == "CKA" else means[one] < means[other]
+                means[one] < means[other] if measure == "L2" else means[one] > means[other]
             )
             for one, other in itertools.pairwise(names)
         },
@@ -1142,17 +1146,22 @@ def _constant(store: Store, names: Iterable[str], said: str = "") -> str:
         for level in _by_level(store, name, "CKA")
         if (count := evidence.constant_tickets(store, name, level))
     ]
-    without = f"without {', '.join(found)}, which give every image the same output" if found else ""
+    without = f"CKA without {', '.join(found)}, which give every image the same output" if found else ""
     return "; ".join(part for part in (said, without) if part)
 
 
 def _never_equal(store: Store, measure: str, name: str) -> Measurement:
     pairs = {level: np.concatenate(both) for level, both in _by_level(store, name, measure).items()}
+    # Where the output layer keeps no weight, outputs are its biases alone, which half precision, in which outputs are
+    # kept, does not tell apart.
+    alike = [v for v in pairs if evidence.constant_tickets(store, name, v) == store.find(name).replicas]
     return Measurement(
         checks={
             f"smallest distance of outputs at {level} %: {values.min():.3f}": bool(values.min() > 0)
             for level, values in pairs.items()
-        }
+            if level not in alike
+        },
+        note=f"without {', '.join(alike)} %, where no ticket looks at the image" if alike else "",
     )
 
 
@@ -1441,10 +1450,12 @@ def _section_4(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
 
 
 def _section_appendix_c(
-    store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]
+    store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel], cka: str = "CKA"
 ) -> dict[str, list[Measurement]]:
+    """Measure the claims; `cka` is one of `evidence.MEASURES`, of the logits if not given."""
+
     def late_fall(name: str) -> Measurement:
-        means = [within.mean() for within, _ in _by_level(store, name, "CKA").values()]
+        means = [within.mean() for within, _ in _by_level(store, name, cka).values()]
         change = max(means[:4]) - min(means[:4])
         # "Stable" has no number in the paper; fixed here as 0.05 of CKA, which runs from 0 to 1.
         return Measurement(
@@ -1453,12 +1464,12 @@ def _section_appendix_c(
                 # Without a sixth step where no output depends on the image any more.
                 **{f"it falls from step {k} to {k + 1}": bool(means[k] < means[k - 1]) for k in range(4, len(means))},
             },
-            note=_constant(store, [name], f"mean CKA {', '.join(f'{m:.3f}' for m in means)}"),
+            note=_constant(store, [name], f"mean {cka} {', '.join(f'{m:.3f}' for m in means)}"),
         )
 
     def across_closer(name: str) -> Measurement:
         checks = {}
-        for measure, sign in (("CKA", 1), ("L2", -1)):
+        for measure, sign in ((cka, 1), ("L2", -1)):
             for level, (within, across) in _by_level(store, name, measure).items():
                 checks[f"{measure} at {level} %: {across.mean():.3f} across, {within.mean():.3f} within"] = bool(
                     sign * across.mean() > sign * within.mean()
@@ -1467,7 +1478,7 @@ def _section_appendix_c(
 
     def diverge(name: str) -> Measurement:
         checks = {}
-        for measure, sign in (("CKA", -1), ("L2", 1)):
+        for measure, sign in ((cka, -1), ("L2", 1)):
             means = [np.concatenate(both).mean() for both in _by_level(store, name, measure).values()]
             checks[f"{measure} from {means[0]:.3f} at the first to {means[-1]:.3f} at the last step"] = bool(
                 sign * means[-1] > sign * means[0]
@@ -1478,7 +1489,7 @@ def _section_appendix_c(
     return {
         "A-F9-1": _networks(functools.partial(_never_equal, store, "L2")),
         "A-F9-2": [
-            _attempt(measure, ranked, functools.partial(_ranking, store, measure, ranked)) for measure in ("CKA", "L2")
+            _attempt(measure, ranked, functools.partial(_ranking, store, measure, ranked)) for measure in (cka, "L2")
         ],
         "A-F9-3": _networks(late_fall),
         "A-F9-4": _networks(across_closer),
@@ -1489,14 +1500,14 @@ def _section_appendix_c(
 def _section_d_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
     figure = [panels[key] for key in ("A-F10a", "A-F10b", "A-F10c")]
 
-    def lower(which: int) -> Callable[[], Measurement]:
-        """Compare the ResNet with the small networks, all at the first or the second reading of their level."""
+    def lower(which: int, first: str) -> Callable[[], Measurement]:
+        """Compare the ResNet, but for its first layer, with the small networks, all at one reading of their level."""
 
         def make() -> Measurement:
             numbers = []
             for panel in figure:
                 layers = evidence.overlaps(store, panel.experiment, list(panel.levels.values())[which])
-                layers = layers if panel.experiment != RESNET_PARTIAL else layers[1:]
+                layers = [y for y in layers if panel.experiment != RESNET_PARTIAL or y.layer != first]
                 numbers.append([float(np.mean([f(y.values) for y in layers])) for f in (np.mean, _deviation)])
             *small, resnet = numbers
             # "Much" has no number in the paper; fixed here as half.
@@ -1505,7 +1516,8 @@ def _section_d_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
                     f"{what} {resnet[k]:.1f}, that of {panel.experiment} {other[k]:.1f}": resnet[k] <= other[k] / 2
                     for panel, other in zip(figure, small, strict=False)
                     for k, what in enumerate(("mean", "standard deviation"))
-                }
+                },
+                note=f"of the ResNet without {first}, which the paper excepts; of the small networks all layers",
             )
 
         return make
@@ -1520,7 +1532,8 @@ def _section_d_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
     return {
         **_by_panel(store, ledger, panels),
         "A-F10c-2": [
-            _attempt(words, [panel.experiment for panel in figure], lower(k))
+            _attempt(f"{words}, {counted}", [panel.experiment for panel in figure], lower(k, first))
+            for counted, first in layer_readings(RESNET_PARTIAL, 1).items()
             for k, words in enumerate(("captioned levels", "implied levels"))
         ],
         "A-D1-C": _once(
@@ -1885,9 +1898,13 @@ def _section_d_5(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
     }
 
 
-def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel]) -> dict[str, list[Measurement]]:
+def _section_d_6(
+    store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel], cka: str = "CKA"
+) -> dict[str, list[Measurement]]:
+    """Measure the claims; `cka` is one of `evidence.MEASURES`, of the logits if not given."""
+
     def falls(name: str) -> Measurement:
-        by_level = _by_level(store, name, "CKA")
+        by_level = _by_level(store, name, cka)
         levels, means = list(by_level), [float(np.concatenate(both).mean()) for both in by_level.values()]
         found = _correlation(np.array(means), np.array([evidence.accuracies(store, name)[v].mean() for v in levels]))
         said = f"over the levels it correlates with the accuracy by {found:.2f} (at least {RELATED:g})"
@@ -1901,21 +1918,21 @@ def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
                 f"{level} %: {across.mean():.3f} across, {within.mean():.3f} within": bool(
                     across.mean() < within.mean()
                 )
-                for level, (within, across) in _by_level(store, name, "CKA").items()
+                for level, (within, across) in _by_level(store, name, cka).items()
             },
             note=_constant(store, [name]),
         )
 
     def resnet() -> Measurement:
         def gap(name: str) -> float:
-            return float(np.mean([abs(w.mean() - a.mean()) for w, a in _by_level(store, name, "CKA").values()]))
+            return float(np.mean([abs(w.mean() - a.mean()) for w, a in _by_level(store, name, cka).values()]))
 
         own, small = gap(RESNET_PARTIAL), {name: gap(name) for name in SMALL_PARTIAL}
         checks = {
             f"within and across differ by {own:.3f}, for {name} by {other:.3f}": own < other
             for name, other in small.items()
         }
-        for level, both in list(_by_level(store, RESNET_PARTIAL, "CKA").items())[:2]:
+        for level, both in list(_by_level(store, RESNET_PARTIAL, cka).items())[:2]:
             values = np.concatenate(both)
             # An outlier, as box plots have it: below the first quartile by 1.5 times the interquartile range.
             first, third = np.quantile(values, [0.25, 0.75])
@@ -1931,14 +1948,14 @@ def _section_d_6(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Pan
         checks = {
             **equal.checks,
             **symmetry,
-            **{f"CKA at {k}": v for k, v in higher.checks.items()},
+            **{f"{cka} at {k}": v for k, v in higher.checks.items()},
             **{f"randomness not fixed, not so at {k}": not v for k, v in free.checks.items()},
         }
         return Measurement(checks=checks, note=higher.note, experiments=(FREE[name],))
 
     return {
         "A-F15-1": _networks(functools.partial(_never_equal, store, "L2"), ALL_PARTIAL),
-        "A-F15-2": [_attempt("", ALL_PARTIAL, functools.partial(_ranking, store, "CKA", ALL_PARTIAL))],
+        "A-F15-2": [_attempt("", ALL_PARTIAL, functools.partial(_ranking, store, cka, ALL_PARTIAL))],
         "A-F15-3": _networks(falls, ALL_PARTIAL),
         "A-F15-4": _networks(within_higher, SMALL_PARTIAL),
         "A-F15-5": [_attempt("", ALL_PARTIAL, resnet)],

@@ -5,6 +5,7 @@ initialisations.  So beside the tests that the papers use stand a permutation te
 initialisations.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from numbers import Real
@@ -204,8 +205,10 @@ def bootstrap_over_inits(
 ) -> tuple[float, float]:
     """Return a percentile interval of a statistic, with initialisations resampled and not single values.
 
-    Every repetition draws as many initialisations as there are, with replacement, and takes all values of each: values
-    of one initialisation stay together, however much they depend on each other.
+    A resample is as many initialisations as there are, drawn with replacement, and all values of each: values of one
+    initialisation stay together, however much they depend on each other.  Of few initialisations there are few
+    resamples, 126 of five: if they are at most `repetitions`, all are taken, each with its probability, and nothing is
+    drawn.
 
     Parameters
     ----------
@@ -215,7 +218,7 @@ def bootstrap_over_inits(
         Takes the values of some initialisations, joined along the first axis, and returns a number that does not depend
         on their order.  It may be NaN for one resample in twenty at most; these are left out.
     repetitions : int
-        At least 1; more repetitions begin with the same ones.
+        At least 1; more repetitions begin with the same ones, until they are enough for all resamples.
     seed : int
         At least 0.
     probability : float
@@ -224,6 +227,7 @@ def bootstrap_over_inits(
     Returns
     -------
     low, high : float
+        Values of the statistic on some resample: the first at which its distribution reaches each tail.
 
     Raises
     ------
@@ -254,21 +258,34 @@ def bootstrap_over_inits(
     repetitions, seed = whole("repetitions", repetitions, 1), whole("seed", seed, 0)
     if not 0 < probability < 1:
         raise UserError(f"probability is {probability!r}: it must lie between 0 and 1")
-    # The remainder prefers no initialisation by more than 2^-64 of its probability, and needs no rounding.
-    words = streams.raw(f"statistics/bootstrap/{len(inits)}/{seed}", repetitions * len(inits))
-    drawn = (words % np.uint64(len(inits))).astype(np.int64).reshape(repetitions, -1)
-    # Few initialisations are drawn together again and again: 5 in 126 ways. In which order makes no difference.
-    ways, which = np.unique(np.sort(drawn, axis=1), axis=0, return_inverse=True)
-    found = np.array([float(statistic(np.concatenate([inits[i] for i in row]))) for row in ways])[which.ravel()]
+    ways, times = _resamples(len(inits), repetitions, seed)
+    found = np.array([float(statistic(np.concatenate([inits[i] for i in row]))) for row in ways])
     undefined = np.isnan(found)
-    if undefined.mean() > _UNDEFINED_SHARE:
+    if times[undefined].sum() > _UNDEFINED_SHARE * times.sum():
         raise UserError(
-            f"statistic is undefined on {undefined.sum()} of {repetitions} resamples: at most "
+            f"statistic is undefined on {times[undefined].sum()} of {times.sum()} resamples: at most "
             f"{_UNDEFINED_SHARE:.0%} may be"
         )
+    order = np.argsort(found[~undefined], kind="stable")
+    values, reached = found[~undefined][order], np.cumsum(times[~undefined][order])
     tail = (1 - probability) / 2
-    low, high = np.quantile(found[~undefined], [tail, 1 - tail])
-    return float(low), float(high)
+    low, high = np.searchsorted(reached, [tail * reached[-1], (1 - tail) * reached[-1]])
+    return float(values[low]), float(values[high])
+
+
+def _resamples(inits: int, repetitions: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return resamples of initialisations, shape (ways, inits), and how often each is drawn: all, or some at random.
+
+    In which order initialisations are drawn makes no difference, so few are drawn together again and again.
+    """
+    if math.comb(2 * inits - 1, inits) <= repetitions:
+        ways = np.array(list(itertools.combinations_with_replacement(range(inits), inits)))
+        orders = [math.factorial(inits) // math.prod(map(math.factorial, np.bincount(way).tolist())) for way in ways]
+        return ways, np.array(orders)
+    # The remainder prefers no initialisation by more than 2^-64 of its probability, and needs no rounding.
+    words = streams.raw(f"statistics/bootstrap/{inits}/{seed}", repetitions * inits)
+    drawn = (words % np.uint64(inits)).astype(np.int64).reshape(repetitions, -1)
+    return np.unique(np.sort(drawn, axis=1), axis=0, return_counts=True)
 
 
 def permutation_test_tickets(

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from lib import claims, deviations, paper_a, scoring
+from lib import claims, deviations, evidence, paper_a, scoring
 from lib.claims import Scored, Verdict
 from lib.experiments import find
 from lib.tickets import Store
 
+LEVELS = ("50", "60", "80", "90", "95", "98")
 YES, PARTLY, NO, UNTESTED = Verdict.REPRODUCED, Verdict.PARTLY, Verdict.NOT_REPRODUCED, Verdict.NOT_TESTABLE
 
 
@@ -61,6 +62,21 @@ def test_the_first_verdict_is_that_of_the_ledger() -> None:
     ledger = {s.claim.id: s.verdict for s in scoring.score("A", "Appendix A", store)}
     assert len(found) >= 5
     assert {claim: both for claim, both in found.items()} == {claim: (ledger[claim],) * 2 for claim in found}
+
+
+def test_of_which_outputs_the_cka_is_changes_what_is_made_of_it_alone() -> None:
+    """What is measured by distances, or by masks, is not touched; what is, is scored by the other matrix."""
+    effect = deviations._softmax(Store())
+    assert effect.paper == "A" and effect.measured
+    ledger = {s.claim.id: s for part in ("Appendix C", "Appendix D.6") for s in scoring.score("A", part, Store())}
+    assert {claim: one for claim, (one, _) in effect.verdicts.items()} == {
+        c: ledger[c].verdict for c in effect.verdicts
+    }
+    assert "A-F9-1" not in effect.verdicts and {"A-F9-3", "A-F15-3", "A-F15-4"} <= set(effect.verdicts)
+    within = [evidence.output_similarities(Store(), paper_a.FASHION, v, "CKA of softmax")[0].mean() for v in LEVELS]
+    readings = paper_a.SECTIONS["A", "Appendix C"](Store(), [], paper_a.PANELS, cka="CKA of softmax")["A-F9-3"]
+    (said,) = [m.note for m in readings if m.reading == paper_a.FASHION]
+    assert f"mean CKA of softmax {', '.join(f'{m:.3f}' for m in within)}" in said
 
 
 def test_without_tickets_nothing_is_said_to_be_measured(tmp_path: Path) -> None:

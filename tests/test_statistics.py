@@ -98,10 +98,33 @@ def test_bootstrap_is_exact_for_two_initialisations():
     assert statistics.bootstrap_over_inits([[0, 0], [8]], lambda v: v.mean(), 4000, probability=0.9) == (0, 8)
     low, high = statistics.bootstrap_over_inits([[0], [8]], repetitions=4000, probability=0.4)
     assert (low, high) == (4, 4)
+    # Drawn, they end where all of them do.
+    assert statistics.bootstrap_over_inits([[0], [8]], repetitions=2, probability=0.4)[0] in (0, 4, 8)
+
+
+@pytest.mark.parametrize("inits", [2, 3, 5])
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.95])
+def test_bootstrap_of_few_initialisations_takes_all_resamples(inits, probability):
+    """By hand: all of the inits^inits ordered draws, sorted; the first that leave so many behind or ahead of them."""
+    values = np.random.default_rng(inits).normal(size=inits)
+    means = sorted(np.mean([values[i] for i in draw]) for draw in itertools.product(range(inits), repeat=inits))
+    tail = (1 - probability) / 2
+    reached = np.arange(1, len(means) + 1) / len(means)
+    expected = [next(m for m, r in zip(means, reached, strict=True) if r >= share) for share in (tail, 1 - tail)]
+    for seed in (0, 1):
+        found = statistics.bootstrap_over_inits(values[:, None], seed=seed, probability=probability)
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_bootstrap_that_draws_comes_near_the_one_that_takes_all():
+    values = np.random.default_rng(7).normal(size=(7, 1))
+    exact = statistics.bootstrap_over_inits(values)  # 1,716 of them
+    assert statistics.bootstrap_over_inits(values, repetitions=1700) == pytest.approx(exact, abs=0.15)
+    assert statistics.bootstrap_over_inits(values, repetitions=1700) != exact
 
 
 def test_bootstrap_keeps_its_bits():
-    values = np.arange(12.0).reshape(4, 3) ** 2
+    values = np.arange(18.0).reshape(6, 3) ** 2
     assert statistics.bootstrap_over_inits(values, np.median, 100, seed=3) == pytest.approx(
         statistics.bootstrap_over_inits(values.tolist(), np.median, 100, seed=3), abs=0
     )
