@@ -55,6 +55,8 @@ ABOVE_SHARE = 0.5
 # Rows of paper B's tables: how far the difference of means may be off, but never less than half of the last digit
 # that is printed (the tables have four decimals, and one row prints 0).
 ROW_SHARE = 0.2
+# How many pairs the paper draws for each group of a row.
+ROW_PAIRS = 50
 ROW_DIGIT = 0.00005
 
 # Comparisons at an edge are made in decimal numbers that binary floats only approach.
@@ -898,10 +900,12 @@ def _table_row(claim: Claim, measurement: Measurement) -> _Outcome:
         raise UserError(f"claim {claim.id}: p_value of row is {p:g}: it must lie between 0 and 1")
     if error < 0:
         raise UserError(f"claim {claim.id}: standard_error of row is {error:g}: it must not be negative")
-    # A difference that the paper finds to be none is noise, and so are the sign and the word of its effect.
+    # A difference that the paper finds to be none is noise, and so are the sign and the word of its effect. That of its
+    # pairs scatters as far as the spread here, which is the difference by its effect, lets that of so many.
     none = claimed.p_value >= SIGNIFICANCE
-    noise = DRAW_DEVIATIONS * math.sqrt(2) * error if none else 0.0
-    effect_noise = noise * abs(d / diff) if diff else 0.0
+    spread = abs(diff / d) if d else 0.0
+    noise = DRAW_DEVIATIONS * math.hypot(error, spread * math.sqrt(2 / ROW_PAIRS)) if none else 0.0
+    effect_noise = noise / spread if spread else 0.0
     within = f"{_share(ROW_SHARE)}{f', or {DRAW_DEVIATIONS:g} deviations' if none else ''}"
     tests = {
         f"difference of means within {within}": abs(diff - claimed.diff_mean)

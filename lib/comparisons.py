@@ -244,7 +244,9 @@ def distances(store: Store, a: Group, b: Group, signed: bool, carry: bool = True
     """
     if a.architecture.layers != b.architecture.layers:
         raise UserError(f"b is of {b.architecture.name}: it should be of the architecture of a, {a.architecture.name}")
-    if b.digest < a.digest:  # each pair of groups is compared in one order
+    # Each pair of groups is compared in one order, which more tickets do not change: of several matches at equal cost
+    # the solver may find another one when the networks change places, and so another distance in the layers behind.
+    if (b.label, b.digest) < (a.label, a.digest):
         return distances(store, b, a, signed, carry).transpose(1, 0, 2)
     key = hashlib.sha256(f"{a.digest} {b.digest} {signed} {carry}".encode()).hexdigest()
     path = store.root.parent / "distances" / f"{key[:32]}.npz"
@@ -377,6 +379,16 @@ class Comparison:
     def difference(self, layer: int | None = None, drawn: bool = True) -> Difference:
         """Compare the pairs with those of the control, in the mean over the layers or in one layer."""
         return difference(_layer(self.values(drawn), layer), _layer(self.control_values(drawn), layer))
+
+    @property
+    def least_permutation_p(self) -> float:
+        """The least that `permutation_p` can be: of few tickets there are few assignments of the labels.
+
+        Of two groups of one size the assignment that swaps them is as extreme, as the test is two-sided.
+        """
+        sizes = [self.labels.count(label) for label in dict.fromkeys(self.labels)]
+        assignments = math.factorial(sum(sizes)) // math.prod(map(math.factorial, sizes))
+        return (2 if len(sizes) == 2 and sizes[0] == sizes[1] else 1) / assignments
 
     def permutation_p(self, layer: int | None = None, repetitions: int = 1999) -> float:
         """Return the p-value of the difference over all pairs if tickets, not pairs, are independent."""

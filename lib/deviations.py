@@ -100,6 +100,7 @@ def effects(store: Store) -> list[Effect]:
         ("neighbours in a kernel: those that share an edge", "or a corner", Settings(diagonal=True)),
         ("kernels of at most 14 tickets", "of at most 20", Settings(kernel_tickets=20)),
         ("signs of initial weights", "of trained weights", Settings(trained=True)),
+        (f"{Settings().sample} pairs of a condition, drawn", "all pairs", Settings(sample=0)),
     ):
         variant = scoring.score_all("B", store=store, settings=settings)
         base = decided

@@ -205,6 +205,68 @@ def expected_kernel_histogram(signs: Signs) -> NDArray[np.float64]:
     return _expected_histogram(signs, PLACES)
 
 
+def kernel_count_interval(signs: Signs, weights: int, probability: float = 0.95) -> tuple[int, int]:
+    """Return the central interval of an element of `kernel_histogram`, by chance: exact.
+
+    Of one ticket the number of kernels with so many weights follows from the ways to spread its survivors over the
+    others; tickets are independent, so their distributions are convolved.
+
+    Parameters
+    ----------
+    signs : int8 array, shape (tickets, filters, channels, 3, 3)
+        1, -1, or 0 where pruned; how many survive in each ticket is all that counts.
+    weights : int
+        0 to 9.
+    probability : float
+        Between 0 and 1, both excluded.
+
+    Returns
+    -------
+    low, high : int
+        Both belong to the interval: the first counts at which the distribution reaches each tail.
+
+    Raises
+    ------
+    UserError
+        If an argument is not of that kind.
+    """
+    _check(signs)
+    if whole("weights", weights, 0) > PLACES:
+        raise UserError(f"weights is {weights}: a kernel has {PLACES}")
+    if not 0 < probability < 1:
+        raise UserError(f"probability is {probability!r}: it must lie between 0 and 1")
+    chance = np.ones(1)
+    for kept in np.count_nonzero(signs, axis=(1, 2, 3, 4)).tolist():
+        chance = np.convolve(chance, _kernel_count_distribution(signs[0, :, :, 0, 0].size, kept, weights))
+    reached, tail = np.cumsum(chance), (1 - probability) / 2
+    low, high = np.searchsorted(reached, [tail * reached[-1], (1 - tail) * reached[-1]])
+    return int(low), int(high)
+
+
+@functools.lru_cache(maxsize=64)
+def _kernel_count_distribution(kernels: int, kept: int, weights: int) -> NDArray[np.float64]:
+    """Return the probabilities that 0, 1, ... of a ticket's kernels have so many of its weights.
+
+    Weights that survive one by one with the share that is kept spread alike, given how many do: sums of products of
+    probabilities, all positive, in place of numbers of ways that no float holds.
+    """
+    share = kept / (kernels * PLACES)
+    one = np.array([math.comb(PLACES, j) * share**j * (1 - share) ** (PLACES - j) for j in range(PLACES + 1)])
+    others = one.copy()
+    others[weights] = 0
+    # The probabilities that m kernels keep some number in all and none of them so many as are counted, m = 0, 1, ...
+    power, powers = np.ones(1), []
+    for _ in range(kernels + 1):
+        powers.append(power)
+        power = np.convolve(power, others)
+    found = np.zeros(kernels + 1)
+    for count in range(kernels + 1):
+        left = kept - weights * count
+        if 0 <= left < len(powers[kernels - count]):
+            found[count] = math.comb(kernels, count) * one[weights] ** count * powers[kernels - count][left]
+    return found / found.sum()
+
+
 def together(signs: Signs, reference: int, other: int) -> NDArray[np.int64]:
     """Count the kernels with one sign at one place and a sign at another, for all pairs of places.
 

@@ -16,6 +16,7 @@ from lib import (
     scoring,
     sources,
     statistics,
+    topology,
 )
 from lib.experiments import find
 from lib.notebook import markdown, show, table
@@ -275,8 +276,7 @@ def grouped_table(store: Store, groups: Mapping[str, patterns.Group], settings: 
             own = measured.get(f"grouped{weights}")
             if own is None:
                 continue
-            found, _ = kernels.frequent_patterns(group.signs, weights)
-            good = int(kernels.grouped(found, settings.diagonal).sum())
+            least, most, of = _grouped_places(group.signs, weights, settings.diagonal)
             rows.append(
                 [
                     label,
@@ -284,7 +284,7 @@ def grouped_table(store: Store, groups: Mapping[str, patterns.Group], settings: 
                     f"{own.value:.1f} %",
                     f"{own.expected:.1f} %",
                     f"{own.control_low:.1f} to {own.control_high:.1f} %",
-                    f"{good} of {len(found)}",
+                    f"{least}{f' to {most}' if most > least else ''} of {of}",
                 ]
             )
     table(
@@ -293,9 +293,20 @@ def grouped_table(store: Store, groups: Mapping[str, patterns.Group], settings: 
         name,
         "Kernels in which the weights of each sign lie in one block. *Chance*: the group's weights of either sign "
         "anywhere in the layer, exact. *Control*: 95 % of tickets that also have the group's survivors in each filter. "
-        f"{_tickets(store, groups)}",
+        "*Of the most frequent patterns*: of nine; where several are as frequent as the ninth, the fewest and the most "
+        f"that it can be. {_tickets(store, groups)}",
         _group_origin(store, groups),
     )
+
+
+def _grouped_places(signs: kernels.Signs, weights: int, diagonal: bool, places: int = 9) -> tuple[int, int, int]:
+    """Return how many of the most frequent patterns are grouped, at least and at most, and of how many."""
+    patterns, counts = kernels.frequent_patterns(signs, weights, most=3**kernels.PLACES)
+    good, last = kernels.grouped(patterns, diagonal), counts[:places][-1]
+    sure, tied = int(good[counts > last].sum()), good[counts == last]
+    open_places = min(places, len(counts)) - int((counts > last).sum())
+    least = max(0, open_places - int((~tied).sum()))
+    return sure + least, sure + min(open_places, int(tied.sum())), min(places, len(counts))
 
 
 def kernel_brief(store: Store, groups: Mapping[str, patterns.Group], settings: paper_b.Settings) -> None:
@@ -762,7 +773,7 @@ def switch_table(store: Store, name: str) -> None:
 
     def cell(switch: str, condition: str) -> str:
         if condition not in found[switch]:
-            return "not trained"
+            return "too few trained"
         if switch == "pairs of one start count" and condition.startswith("WTs"):
             return "–"
         d, p, closer = found[switch][condition]
@@ -843,6 +854,29 @@ def _span(numbers: Iterable[str]) -> str:
     """Return from where to where some numbers go, of those that are written differently."""
     values = sorted(dict.fromkeys(numbers), key=float)
     return f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
+
+
+def order_words(store: Store, tickets: int = 5) -> str:
+    """Return in words what it does to a distance when its two networks change places, measured on some tickets."""
+    names = {**paper_b.DATASETS, **paper_b.STAND_INS}
+    used = _with_tickets(names, paper_b.lacking(store, names))[:1]
+    if not used:
+        return ""
+    winning = comparisons.winning_tickets(store, used[0])[:tickets]
+    drawn = comparisons.random_tickets(store, used[0])[:tickets]
+    i, j = (k.ravel() for k in np.indices((len(winning), len(drawn))))
+    said = []
+    for words, signed in (("without signs", False), ("with signs", True)):
+        both = np.concatenate([winning, drawn])
+        both = both if signed else both != 0
+        pairs = [(i, j + len(winning)), (j + len(winning), i)]
+        one, other = (topology.distances(find(used[0]).architecture, both, p, quiet=True).mean(axis=1) for p in pairs)
+        apart = np.abs(one - other)
+        said.append(f"{words} {(apart > 1e-12).sum()}, by up to {apart.max():.4f}")
+    return (
+        f"Of {len(i)} pairs of a winning ticket (`{used[0]}`) and a random one, so many have another distance when the "
+        f"two change places: {'; '.join(said)}."
+    )
 
 
 def balance_table(store: Store, name: str) -> None:

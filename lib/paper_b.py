@@ -74,6 +74,8 @@ class Settings:
     pooled : bool
         Whether all pairs of weights of a group are counted together, or the shares of its kernels averaged. Claims
         about them are scored both ways.
+    sample : int
+        How many pairs of tickets are drawn of those that there are; 0 for all.
     """
 
     carry: bool = True
@@ -83,6 +85,7 @@ class Settings:
     kernel_tickets: int = KERNEL_TICKETS
     diagonal: bool = False
     pooled: bool = True
+    sample: int = SAMPLE
 
 
 _DEFAULT = Settings()
@@ -176,7 +179,7 @@ def printed_differences(signed: bool, layer: str = "") -> dict[str, Claimed]:
 
 
 def compared(
-    store: Store, condition: Condition, signed: bool, settings: Settings = _DEFAULT, sample: int = SAMPLE
+    store: Store, condition: Condition, signed: bool, settings: Settings = _DEFAULT, sample: int | None = None
 ) -> Comparison:
     """Compare the tickets of one condition, and the random ones that are its control.
 
@@ -187,8 +190,8 @@ def compared(
     signed : bool
         NNSTD with signs, not NNSTD.
     settings : Settings
-    sample : int
-        Comparisons drawn of those that there are; 0 for all.
+    sample : int, optional
+        Comparisons drawn of those that there are, 0 for all; as the settings have it if not given.
 
     Returns
     -------
@@ -200,8 +203,9 @@ def compared(
         If tickets are lacking; it names all experiments that are.
     """
     a, b, control = groups(store, condition, settings)
+    drawn = settings.sample if sample is None else sample
     return comparisons.compare(
-        store, a, b, control, signed, settings.carry, settings.same_start, sample, settings.tickets
+        store, a, b, control, signed, settings.carry, settings.same_start, drawn, settings.tickets
     )
 
 
@@ -243,7 +247,7 @@ def _group(store: Store, key: str, kind: str, label: str, trained: bool) -> Grou
 
 
 def measured(
-    store: Store, chosen: Iterable[Condition], signed: bool, settings: Settings = _DEFAULT, sample: int = SAMPLE
+    store: Store, chosen: Iterable[Condition], signed: bool, settings: Settings = _DEFAULT, sample: int | None = None
 ) -> dict[str, Comparison]:
     """Return the comparisons, by the condition's name, of those conditions whose tickets are trained."""
     found = {}
@@ -269,7 +273,7 @@ def distinguished(store: Store, switch: str) -> dict[str, tuple[Difference, floa
     dict of str to (Difference, float, bool)
         By the condition's name, of two tickets of one data set or of two, stand-ins included: the difference from
         random pairs, the p-value of the test that permutes tickets, and whether both say closer.  Conditions whose
-        tickets are not trained are left out.
+        tickets are not trained, or so few that no permutation could say it, are left out.
     """
     settings = SWITCHES.get(switch, _DEFAULT)
     every = {c.name: c for c in (*WINNING, *conditions(["CIFAR", *STAND_INS])) if c.category in ("WTs", "between_DS")}
@@ -277,6 +281,8 @@ def distinguished(store: Store, switch: str) -> dict[str, tuple[Difference, floa
     for name, c in every.items():
         condition = dataclasses.replace(c, name=f"controls of {name}", category="controls") if switch == CONTROLS else c
         for both in measured(store, [condition], True, settings).values():
+            if both.least_permutation_p >= statistics.SIGNIFICANCE:
+                continue
             d, p = both.difference(), both.permutation_p()
             below = both.difference(drawn=False).diff_mean < 0
             found[name] = (d, p, d.lower and below and p < statistics.SIGNIFICANCE)
@@ -908,10 +914,8 @@ def _section_appendix_a1(store: Store, ledger: Sequence[Claim], settings: Settin
     def early(c: Condition) -> dict[str, bool]:
         names = [layer.name for layer in find(CIFAR).architecture.layers]
         means = dict(zip(names, compared(store, c, True, settings).values().mean(axis=0), strict=True))
-        first, later = max(means["conv1"], means["conv2"]), min(means["dense1"], means["dense2"])
-        closer = {
-            f"{c.name}: convolutions up to {first:.3f}, hidden dense layers from {later:.3f}": bool(first < later)
-        }
+        first, later = max(means["conv1"], means["conv2"]), min(means[n] for n in ("dense1", "dense2", "output"))
+        closer = {f"{c.name}: convolutions up to {first:.3f}, later layers from {later:.3f}": bool(first < later)}
         return {**_spread_of_layers(store, settings, True, c), **closer}
 
     def trend(c: Condition) -> dict[str, bool]:

@@ -67,7 +67,7 @@ class Statistic:
     expected : float
         For tickets whose weights lie anywhere in the layer: exact.
     low, high : float
-        Central 95 % of groups of as many random tickets.
+        Central 95 % of groups of as many random tickets: drawn, but of empty kernels exact.
     control_low, control_high : float
         Central 95 % of controls of this group.
     """
@@ -216,6 +216,9 @@ def statistics(group: Group, diagonal: bool = False, pooled: bool = True) -> dic
     """
     given, exact = measure(group.signs, diagonal, pooled), expected(group, diagonal)
     chance = _random_intervals(*_first(group.experiment, len(group.signs)), diagonal, pooled)
+    # Counts lie close to their interval's ends, which draws would put anywhere near.
+    empty, n = kernels.kernel_count_interval(group.signs, 0), kernels.kernel_histogram(group.signs).sum()
+    chance = {**chance, "empty": (100 * empty[0] / n, 100 * empty[1] / n)}
     control = _control_intervals(group.signs.tobytes(), group.signs.shape, diagonal, pooled)
     nothing = (np.nan, np.nan)
     return {
@@ -241,11 +244,11 @@ def kernel_counts(name: str, tickets: int) -> tuple[NDArray[np.float64], NDArray
     Returns
     -------
     expected, low, high : float64 array, shape (10,)
-        Exact mean; central 95 % of groups of so many random tickets.
+        Mean, and central 95 % of groups of so many random tickets: exact.
     """
-    drawn = _random_draws(*_first(name, tickets))
-    low, high = np.quantile([kernels.kernel_histogram(signs) for signs in drawn], [0.025, 0.975], axis=0)
-    return kernels.expected_kernel_histogram(drawn[0]), low, high
+    one = _random_draws(*_first(name, tickets))[0]
+    low, high = np.array([kernels.kernel_count_interval(one, weights) for weights in range(kernels.PLACES + 1)]).T
+    return kernels.expected_kernel_histogram(one), low.astype(np.float64), high.astype(np.float64)
 
 
 def near_and_far(counts: NDArray[np.int64], diagonal: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -227,14 +227,16 @@ def row(diff, p, d, error=0.0):
 def test_table_row_that_prints_zero():
     claim = a_claim("table-row", "", diff_mean=0.0, p_value=0.94, cohen_d=0.02, label="negligible")
     assert verdict(claim, row=row(4e-5, 0.5, -0.1)) == REPRODUCED
-    assert verdict(claim, row=row(1e-4, 0.5, -0.1)) == PARTLY
+    assert verdict(claim, row=row(1e-4, 0.5, 0.1)) == REPRODUCED
+    assert verdict(claim, row=row(3.9e-4, 0.04, 0.39)) == REPRODUCED  # the effects of two draws differ by up to 0.4
+    assert verdict(claim, row=row(4.3e-4, 0.04, 0.43)) == NOT_REPRODUCED
     assert verdict(claim, row=row(0.0, 1.0, 0.0)) == REPRODUCED
 
 
 def test_table_row_of_no_difference_may_be_off_by_two_deviations_of_two_draws():
     claim = a_claim("table-row", "", diff_mean=0.001, p_value=0.3, cohen_d=0.21, label="small")
-    error = 0.001
-    most = 2 * np.sqrt(2) * error  # a spread of 0.00476, so that the effect is 1/0.00476 times the difference
+    error, spread = 0.001, 1 / 210  # so that the effect is 210 times the difference
+    most = 2 * np.sqrt(error**2 + 2 * spread**2 / 50)
     for off, expected in ((-0.999 * most, REPRODUCED), (0.999 * most, REPRODUCED), (1.001 * most, NOT_REPRODUCED)):
         diff = 0.001 + off
         assert verdict(claim, row=row(diff, 0.02 if expected == REPRODUCED else 0.001, 210 * diff, error)) == expected

@@ -1,6 +1,7 @@
 """Winning and random tickets side by side: from made stores, of which it is known what they hold."""
 
 import dataclasses
+import itertools
 import shutil
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_distances_of_groups_are_those_of_their_pairs_in_either_order_and_are_ke
     assert found.shape == (3, 2, 4)
     for i, j in np.ndindex(3, 2):
         pair = (a.signs[i], b.signs[j]) if signed else (a.signs[i] != 0, b.signs[j] != 0)
-        pair = pair if a.digest <= b.digest else pair[::-1]  # units that tie may be matched in another way
+        pair = pair if a.label <= b.label else pair[::-1]  # units that tie may be matched in another way
         np.testing.assert_allclose(found[i, j], topology.layer_distances(TINY, *pair, carry))
     (kept,) = (tmp_path / "distances").glob("*.npz")
     content = kept.read_bytes()
@@ -288,3 +289,37 @@ def test_tickets_that_come_to_a_store_while_a_program_runs_are_compared(tmp_path
 def test_what_is_read_cannot_be_changed_by_who_reads_it(store):
     with pytest.raises(ValueError, match="read-only"):
         evidence.part(store, NAME, "50", "masks")[:] = True
+
+
+def test_groups_are_compared_in_the_order_of_their_names(tmp_path):
+    """Whatever their digests, which change with every ticket more, and whichever comes first in the call."""
+    store, rng = Store(tmp_path / "tickets"), np.random.default_rng(0)
+    one, other = (drawn(rng, 4, "x", density=0.1) for _ in range(2))
+    kept = []
+    for names in (("a", "b"), ("b", "a")):
+        a, b = (dataclasses.replace(g, label=label) for g, label in zip((one, other), names, strict=True))
+        found = comparisons.distances(store, a, b, signed=False)
+        np.testing.assert_array_equal(found, comparisons.distances(store, b, a, signed=False).transpose(1, 0, 2))
+        first, second = (a, b) if names == ("a", "b") else (b, a)
+        expected = [[topology.layer_distances(TINY, x != 0, y != 0) for y in second.signs] for x in first.signs]
+        np.testing.assert_allclose(found if first is a else found.transpose(1, 0, 2), expected)
+        kept.append(found)
+    assert (np.abs(kept[0] - kept[1]) > 1e-9).any()  # the order matters, so it is worth a rule
+
+
+@pytest.mark.parametrize(("a", "b", "least"), [(3, 3, 2 / 20), (3, 4, 1 / 35), (3, 20, 1 / 1771)])
+def test_few_tickets_have_a_least_p_value(tmp_path, a, b, least):
+    """By hand: of all assignments of the labels, those whose difference of means is as large as any."""
+    store, rng = Store(tmp_path / "tickets"), np.random.default_rng(a)
+    winning, random = drawn(rng, a, "winning"), drawn(rng, b, "random")
+    found = comparisons.compare(store, winning, winning, random, signed=True, sample=0)
+    assert found.least_permutation_p == pytest.approx(least)
+    if a + b < 8:
+        matrix = 1.0 - np.outer(*[np.arange(a + b) < a] * 2)  # winning ones at distance 0
+        differences = []
+        for chosen in itertools.combinations(range(a + b), a):
+            rest = [k for k in range(a + b) if k not in chosen]
+            means = [np.mean([matrix[i, j] for i, j in itertools.combinations(x, 2)]) for x in (chosen, rest)]
+            differences.append(means[0] - means[1])
+        reached = np.abs(differences) >= np.abs(differences).max() - 1e-12
+        assert reached.mean() == pytest.approx(least)

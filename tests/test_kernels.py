@@ -350,3 +350,39 @@ def test_input_that_cannot_be_used(stack):
         kernels.control_masks(stack, -1)
     with pytest.raises(UserError, match="signs is an array of bool"):
         kernels.control_masks(stack != 0)
+
+
+@pytest.mark.parametrize("weights", [0, 1, 2, 9])
+def test_chance_of_a_count_of_kernels_against_all_choices(weights):
+    """Two kernels that keep four weights, and two that keep nine or ten: every choice of places, one by one."""
+    for kept in (4, 9, 10):
+        counts = np.zeros(3)
+        for first in range(max(0, kept - 9), min(9, kept) + 1):
+            ways = math.comb(9, first) * math.comb(9, kept - first)
+            counts[(first == weights) + (kept - first == weights)] += ways
+        np.testing.assert_allclose(kernels._kernel_count_distribution(2, kept, weights), counts / math.comb(18, kept))
+
+
+def test_interval_of_a_count_of_kernels_against_draws():
+    rng, tickets = np.random.default_rng(3), 2
+    stack = shuffled(rng, tickets, 300, 242, SHAPE)
+    found = []
+    for _ in range(3000):
+        kept = rng.permuted(np.tile(np.arange(1728) < 542, (tickets, 1)), axis=1).reshape(tickets, 192, 9).sum(axis=2)
+        found.append(np.bincount(kept.ravel(), minlength=10))
+    for weights in range(10):
+        low, high = kernels.kernel_count_interval(stack, weights)
+        counts = np.array(found)[:, weights]
+        # Each tail at most 2.5 %, and no longer so one count further in; give or take four deviations of the draws.
+        assert (counts < low).mean() <= 0.025 + 0.012 and (counts > high).mean() <= 0.025 + 0.012
+        assert (counts <= low).mean() >= 0.025 - 0.012 and (counts >= high).mean() >= 0.025 - 0.012
+
+
+def test_counts_of_kernels_that_are_asked_wrongly():
+    stack = np.ones((1, 1, 1, 3, 3), np.int8)
+    assert kernels.kernel_count_interval(stack, 9) == (1, 1) and kernels.kernel_count_interval(0 * stack, 0) == (1, 1)
+    assert kernels.kernel_count_interval(stack, 3) == (0, 0)
+    with pytest.raises(UserError, match="weights is 10: a kernel has 9"):
+        kernels.kernel_count_interval(stack, 10)
+    with pytest.raises(UserError, match="probability is 1"):
+        kernels.kernel_count_interval(stack, 0, 1)

@@ -7,7 +7,7 @@ import pytest
 from made import made_store
 from scipy import stats
 
-from lib import comparisons, kernels, paper_b, patterns, scoring
+from lib import comparisons, kernels, pages_b, paper_b, patterns, scoring
 from lib.claims import Verdict
 from lib.errors import UserError
 from lib.evidence import Missing
@@ -291,3 +291,12 @@ def test_grouping_is_not_a_matter_of_the_ratio_of_signs(root):
         assert found[key].control_low < 100 / 3 < found[key].control_high
     control = kernels.control_masks(group.signs, seed=77)
     assert kernels.neighbour_share(control) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_patterns_that_tie_for_the_last_place_are_counted_both_ways():
+    """Kernels of two weights: one grouped pattern twice; of those that come once, one is grouped and two are not."""
+    signs = np.zeros((1, 5, 1, 3, 3), np.int8)
+    for kernel, places in enumerate([(0, 1), (0, 1), (3, 4), (0, 8), (2, 6)]):
+        signs[0, kernel, 0].ravel()[list(places)] = 1
+    for places, expected in ((1, (1, 1, 1)), (2, (1, 2, 2)), (3, (1, 2, 3)), (4, (2, 2, 4)), (9, (2, 2, 4))):
+        assert pages_b._grouped_places(signs, 2, False, places) == expected

@@ -125,7 +125,9 @@ table(
 # ## What the definition does not settle
 #
 # * **Greedy.** Each layer is matched by itself, from the input on. A joint match of all layers could be closer.
-# * **Ties.** Of several matches at the same cost the one that the solver finds is carried.
+# * **Ties.** Of several matches at the same cost the one that the solver finds is carried. With the two networks in the other
+#   order it may find another, and the distance in the layers behind may be another: so it is no distance in the strict sense.
+#   This book compares groups of tickets in the order of their names, and two tickets of one group in the order of their trials.
 # * **The output layer** is matched too, although its units are classes and so have an order: the paper's
 #   tables have rows for it as for the others, and it does not say that it is treated otherwise.
 # * **Sparsity.** Two random sets are the further apart the sparser they are. Two masks that keep a share $k$ of the inputs at
@@ -134,6 +136,9 @@ table(
 # * **Balance.** A network with more positive than negative weights has larger sets on one side and smaller ones on the
 #   other. That alone changes NNSTD±, and tickets may well be unbalanced ({numref}`tab-b-3-balance`);
 #   {ref}`section 5 <b-5>` therefore has controls.
+
+# %% tags=["remove-input"]
+markdown(pages_b.order_words(store))
 
 # %%
 pages_b.balance_table(store, "tab-b-3-balance")
