@@ -872,10 +872,11 @@ def order_words(store: Store, tickets: int = 5) -> str:
         pairs = [(i, j + len(winning)), (j + len(winning), i)]
         one, other = (topology.distances(find(used[0]).architecture, both, p, quiet=True).mean(axis=1) for p in pairs)
         apart = np.abs(one - other)
-        said.append(f"{words} {(apart > 1e-12).sum()}, by up to {apart.max():.4f}")
+        many = int((apart > 1e-12).sum())
+        said.append(f"{words} {many}, by up to {apart.max():.4f}" if many else f"{words} none")
     return (
-        f"Of {len(i)} pairs of a winning ticket (`{used[0]}`) and a random one, so many have another distance when the "
-        f"two change places: {'; '.join(said)}."
+        f"Of {len(i)} pairs of a winning ticket (`{used[0]}`) and a random one, with another distance when the two "
+        f"change places: {'; '.join(said)}."
     )
 
 

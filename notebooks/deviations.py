@@ -29,7 +29,9 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 # | A | randomness that is not fixed "in for example the sampling of the batches, and the gradients" | only the batch order differs between free runs: kernels are deterministic, and no noise of rounding is put in | runs can be repeated bit by bit | not measured; noise alone parts runs of one order ({ref}`A 3.4 <a-3-4>`) |
 # | A | what "partially fixed randomness" is | same initial weights and batch order; relative noise of one step of 32-bit rounding | of four readings the one whose words fit best | {numref}`tab-deviations-effects`; {ref}`A 3.4 <a-3-4>`, {ref}`A 3.5 <a-3-5>` |
 # | A | which rank correlation, over which weights | Spearman's, signed, over the surviving weights; magnitudes and all weights beside it | the plainest reading | {numref}`tab-deviations-effects`; {ref}`A 3.2.3 <a-3-2-3>` |
+# | A | of which outputs the CKA is taken | of the logits; of softmax outputs beside it | what the last layer says, before the softmax draws sure answers together | {numref}`tab-deviations-effects`; {ref}`A Appendix C <a-appendix-c>` |
 # | B | how a match of units crosses convolution and flattening in NNSTD | it is carried in blocks of kernels and pixels; also without | the only way that keeps connections whole | {numref}`tab-deviations-effects`; {ref}`B 5 <b-5>` |
+# | B | which of two networks comes first, where matches tie | groups in the order of their names, tickets in that of their trials | no distance may change when a trial is added | {ref}`B 3 <b-3>` |
 # | B | which neighbours are meant in a kernel | those that share an edge | the paper's 34.5 % for random kernels fits 12 of 36 pairs, not 20 of 36 | {numref}`tab-deviations-effects` |
 # | B | whether signs are those of the initial or of the trained weights | those of the initial weights; of the trained ones by a parameter | a ticket is a mask with the weights it starts from | {numref}`tab-deviations-effects`; {ref}`B 5 <b-5>` |
 # | both | precision of the training | fp32; of paper B's network and the ResNet products are of numbers rounded to bf16, with sums, weights and optimiser in fp32, as the source below each figure says | in fp32 these two take days of a CPU | none that could be measured, after two epochs a level: {doc}`/performance` |
@@ -48,13 +50,13 @@ level: str = "80"  # the level at which settings are compared, in percent pruned
 #
 # | paper | what | what we do | effect |
 # | --- | --- | --- | --- |
-# | A | captions of 80, 90 and 90 % pruned, expected overlaps of 90, 95 and 98 % | every claim is scored at both levels | {numref}`tab-deviations-effects`; the verdict is *partly* where they differ |
+# | A | captions of 80, 90 and 90 % pruned, expected overlaps of 90, 95 and 98 % | every claim is scored at both levels; about rank correlations too, whose captions nothing contradicts but that they are of the same tickets | {numref}`tab-deviations-effects`; the verdict is *partly* where they differ |
 # | A | equations 3, 5 and 7 drop a factor and add a variance to a mean; equation 6 gives a negative share of weights | exact distributions, checked by simulation; the printed formulas once, beside them | {ref}`A Appendix B <a-appendix-b>` |
 # | A | equation 2 calls the variance sigma | its root is the standard deviation | none: the mean decides |
 # | A | "a 10 % ticket, expected overlap 5 %" | the expected overlap is the kept fraction, 10 % | {ref}`A Appendix B <a-appendix-b>` |
 # | A | pairs that share tickets are counted as independent; hundreds of tests without a correction | the exact rate of false positives beside every share; intervals from resampling initialisations | {ref}`A D.2 <a-appendix-d-2>` |
 # | A | a distance of outputs is taken to refute symmetry | masks are compared too, by what their units keep | {ref}`A 3.3 <a-3-3>` |
-# | B | "50 comparisons", while its p and d imply about 30 | 50 pairs are drawn, or all by a parameter; a permutation test over tickets beside Welch's | {ref}`B 5 <b-5>` |
+# | B | "50 comparisons", while its p and d imply about 30 | 50 pairs are drawn, or all by a parameter; a permutation test over tickets beside Welch's | {numref}`tab-deviations-effects`; {ref}`B 5 <b-5>` |
 # | B | random tickets with as many positive as negative weights, winning ones with up to twice as many positive | a control with the same ratio of signs and the same survivors of each filter | {ref}`B 5 <b-5>` |
 # | B | kernel statistics of 14 tickets, of 20 | 14; all by a parameter | {numref}`tab-deviations-effects` |
 # | B | its rates keep 378,831.4 weights (its 91.2 %), which is no number of weights | the exact fraction after all rounds, cut to a whole number once in each layer: 378,829 | none: two weights of 378,831 |
