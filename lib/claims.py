@@ -900,8 +900,8 @@ def _table_row(claim: Claim, measurement: Measurement) -> _Outcome:
         raise UserError(f"claim {claim.id}: p_value of row is {p:g}: it must lie between 0 and 1")
     if error < 0:
         raise UserError(f"claim {claim.id}: standard_error of row is {error:g}: it must not be negative")
-    # A difference that the paper finds to be none is noise, and so are the sign and the word of its effect. That of its
-    # pairs scatters as far as the spread here, which is the difference by its effect, lets that of so many.
+    # A difference that the paper finds to be none is noise, and so are the sign and the word of its effect. Its own is
+    # taken to scatter as that of 50 pairs with the spread found here would.
     none = claimed.p_value >= SIGNIFICANCE
     spread = abs(diff / d) if d else 0.0
     noise = DRAW_DEVIATIONS * math.hypot(error, spread * math.sqrt(2 / ROW_PAIRS)) if none else 0.0

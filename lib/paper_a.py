@@ -372,7 +372,7 @@ def _section_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
         if lacking:
             raise Missing(Lack(name, f"{', '.join(lacking)} %"))
         best = 3 if name == RESNET else 2
-        said = {level.name for level in fashion.levels[1:]} if name == RESNET else set()
+        small = {level.name for level in fashion.levels[1:]} if name == RESNET else set()
         ranked = sorted(pruned, key=lambda level: -mean[level])
         checks = {
             f"the best {best} of the pruned levels are the first {best} (best: {', '.join(ranked[:best])} %)": set(
@@ -384,7 +384,7 @@ def _section_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, Panel
             checks[
                 f"from {before} to {after} % the mean accuracy falls ({mean[before]:.2f} to {mean[after]:.2f} %)"
             ] = bool(mean[after] < mean[before])
-        for level in (v for v in pruned if v in said):
+        for level in (v for v in pruned if v in small):
             # "Fairly stable" at the levels of the small networks has no number in the paper; fixed here as nine tenths.
             words = (
                 f"stable: at {level} % nine tenths of the dense accuracy ({mean[level]:.2f} of {mean['dense']:.2f} %)"
