@@ -235,9 +235,9 @@ def kernel_count_interval(signs: Signs, weights: int, probability: float = 0.95)
         raise UserError(f"weights is {weights}: a kernel has {PLACES}")
     if not 0 < probability < 1:
         raise UserError(f"probability is {probability!r}: it must lie between 0 and 1")
-    chance = np.ones(1)
+    chance, kernels = np.ones(1), signs.shape[1] * signs.shape[2]
     for kept in np.count_nonzero(signs, axis=(1, 2, 3, 4)).tolist():
-        chance = np.convolve(chance, _kernel_count_distribution(signs[0, :, :, 0, 0].size, kept, weights))
+        chance = np.convolve(chance, _kernel_count_distribution(kernels, kept, weights))
     reached, tail = np.cumsum(chance), (1 - probability) / 2
     low, high = np.searchsorted(reached, [tail * reached[-1], (1 - tail) * reached[-1]])
     return int(low), int(high)

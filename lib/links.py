@@ -134,6 +134,8 @@ _DECIDED_BY: tuple[tuple[str, str], ...] = (
     ("B-F2b", "fig-b-2b"),
     ("B-6-sdpos-*", "fig-b-2b"),
     ("B-6-meanpos", "fig-b-2b"),
+    ("B-4-S13", "fig-b-4-ci*"),
+    ("B-4-S13", "fig-b-4-svhn"),
     ("B-6-1", "tab-b-a1-conv1"),
     ("B-6-sd*", "tab-b-6-statistics"),
     ("B-6-signratio-*", "tab-b-6-statistics"),

@@ -188,7 +188,7 @@ def rank_correlations(
                 "that differ, both initial and final"
             )
         result[rows] = np.einsum("rn,rn->r", x, y) / np.sqrt(squares)
-    return np.clip(result, -1.0, 1.0)
+    return result
 
 
 def null_deviation(t: int) -> float:
