@@ -219,6 +219,25 @@ def shared_interval(n: int, kept: int, masks: int = 5, probability: float = 0.95
 @functools.cache  # the ledger asks for the same layers again and again
 def _shared_interval(n: int, kept: int, masks: int, tail: float) -> tuple[int, int]:
     support, pmf = shared_pmf(n, kept, masks)
+    return central(support, pmf, tail)
+
+
+def central(support: NDArray[np.int64], pmf: NDArray[np.float64], tail: float) -> tuple[int, int]:
+    """Return the central interval of a distribution of counts, as `overlap_interval` defines it.
+
+    Parameters
+    ----------
+    support : int array, shape (counts,)
+        Ascending.
+    pmf : float array, shape (counts,)
+        Their probabilities.
+    tail : float
+        What may lie on each side, such as 0.025.
+
+    Returns
+    -------
+    low, high : int
+    """
     below = np.cumsum(pmf) - pmf
     above = np.cumsum(pmf[::-1])[::-1] - pmf
     return int(support[below <= tail][-1]), int(support[above <= tail][0])

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lib import streams
+from lib import baselines, streams
 from lib.errors import UserError, kind, shown, whole
 
 SIDE = 3
@@ -223,7 +223,7 @@ def kernel_count_interval(signs: Signs, weights: int, probability: float = 0.95)
     Returns
     -------
     low, high : int
-        Both belong to the interval: the first counts at which the distribution reaches each tail.
+        Both belong to the interval, which is that of `baselines.central`.
 
     Raises
     ------
@@ -238,9 +238,7 @@ def kernel_count_interval(signs: Signs, weights: int, probability: float = 0.95)
     chance, kernels = np.ones(1), signs.shape[1] * signs.shape[2]
     for kept in np.count_nonzero(signs, axis=(1, 2, 3, 4)).tolist():
         chance = np.convolve(chance, _kernel_count_distribution(kernels, kept, weights))
-    reached, tail = np.cumsum(chance), (1 - probability) / 2
-    low, high = np.searchsorted(reached, [tail * reached[-1], (1 - tail) * reached[-1]])
-    return int(low), int(high)
+    return baselines.central(np.arange(len(chance)), chance, (1 - probability) / 2)
 
 
 @functools.lru_cache(maxsize=64)

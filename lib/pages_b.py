@@ -1,5 +1,6 @@
 """Figures and tables of paper B's chapters."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -505,16 +506,16 @@ def _with_tickets(names: Mapping[str, str], absent: Iterable[claims.Lack]) -> li
     return [name for name in names.values() if name not in {lack.experiment for lack in absent}]
 
 
-def comparison_brief(store: Store, settings: paper_b.Settings, sample: int) -> None:
+def comparison_brief(store: Store, settings: paper_b.Settings) -> None:
     """Show in a few sentences how far winning tickets are from random ones; nothing where none are trained.
 
     Parameters
     ----------
-    store, settings, sample
+    store, settings
         As for `distance_panel`.
     """
     chosen = [c for c in _conditions(True) if c.category == "WTs"]
-    by_metric = {signed: paper_b.measured(store, chosen, signed, settings, sample) for signed in (True, False)}
+    by_metric = {signed: paper_b.measured(store, chosen, signed, settings) for signed in (True, False)}
     sentences = []
     for condition in chosen:
         said = []
@@ -533,9 +534,7 @@ def comparison_brief(store: Store, settings: paper_b.Settings, sample: int) -> N
         markdown(f"**Measured here.** {' '.join(sentences)}")
 
 
-def distance_panel(
-    store: Store, settings: paper_b.Settings, name: str, what: str, sample: int = paper_b.SAMPLE, stand_ins: bool = True
-) -> None:
+def distance_panel(store: Store, settings: paper_b.Settings, name: str, what: str, stand_ins: bool = True) -> None:
     """Show the distances of all conditions in both metrics, the mean over the layers: the paper's Figure 1.
 
     Parameters
@@ -544,13 +543,11 @@ def distance_panel(
     settings : paper_b.Settings
     name, what : str
         As for `overlap_panel`.
-    sample : int
-        Comparisons drawn of each condition; 0 for all.
     stand_ins : bool
         Whether the conditions of the stand-ins are shown too.
     """
     panels = {
-        metric: (signed, None, paper_b.measured(store, _conditions(stand_ins), signed, settings, sample))
+        metric: (signed, None, paper_b.measured(store, _conditions(stand_ins), signed, settings))
         for signed, metric in METRICS.items()
     }
     _show_distances(store, panels, name, f"Distances of pairs of tickets, the mean over the layers; {what}.", stand_ins)
@@ -663,14 +660,13 @@ def comparison_table(
     signed: bool,
     layer: str,
     name: str,
-    sample: int = paper_b.SAMPLE,
     stand_ins: bool = True,
 ) -> None:
     """Show one metric of the paper's Table 1, or of one layer of Tables A.1 and A.2, beside what was measured.
 
     Parameters
     ----------
-    store, settings, name, sample, stand_ins
+    store, settings, name, stand_ins
         As for `distance_panel`.
     signed : bool
         NNSTD with signs, not NNSTD.
@@ -681,7 +677,7 @@ def comparison_table(
     number = layers.index(layer) if layer else None
     printed = paper_b.printed_differences(signed, layer)
     chosen = [c for c in _conditions(stand_ins) if c.category != "random"]
-    found = paper_b.measured(store, chosen, signed, settings, sample)
+    found, sample = paper_b.measured(store, chosen, signed, settings), settings.sample
     rows = []
     for condition in chosen:
         if condition.name not in printed and condition.name not in found:
@@ -728,7 +724,8 @@ def _tiny(p: float) -> str:
 
 def random_spread_table(store: Store, settings: paper_b.Settings, signed: bool, name: str) -> None:
     """Show how far the distances of random pairs scatter in every layer, beside what the paper's rows imply."""
-    random = paper_b.measured(store, [paper_b.CONDITIONS["random"]], signed, settings, 0).get("random")
+    every = dataclasses.replace(settings, sample=0)
+    random = paper_b.measured(store, [paper_b.CONDITIONS["random"]], signed, every).get("random")
     if random is None:
         return  # signs after training, and nothing is trained: the note above says so
     # A row's difference over its effect is the pooled deviation of its two groups; of mixed rows, because half of their

@@ -724,10 +724,7 @@ def _more_overlap(store: Store, name: str, partner: str = "") -> Measurement:
     _trained(store, free)
     checks = {}
     for level in _trained(store, name):
-        less, more = (
-            float(np.mean([y.values.mean() for y in _pairs_of(store, *who, level)]))
-            for who in ((free, free_partner), (name, partner))
-        )
+        less, more = (_mean_of(_pairs_of(store, *who, level)) for who in ((free, free_partner), (name, partner)))
         checks[f"{level} %: mean of the layers {more:.1f} %, free {less:.1f} %"] = more > less
     return Measurement(checks=checks, experiments=(free, *([free_partner] if free_partner else [])))
 
@@ -749,6 +746,11 @@ def _ranking(store: Store, measure: str, names: Sequence[str]) -> Measurement:
         },
         note=_constant(store, names, f"means of all pairs at {', '.join(levels)} %"),
     )
+
+
+def _mean_of(layers: Sequence[evidence.LayerOverlap | evidence.LayerShare]) -> float:
+    """Return the mean over layers of what is measured in each on average."""
+    return float(np.mean([y.values.mean() for y in layers]))
 
 
 def _spread_of(layers: Sequence[evidence.LayerOverlap]) -> tuple[np.ndarray, np.ndarray]:
@@ -844,7 +846,7 @@ def _section_3_2_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, P
         # "Low" has no number in the paper; fixed here as at most twice what chance gives.
         def make(name: str) -> Measurement:
             layers = evidence.shared(store, name, level)
-            mean, chance = (np.mean([y.values.mean() for y in layers]), np.mean([y.expected for y in layers]))
+            mean, chance = _mean_of(layers), float(np.mean([y.expected for y in layers]))
             return Measurement(
                 checks={
                     f"mean of the layers at {level} %: {mean:.1f} %, chance {chance:.1f} %": bool(mean <= 2 * chance)
@@ -857,9 +859,7 @@ def _section_3_2_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, P
         checks = {}
         for other in others:
             for level in (v for v in _trained(store, one) if v in _trained(store, other)):
-                mean, beside = (
-                    float(np.mean([y.values.mean() for y in evidence.shared(store, x, level)])) for x in (one, other)
-                )
+                mean, beside = (_mean_of(evidence.shared(store, x, level)) for x in (one, other))
                 # "Similar", "roughly the same" have no number in the paper; two points, as for weights left out.
                 said = f"at {level} %: {mean:.1f} % in {one}, {beside:.1f} % in {other}"
                 checks[said] = abs(mean - beside) <= 2
@@ -874,10 +874,7 @@ def _section_3_2_1(store: Store, ledger: Sequence[Claim], panels: Mapping[str, P
         return Measurement(checks=checks)
 
     def fewer(layers: slice) -> Measurement:
-        cifar, fashion = (
-            float(np.mean([y.values.mean() for y in evidence.shared(store, name, "50")[layers]]))
-            for name in (CIFAR, FASHION)
-        )
+        cifar, fashion = (_mean_of(evidence.shared(store, name, "50")[layers]) for name in (CIFAR, FASHION))
         return Measurement(checks={f"{cifar:.1f} % on CIFAR-10, {fashion:.1f} % on Fashion-MNIST": cifar < fashion})
 
     def falls(name: str) -> Measurement:
@@ -981,10 +978,7 @@ def _section_3_2_2(store: Store, ledger: Sequence[Claim], panels: Mapping[str, P
 
     def falls(name: str) -> Measurement:
         _trained(store, name)
-        means = {
-            level: np.mean([y.values.mean() for y in evidence.unused(store, name, level, of_coverage=True)])
-            for level in small(name)
-        }
+        means = {level: _mean_of(evidence.unused(store, name, level, of_coverage=True)) for level in small(name)}
         steps = zip(means.items(), list(means.items())[1:], strict=False)
         return Measurement(
             checks={

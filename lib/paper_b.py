@@ -178,9 +178,7 @@ def printed_differences(signed: bool, layer: str = "") -> dict[str, Claimed]:
     }
 
 
-def compared(
-    store: Store, condition: Condition, signed: bool, settings: Settings = _DEFAULT, sample: int | None = None
-) -> Comparison:
+def compared(store: Store, condition: Condition, signed: bool, settings: Settings = _DEFAULT) -> Comparison:
     """Compare the tickets of one condition, and the random ones that are its control.
 
     Parameters
@@ -190,8 +188,6 @@ def compared(
     signed : bool
         NNSTD with signs, not NNSTD.
     settings : Settings
-    sample : int, optional
-        Comparisons drawn of those that there are, 0 for all; as the settings have it if not given.
 
     Returns
     -------
@@ -203,9 +199,8 @@ def compared(
         If tickets are lacking; it names all experiments that are.
     """
     a, b, control = groups(store, condition, settings)
-    drawn = settings.sample if sample is None else sample
     return comparisons.compare(
-        store, a, b, control, signed, settings.carry, settings.same_start, drawn, settings.tickets
+        store, a, b, control, signed, settings.carry, settings.same_start, settings.sample, settings.tickets
     )
 
 
@@ -247,13 +242,13 @@ def _group(store: Store, key: str, kind: str, label: str, trained: bool) -> Grou
 
 
 def measured(
-    store: Store, chosen: Iterable[Condition], signed: bool, settings: Settings = _DEFAULT, sample: int | None = None
+    store: Store, chosen: Iterable[Condition], signed: bool, settings: Settings = _DEFAULT
 ) -> dict[str, Comparison]:
     """Return the comparisons, by the condition's name, of those conditions whose tickets are trained."""
     found = {}
     for condition in chosen:
         try:
-            found[condition.name] = compared(store, condition, signed, settings, sample)
+            found[condition.name] = compared(store, condition, signed, settings)
         except Missing:
             continue
     return found

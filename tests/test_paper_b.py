@@ -190,7 +190,7 @@ def test_a_claim_on_svhn_is_never_scored_on_a_stand_in(tmp_path):
 def test_the_switches_change_what_is_compared(tmp_path):
     store = make(tmp_path, CIFAR)
     condition = CONDITIONS["mixed_CIFAR"]
-    base = paper_b.compared(store, condition, True, sample=0)
+    base = paper_b.compared(store, condition, True, Settings(sample=0))
     for settings, pairs in (
         (Settings(same_start=True), 400),
         (Settings(tickets=14), 14 * 13),
@@ -410,7 +410,7 @@ def test_distances_of_the_first_trials_by_hand(tmp_path, trials):
         ("mixed_CIFAR", winning, drawn, [(i, j) for i in range(trials) for j in range(20) if i != j]),
         ("random", drawn, drawn, list(itertools.combinations(range(20), 2))),
     ):
-        found = paper_b.compared(store, CONDITIONS[name], True, sample=0).values().mean(axis=1)
+        found = paper_b.compared(store, CONDITIONS[name], True, Settings(sample=0)).values().mean(axis=1)
         assert len(found) == len(pairs)
         # Which of equal matches is taken may hang on the order of the two.
         np.testing.assert_allclose(np.sort(found), by_hand(one, other, pairs), atol=0.03)

@@ -69,7 +69,7 @@ def plant(monkeypatch, rows, together):
         return values
 
     @functools.cache
-    def compared(store, condition, signed, settings=None, sample=50):
+    def compared(store, condition, signed, settings=None):
         a = groups["random" if condition.category == "random" else condition.a]
         b = groups["random" if condition.category in ("random", "mixed") else condition.b]
         used = list({g.label: g for g in (a, b, groups["random"])})

@@ -67,8 +67,8 @@ pages_ladder.ladder_outputs(store, network, measure, "tab-a-6-ladder")
 # A ticket is retrained after it was found. Two tickets that are mirror images of each other would be retrained with
 # different batches and end with different outputs all the same. What cannot hide is the mask: if two tickets were equal up
 # to a permutation of their hidden units, the units of each layer would keep the same numbers of inputs, in another order.
-# So the table puts the units of every layer in the order of that number and counts where two tickets differ; one such unit
-# is enough to tell two networks apart. (Paper B's NNSTD {cite:p}`liu2020`, the distance with units matched, is no such proof:
+# So the table matches as many units of every layer as it can to one that keeps as many inputs, and counts those left over; one
+# such unit is enough to tell two networks apart. (Paper B's NNSTD {cite:p}`liu2020`, the distance with units matched, is no such proof:
 # where many units are left without a connection, any match of these is as good, and the layer behind them then has a
 # distance even from its own mirror image.)
 

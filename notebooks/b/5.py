@@ -36,7 +36,7 @@ from lib.notebook import markdown
 from lib.tickets import Store
 
 store = Store()
-settings = paper_b.Settings(carry, trained, same_start, tickets)
+settings = paper_b.Settings(carry, trained, same_start, tickets, sample=sample)
 
 # %% [markdown]
 # ## Ten conditions
@@ -50,10 +50,10 @@ settings = paper_b.Settings(carry, trained, same_start, tickets)
 pages_b.untrained_note(store, settings)
 
 # %%
-pages_b.comparison_brief(store, settings, sample)
+pages_b.comparison_brief(store, settings)
 
 # %%
-pages_b.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1", sample)
+pages_b.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1")
 
 # %% [markdown]
 # The two metrics have scales of their own: NNSTD± of the same pair is larger, as sets split by sign are sparser. What counts is
@@ -70,10 +70,10 @@ pages_b.distance_panel(store, settings, "fig-b-1", "the paper's Figure 1", sampl
 # mixed ones, two of which the paper calls significant.
 
 # %%
-pages_b.comparison_table(store, settings, True, "", "tab-b-1-signed", sample)
+pages_b.comparison_table(store, settings, True, "", "tab-b-1-signed")
 
 # %%
-pages_b.comparison_table(store, settings, False, "", "tab-b-1-plain", sample)
+pages_b.comparison_table(store, settings, False, "", "tab-b-1-plain")
 
 # %% [markdown]
 # ## Fifty comparisons?
