@@ -197,7 +197,7 @@ def test_the_switches_change_what_is_compared(tmp_path):
         (Settings(carry=False), 380),
         (Settings(trained=True), 380),
     ):
-        other = paper_b.compared(store, condition, True, settings, 0)
+        other = paper_b.compared(store, condition, True, dataclasses.replace(settings, sample=0))
         assert len(other.values()) == pairs
         assert other.values().mean() != base.values().mean()
 
@@ -454,7 +454,7 @@ def test_six_trials_are_enough_to_find_what_is_planted_and_nothing_else(tmp_path
 
 def test_random_tickets_after_training_are_as_many_as_are_trained(tmp_path):
     store = make(tmp_path, CIFAR, trials=6)
-    after = paper_b.compared(store, CONDITIONS["mixed_CIFAR"], True, Settings(trained=True), 0)
+    after = paper_b.compared(store, CONDITIONS["mixed_CIFAR"], True, Settings(trained=True, sample=0))
     assert (len(after.values()), len(after.control_values())) == (6 * 5, 15)
 
 
