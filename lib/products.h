@@ -17,11 +17,7 @@
 #define NEAR2 (NEAR * NEAR)
 #define FAR2 (FAR * FAR)
 
-#if WIDTH == 16
-#define BLOCK 8 /* rows of a product that are summed at once */
-#else
-#define BLOCK 4
-#endif
+#define BLOCK (WIDTH / PARTS) /* rows of a product that are summed at once */
 #define EVEN 16   /* sides of the matrices are multiples of it */
 #define CHUNK 512 /* inputs of a dense layer that are worked on at once: they fit the caches */
 
@@ -183,52 +179,48 @@ static const float OF_FILTER[PATCH][3] = {
 
 /* ---- filters ---- */
 
-/* G g G' of nine numbers that lie `step` apart. */
-static void of_filter(const float *g, int step, float u[PATCH][PATCH]) {
-    float half[PATCH][3];
-    for (int i = 0; i < PATCH; i++)
-        for (int k = 0; k < 3; k++) {
-            half[i][k] = 0;
-            for (int r = 0; r < 3; r++) half[i][k] += OF_FILTER[i][r] * g[(3 * r + k) * step];
-        }
-    for (int i = 0; i < PATCH; i++)
-        for (int j = 0; j < PATCH; j++) {
-            u[i][j] = 0;
-            for (int k = 0; k < 3; k++) u[i][j] += half[i][k] * OF_FILTER[j][k];
+/* Lay out filters whose nine numbers begin at weights[r * row + c * column], and then lie `step` apart, as G g G': for
+   `rows` rows and `columns` columns (POINTS, rows / BLOCK, columns, BLOCK). */
+static void of_filters(const float *weights, int64_t rows, int64_t row, int64_t columns, int64_t column, int step, float *to) {
+    for (int64_t r = 0; r < rows; r += WIDTH)
+        for (int64_t c = 0; c < columns; c++) {
+            vec g[9], half[PATCH][3];
+            for (int k = 0; k < 9; k++)
+                for (int i = 0; i < WIDTH; i++) g[k][i] = weights[(r + i) * row + c * column + k * step];
+            for (int i = 0; i < PATCH; i++)
+                for (int k = 0; k < 3; k++)
+                    half[i][k] = OF_FILTER[i][0] * g[k] + OF_FILTER[i][1] * g[3 + k] + OF_FILTER[i][2] * g[6 + k];
+            for (int k = 0; k < POINTS; k++) {
+                const float *by = OF_FILTER[k % PATCH];
+                const vec *h = half[k / PATCH], u = h[0] * by[0] + h[1] * by[1] + h[2] * by[2];
+                for (int64_t i = 0; i < WIDTH; i += BLOCK)
+                    memcpy(to + ((k * rows + r + i) * columns + c * BLOCK), (const float *)&u + i, BLOCK * sizeof(float));
+            }
         }
 }
 
 /* Lay out the filters, (filters, channels, 3, 3), for the ways forward and back; set their gradient to zero. */
 static void lay_out(Winograd *w, const float *weights) {
-    int64_t all = w->filters * w->channels;
-    for (int64_t f = 0; f < w->filters; f++)
-        for (int64_t c = 0; c < w->channels; c++) {
-            const float *g = weights + (f * w->channels + c) * 9;
-            float u[POINTS], turned[POINTS];
-            of_filter(g, 1, (float(*)[PATCH])u), of_filter(g + 8, -1, (float(*)[PATCH])turned);
-            for (int64_t k = 0; k < POINTS; k++) {
-                w->forward[k * all + (f / BLOCK * w->channels + c) * BLOCK + f % BLOCK] = u[k];
-                w->back[k * all + (c / BLOCK * w->filters + f) * BLOCK + c % BLOCK] = turned[k];
-            }
-        }
-    memset(w->gradient, 0, POINTS * all * sizeof(float));
+    int64_t f = w->filters, c = w->channels;
+    of_filters(weights, f, 9 * c, c, 9, 1, w->forward);
+    of_filters(weights + 8, c, 9, f, 9 * c, -1, w->back); /* turned around */
+    memset(w->gradient, 0, POINTS * f * c * sizeof(float));
 }
 
 /* Write the gradient of the filters. */
 static void collect(const Winograd *w, float *weights) {
     int64_t all = w->filters * w->channels;
-    for (int64_t n = 0; n < all; n++) {
-        float half[3][PATCH];
-        for (int r = 0; r < 3; r++)
-            for (int j = 0; j < PATCH; j++) {
-                half[r][j] = 0;
-                for (int i = 0; i < PATCH; i++) half[r][j] += OF_FILTER[i][r] * w->gradient[(i * PATCH + j) * all + n];
-            }
+    for (int64_t n = 0; n < all; n += WIDTH) {
+        vec half[3][PATCH] = {};
+        for (int i = 0; i < PATCH; i++)
+            for (int j = 0; j < PATCH; j++)
+                for (int r = 0; r < 3; r++)
+                    half[r][j] += OF_FILTER[i][r] * *(vec *)(w->gradient + (i * PATCH + j) * all + n);
         for (int r = 0; r < 3; r++)
             for (int k = 0; k < 3; k++) {
-                float sum = 0;
+                vec sum = {};
                 for (int j = 0; j < PATCH; j++) sum += half[r][j] * OF_FILTER[j][k];
-                weights[9 * n + 3 * r + k] = sum;
+                for (int i = 0; i < WIDTH; i++) weights[9 * (n + i) + 3 * r + k] = sum[i];
             }
     }
 }
@@ -249,6 +241,8 @@ static inline __attribute__((always_inline)) void transform(
     for (int64_t k = 0; k < n; k++)
         for (int p = 0; p < PARTS; p++) {
             const vec *from = x.first + k * x.plane + r * x.row + c * PARTS + p;
+            for (int i = 0; i < side; i++)
+                for (int j = 0; j < TILE; j++) __builtin_prefetch(from + i * x.row + (side + j) * PARTS);
             for (int j = 0; j < side; j++) one(from + j * PARTS, x.row, half[0] + j, PATCH);
             for (int i = 0; i < PATCH; i++)
                 one(half[i], 1, to + i * PATCH * w->plane + k * PARTS + p, w->plane);
@@ -276,6 +270,8 @@ static void finish(const Winograd *w, Pixels y, int64_t r, int64_t c, int64_t n,
         for (int p = 0; p < PARTS; p++) {
             const vec *from = w->sums + k * PARTS + p;
             vec tile[TILE][TILE], *to = y.first + k * y.plane + r * y.row + c * PARTS + p;
+            for (int i = 0; i < TILE; i++)
+                for (int j = 0; j < TILE; j++) __builtin_prefetch(to + i * y.row + (TILE + j) * PARTS, 1);
             for (int j = 0; j < PATCH; j++) to_tile(from + j * w->plane, PATCH * w->plane, half[0] + j, PATCH);
             for (int i = 0; i < TILE; i++) to_tile(half[i], 1, tile[i], 1);
             for (int i = 0; i < TILE; i++)

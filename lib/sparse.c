@@ -20,7 +20,9 @@
 #else
 #define WIDTH 8
 #endif
-#define PARTS 2 /* vectors of a block of images */
+#ifndef PARTS
+#define PARTS 2 /* vectors of a block of images: 1 or 2 */
+#endif
 #define LANES (WIDTH * PARTS)
 #define CACHE 6144 /* bytes of the gradient's rows that are worked on at once */
 #define SKEW 5 /* vectors between channels, so that the same pixel of all channels does not share one cache set */
@@ -71,6 +73,8 @@ struct Layer {
     int64_t input_block, output_block, gradient_block, active_block, slope_block; /* vectors from one block to the next */
     float *mean, *spreading; /* of normalisation: mean, 1 / standard deviation */
     float *factor, *shift;   /* with the scales and offsets: what an output is multiplied by, what is added then */
+    float *by_output, *rest; /* on the way back: what an output is multiplied by, what is added to its slope's part */
+    double *sums, *products; /* over images and pixels: of outputs and their squares; of slopes, and of these times outputs */
 };
 
 /* A batch is trained LANES images at a time, but for batch normalisation, which needs all of them: in `blocks`. */
@@ -216,13 +220,18 @@ static int prepare(
     if (make_active(net, &net->images)) return -1;
     for (Layer *y = net->layers; y < net->layers + count; y++) {
         const Spec *s = &y->spec;
-        y->output_block = s->filters * y->out_y * y->out_x * PARTS, y->gradient_block = s->filters * y->back_plane;
+        y->output_block = s->filters * y->out_y * y->out_x * PARTS;
+        /* The outputs' gradient of a normalised layer is found when it is needed, so that one block of it is enough. */
+        if (y == net->layers) y->gradient_block = y->output_block;
+        else if (!normed(y)) y->gradient_block = s->filters * y->back_plane;
         y->output = zeros(memory, net->blocks * y->output_block * (int64_t)sizeof(vec));
         y->gradient = y->output;
-        if (y != net->layers) y->gradient = zeros(memory, net->blocks * y->gradient_block * (int64_t)sizeof(vec));
-        y->mean = zeros(memory, 4 * s->filters * (int64_t)sizeof(float));
-        if (!y->output || !y->gradient || !y->mean || make_active(net, y)) return -1;
+        if (y != net->layers) y->gradient = zeros(memory, (y->gradient_block ? net->blocks : 1) * s->filters * y->back_plane * (int64_t)sizeof(vec));
+        y->mean = zeros(memory, 6 * s->filters * (int64_t)sizeof(float));
+        y->sums = zeros(memory, 2 * s->filters * (int64_t)sizeof(double));
+        if (!y->output || !y->gradient || !y->sums || make_active(net, y)) return -1;
         y->spreading = y->mean + s->filters, y->factor = y->spreading + s->filters, y->shift = y->factor + s->filters;
+        y->by_output = y->shift + s->filters, y->rest = y->by_output + s->filters, y->products = y->sums + s->filters;
         if (make_forward(memory, &y->forward, y, mask)) return -1;
         if (y != net->layers && make_backward(memory, &y->backward, y, mask)) return -1;
         if (make_full(memory, y)) return -1;
@@ -545,109 +554,127 @@ static void end_step(const Net *net, const uint8_t *mask, float *gradient) {
     }
 }
 
-/* ---- batch normalisation, which takes all blocks at once; n images in all ---- */
+/* ---- batch normalisation, which takes all blocks at once; n images in all.  What it counts of a block, it counts as soon
+   as the block is there, and what it changes, it changes when the block is needed: so it finds both in the caches. ---- */
 
 static vec missing_as_zero(vec v, int64_t n, int64_t b, int p) {
     for (int i = 0; i < WIDTH; i++) v[i] = b * LANES + p * WIDTH + i < n ? v[i] : 0;
     return v;
 }
 
-/* The sum of the outputs of filter f, less `mean`, over all images and pixels, or of their squares. */
-static double sum_of(const Layer *y, int64_t f, float mean, int64_t n, int64_t blocks, int squared) {
-    int64_t plane = y->out_y * y->out_x * PARTS;
-    double all = 0;
-    for (int64_t b = 0; b < blocks; b++) {
+/* Add up a block's outputs less `mean`, which the first block gives so that the squares stay small, and their squares. */
+static void count_outputs(const Layer *y, int64_t n, int64_t b) {
+    int64_t plane = y->out_y * y->out_x * PARTS, images = n - b * LANES < LANES ? n - b * LANES : LANES;
+    for (int64_t f = 0; f < y->spec.filters; f++) {
         const vec *z = output_at(y, b, f, 0);
-        vec sum[PARTS] = {};
+        if (b == 0) {
+            vec sum[PARTS] = {};
+            double all = 0;
+            for (int64_t i = 0; i < plane; i += PARTS)
+                for (int p = 0; p < PARTS; p++) sum[p] += z[i + p];
+            for (int p = 0; p < PARTS; p++) all += total(missing_as_zero(sum[p], n, b, p));
+            y->mean[f] = all / (images * y->out_y * y->out_x), y->sums[f] = y->products[f] = 0;
+        }
+        vec sum[PARTS] = {}, square[PARTS] = {};
+        float mean = y->mean[f];
         for (int64_t i = 0; i < plane; i += PARTS)
             for (int p = 0; p < PARTS; p++) {
                 vec v = z[i + p] - mean;
-                sum[p] += squared ? v * v : v;
+                sum[p] += v, square[p] += v * v;
             }
-        for (int p = 0; p < PARTS; p++) all += total(missing_as_zero(sum[p], n, b, p));
+        for (int p = 0; p < PARTS; p++) {
+            y->sums[f] += total(missing_as_zero(sum[p], n, b, p));
+            y->products[f] += total(missing_as_zero(square[p], n, b, p));
+        }
     }
-    return all;
 }
 
-/* Find what the outputs of filter f are multiplied by and what is added then: by the batch, whose statistics the running
-   ones move towards, or by the running ones. */
-static void find_norm(const Layer *y, int64_t f, float *parameters, int64_t n, int64_t blocks, int training) {
+/* Find what outputs are multiplied by and what is added then: by the batch, whose statistics the running ones move
+   towards, or by the running ones. */
+static void find_norm(const Layer *y, float *parameters, int64_t n, int training) {
     const Spec *s = &y->spec;
-    float *mean = parameters + s->means + f, *variance = parameters + s->variances + f;
-    double m = *mean, v = *variance;
-    if (training) {
-        double count = (double)n * y->out_y * y->out_x;
-        m = sum_of(y, f, 0, n, blocks, 0) / count, v = sum_of(y, f, m, n, blocks, 1) / count;
-        *mean += MOMENTUM * ((float)m - *mean);
-        *variance += MOMENTUM * ((float)(v * count / (count - 1)) - *variance);
-    }
-    y->mean[f] = m, y->spreading[f] = 1 / sqrt(v + EPSILON);
-    y->factor[f] = parameters[s->scales + f] * y->spreading[f];
-    y->shift[f] = parameters[s->biases + f] - y->mean[f] * y->factor[f];
-}
-
-/* Normalise, add another layer's output, ReLU. */
-static void normalise(const Layer *y, float *parameters, int64_t n, int64_t blocks, int training) {
-    for (int64_t f = 0; f < y->spec.filters; f++) {
-        find_norm(y, f, parameters, n, blocks, training);
-        for (int64_t b = 0; b < blocks && y->active; b++)
-            for (int64_t r = 0; r < y->out_y; r++) {
-                const Layer *add = y->add;
-                const vec *z = output_at(y, b, f, r), *other = NULL;
-                vec *to = active_at(y, b, f, r);
-                float factor = y->factor[f], shift = y->shift[f], add_factor = 1;
-                if (add && add->active)
-                    other = active_at(add, b, f, r);
-                else if (add) { /* it is given to no other layer, so that it is normalised here */
-                    other = output_at(add, b, f, r);
-                    add_factor = add->factor[f], shift += add->shift[f];
-                }
-                for (int64_t i = 0; i < y->out_x * PARTS; i++) {
-                    vec v = z[i] * factor + shift;
-                    if (other) v += other[i] * add_factor;
-                    to[i] = y->spec.linear ? v : larger(v, (vec){});
-                }
-            }
-    }
-}
-
-/* From the slope to the gradient of the output, and of scales and offsets. */
-static void normalise_back(const Layer *y, int64_t n, int64_t blocks, float *gradient) {
-    const Spec *s = &y->spec;
-    int64_t row = y->out_x * PARTS, right = y->dilation * PARTS, down = right * y->back_x;
     double count = (double)n * y->out_y * y->out_x;
     for (int64_t f = 0; f < s->filters; f++) {
-        double sum = 0, product = 0;
-        for (int64_t b = 0; b < blocks; b++) {
-            vec sums[PARTS] = {}, products[PARTS] = {};
-            for (int64_t r = 0; r < y->out_y; r++) {
-                const vec *z = output_at(y, b, f, r);
-                const vec *above = active_at(y, b, f, r);
-                vec *g = slope_at(y, b, f, r);
-                for (int64_t i = 0; i < row; i += PARTS)
-                    for (int p = 0; p < PARTS; p++) {
-                        if (!s->linear) g[i + p] = keep(above[i + p] > 0, g[i + p]);
-                        sums[p] += g[i + p], products[p] += g[i + p] * z[i + p];
-                    }
-            }
-            for (int p = 0; p < PARTS; p++) sum += total(sums[p]), product += total(products[p]);
+        float *mean = parameters + s->means + f, *variance = parameters + s->variances + f;
+        double m = *mean, v = *variance;
+        if (training) {
+            double more = y->sums[f] / count;
+            m = y->mean[f] + more, v = y->products[f] / count - more * more;
+            *mean += MOMENTUM * ((float)m - *mean);
+            *variance += MOMENTUM * ((float)(v * count / (count - 1)) - *variance);
         }
-        double by_scale = (product - y->mean[f] * sum) * y->spreading[f];
-        gradient[s->scales + f] += by_scale, gradient[s->biases + f] += sum;
-        float factor = y->factor[f], by_output = -factor * y->spreading[f] * by_scale / count;
-        float rest = -factor * sum / count - by_output * y->mean[f];
-        for (int64_t b = 0; b < blocks; b++)
-            for (int64_t r = 0; r < y->out_y; r++) {
-                const vec *z = output_at(y, b, f, r);
-                const vec *g = slope_at(y, b, f, r);
-                vec *to = y->gradient + b * y->gradient_block + f * y->back_plane + y->border * PARTS + r * down;
-                for (int64_t c = 0; c < y->out_x; c++)
-                    for (int p = 0; p < PARTS; p++) {
-                        vec v = g[c * PARTS + p] * factor + z[c * PARTS + p] * by_output + rest;
-                        to[c * right + p] = n < (b + 1) * LANES ? missing_as_zero(v, n, b, p) : v;
-                    }
-            }
+        y->mean[f] = m, y->spreading[f] = 1 / sqrt(v + EPSILON);
+        y->factor[f] = parameters[s->scales + f] * y->spreading[f];
+        y->shift[f] = parameters[s->biases + f] - y->mean[f] * y->factor[f];
     }
+}
+
+/* Normalise a block, add another layer's output, ReLU. */
+static void normalise(const Layer *y, int64_t b) {
+    if (!y->active) return;
+    for (int64_t f = 0; f < y->spec.filters; f++)
+        for (int64_t r = 0; r < y->out_y; r++) {
+            const Layer *add = y->add;
+            const vec *z = output_at(y, b, f, r), *other = NULL;
+            vec *to = active_at(y, b, f, r);
+            float factor = y->factor[f], shift = y->shift[f], add_factor = 1;
+            if (add && add->active)
+                other = active_at(add, b, f, r);
+            else if (add) { /* it is given to no other layer, so that it is normalised here */
+                other = output_at(add, b, f, r);
+                add_factor = add->factor[f], shift += add->shift[f];
+            }
+            for (int64_t i = 0; i < y->out_x * PARTS; i++) {
+                vec v = z[i] * factor + shift;
+                if (other) v += other[i] * add_factor;
+                to[i] = y->spec.linear ? v : larger(v, (vec){});
+            }
+        }
+}
+
+/* Add up a block's slopes, cut where the ReLU gave zero, and their products with the outputs. */
+static void count_slopes(const Layer *y, int64_t b, int first) {
+    for (int64_t f = 0; f < y->spec.filters; f++) {
+        vec sums[PARTS] = {}, products[PARTS] = {};
+        for (int64_t r = 0; r < y->out_y; r++) {
+            const vec *z = output_at(y, b, f, r);
+            const vec *above = y->spec.linear ? z : active_at(y, b, f, r);
+            vec *g = slope_at(y, b, f, r);
+            for (int64_t i = 0; i < y->out_x * PARTS; i += PARTS)
+                for (int p = 0; p < PARTS; p++) {
+                    if (!y->spec.linear) g[i + p] = keep(above[i + p] > 0, g[i + p]);
+                    sums[p] += g[i + p], products[p] += g[i + p] * z[i + p];
+                }
+        }
+        if (first) y->sums[f] = y->products[f] = 0;
+        for (int p = 0; p < PARTS; p++) y->sums[f] += total(sums[p]), y->products[f] += total(products[p]);
+    }
+}
+
+/* Find the gradient of scales and offsets, and how that of an output follows from its slope. */
+static void find_norm_back(const Layer *y, int64_t n, float *gradient) {
+    double count = (double)n * y->out_y * y->out_x;
+    for (int64_t f = 0; f < y->spec.filters; f++) {
+        double by_scale = (y->products[f] - y->mean[f] * y->sums[f]) * y->spreading[f];
+        gradient[y->spec.scales + f] += by_scale, gradient[y->spec.biases + f] += y->sums[f];
+        y->by_output[f] = -y->factor[f] * y->spreading[f] * by_scale / count;
+        y->rest[f] = -y->factor[f] * y->sums[f] / count - y->by_output[f] * y->mean[f];
+    }
+}
+
+/* From a block's slope to the gradient of its outputs. */
+static void normalise_back(const Layer *y, int64_t n, int64_t b) {
+    int64_t right = y->dilation * PARTS, down = right * y->back_x;
+    for (int64_t f = 0; f < y->spec.filters; f++)
+        for (int64_t r = 0; r < y->out_y; r++) {
+            const vec *z = output_at(y, b, f, r), *g = slope_at(y, b, f, r);
+            vec *to = y->gradient + b * y->gradient_block + f * y->back_plane + y->border * PARTS + r * down;
+            for (int64_t c = 0; c < y->out_x; c++)
+                for (int p = 0; p < PARTS; p++) {
+                    vec v = g[c * PARTS + p] * y->factor[f] + z[c * PARTS + p] * y->by_output[f] + y->rest[f];
+                    to[c * right + p] = n < (b + 1) * LANES ? missing_as_zero(v, n, b, p) : v;
+                }
+        }
 }
 
 /* ---- the network ---- */
@@ -681,12 +708,14 @@ static void forward(Net *net, float *parameters, int64_t n, int training) {
     int64_t blocks = (n + LANES - 1) / LANES;
     for (Layer *y = net->layers; y < net->layers + net->count; y++) {
         for (int64_t b = 0; b < blocks; b++) {
+            if (y > net->layers && normed(y - 1)) normalise(y - 1, b);
             if (y->spec.average) average(y, b);
             Layer own = at_block(y, b);
             convolve(&own, parameters);
+            if (normed(y) && training) count_outputs(y, n, b);
             if (!normed(y) && y->active) activate(&own);
         }
-        if (normed(y)) normalise(y, parameters, n, blocks, training);
+        if (normed(y)) find_norm(y, parameters, n, training);
     }
 }
 
@@ -711,14 +740,16 @@ static double loss(const Net *net, const Layer *y, const uint8_t *labels, const 
 static void backward(Net *net, const float *parameters, int64_t n, float *gradient) {
     int64_t blocks = (n + LANES - 1) / LANES;
     for (Layer *y = net->layers + net->count; y-- > net->layers;) {
-        if (normed(y)) normalise_back(y, n, blocks, gradient);
+        if (normed(y)) find_norm_back(y, n, gradient);
         for (int64_t b = 0; b < blocks; b++) {
             Layer own = at_block(y, b);
-            if (!normed(y) && y->active) activate_back(&own);
+            if (normed(y)) normalise_back(y, n, b);
+            else if (y->active) activate_back(&own);
             weight_gradient(&own, gradient);
             if (y == net->layers) continue;
             convolve_back(&own, parameters, y->spec.average ? y->mean_slope : slope_at(y->source, b, 0, 0));
             if (y->spec.average) average_back(y, b);
+            if (normed(y - 1)) count_slopes(y - 1, b, b == 0); /* all layers that take its outputs have been here */
         }
     }
 }
