@@ -73,8 +73,8 @@ struct Layer {
     int64_t input_block, output_block, gradient_block, active_block, slope_block; /* vectors from one block to the next */
     float *mean, *spreading; /* of normalisation: mean, 1 / standard deviation */
     float *factor, *shift;   /* with the scales and offsets: what an output is multiplied by, what is added then */
-    float *by_output, *rest; /* on the way back: what an output is multiplied by, what is added to its slope's part */
-    double *sums, *products; /* over images and pixels: of outputs and their squares; of slopes, and of these times outputs */
+    float *by_output, *rest; /* an output's gradient is factor times its slope, by_output times itself, and the rest */
+    double *sums, *products; /* of outputs and their squares; on the way back of slopes, and of these times outputs */
 };
 
 /* A batch is trained LANES images at a time, but for batch normalisation, which needs all of them: in `blocks`. */
@@ -226,7 +226,8 @@ static int prepare(
         else if (!normed(y)) y->gradient_block = s->filters * y->back_plane;
         y->output = zeros(memory, net->blocks * y->output_block * (int64_t)sizeof(vec));
         y->gradient = y->output;
-        if (y != net->layers) y->gradient = zeros(memory, (y->gradient_block ? net->blocks : 1) * s->filters * y->back_plane * (int64_t)sizeof(vec));
+        int64_t kept = y->gradient_block ? net->blocks : 1;
+        if (y != net->layers) y->gradient = zeros(memory, kept * s->filters * y->back_plane * (int64_t)sizeof(vec));
         y->mean = zeros(memory, 6 * s->filters * (int64_t)sizeof(float));
         y->sums = zeros(memory, 2 * s->filters * (int64_t)sizeof(double));
         if (!y->output || !y->gradient || !y->sums || make_active(net, y)) return -1;
