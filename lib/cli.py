@@ -94,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, metavar="DIR", help="where new levels go (default: the store)")
     sub.add_argument("--budget", metavar="TIME", help="stop cleanly before so much time is over, such as 500s or 10m")
     sub.add_argument("--device", choices=("cpu", "cuda"), help="default: a CUDA GPU if there is one")
-    sub.add_argument("--workers", type=int, metavar="N", help="processes on a CPU (default: one a core)")
+    sub.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on a CPU (default: one a core, or so many that no core waits for the last)",
+    )
     precision(sub)
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
 

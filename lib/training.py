@@ -752,7 +752,8 @@ def train(
     device : str, optional
         'cuda' or 'cpu'; a GPU if there is one.
     workers : int, optional
-        Processes on a CPU, one a core if not given. The result does not depend on it.
+        Processes on a CPU. If not given, one a core, and more where the last replicas would leave cores without work.
+        The result does not depend on it.
     quiet : bool
         Whether to show no progress bar.
     out : Store, optional
@@ -783,7 +784,7 @@ def train(
     device = device or usual_device()
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    workers = min(workers or os.cpu_count() or 1, experiment.replicas)
+    workers = _workers(workers, experiment.replicas)
     level_epochs = experiment.epochs * experiment.replicas
     # The last replicas, on a GPU all, are evaluated together when all epochs are done.
     together = experiment.replicas if device == "cuda" else workers
@@ -932,6 +933,18 @@ def missing_levels(experiment: Experiment, *stores: Store) -> list[Level]:
     return levels
 
 
+def _workers(asked: int | None, replicas: int) -> int:
+    """Return how many replicas are trained at once on a CPU.
+
+    If nobody asked, as few as let all cores work until the end: 5 replicas go on 2 cores as 3 and then 2, which takes
+    as long as 2.5 one after the other; as 2, 2 and 1 they would take as long as 3.
+    """
+    cores = os.cpu_count() or 1
+    if asked or replicas <= cores:
+        return min(asked or cores, replicas)
+    return next(n for n in range(cores, replicas + 1) if replicas % n == 0 or replicas % n >= cores)
+
+
 def _train_on_cpu(
     experiment: Experiment,
     images: Images,
@@ -1051,8 +1064,10 @@ def seconds(
     """
     device = device or usual_device()
     precision = _precision(device, precision, before)
-    workers = 1 if device == "cuda" else min(workers or os.cpu_count() or 1, experiment.replicas)
-    together = experiment.replicas if device == "cuda" else 1
+    replicas, cores = experiment.replicas, os.cpu_count() or 1
+    together = replicas if device == "cuda" else 1
+    # How many are trained at the same time, on average; the last of those that were asked for may have cores to spare.
+    at_once = replicas / math.ceil(replicas / min(workers, cores)) if workers else min(cores, replicas)
     counts = [sum(kept_counts(experiment.architecture, level).values()) for level in experiment.levels]
     # A step of a GPU does not depend on the level: it multiplies by zeros too.
     levels = {0} if device == "cuda" else {0, len(counts) // 2, len(counts) - 1}
@@ -1080,7 +1095,7 @@ def seconds(
         with contextlib.suppress(OSError):  # a pace that cannot be kept is measured again
             write_whole(place, json.dumps(paces).encode())
     step = np.interp(counts, [counts[level] for level in measured], paces).mean()
-    return float(step * experiment.samples() / (experiment.batch * together * workers))
+    return float(step * experiment.samples() / (experiment.batch * (together if device == "cuda" else at_once)))
 
 
 def _step_seconds(experiment: Experiment, device: str, together: int, level: int, precision: str) -> float:

@@ -747,8 +747,30 @@ def test_the_time_of_a_step_is_that_of_steps_alone(together, monkeypatch):
     assert calls[-1][1] == (together,)  # a GPU trains all of them
 
 
+def test_no_core_waits_for_the_last_replicas(monkeypatch):
+    """A simulation: replicas of the same length begin as others end, and those that run share the cores."""
+
+    def until_all_are_done(replicas: int, at_once: int, cores: int) -> float:
+        waiting, running, time = replicas, [], 0.0
+        while waiting or running:
+            begun = min(waiting, at_once - len(running))
+            waiting, running = waiting - begun, running + [1.0] * begun
+            pace, least = min(1, cores / len(running)), min(running)
+            time, running = time + least / pace, [left - least for left in running if left - least > 1e-9]
+        return time
+
+    assert until_all_are_done(5, 2, 2) == 3
+    for cores in range(1, 9):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        for replicas in range(1, 25):
+            took = until_all_are_done(replicas, training._workers(None, replicas), cores)
+            assert took == pytest.approx(max(1, replicas / cores))
+            assert training._workers(3, replicas) == min(3, replicas)
+
+
 def test_the_estimate_is_measured_once_and_grows_with_the_samples(tmp_path, monkeypatch):
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path))
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
     sparse.compiled_library.cache_clear()
     once, twice = tiny_experiment(), tiny_experiment(epochs=4)
     found = training.seconds(once, "cpu", workers=1)
@@ -756,6 +778,8 @@ def test_the_estimate_is_measured_once_and_grows_with_the_samples(tmp_path, monk
     monkeypatch.setattr(training, "_step_seconds", None)  # called no more
     assert training.seconds(twice, "cpu", workers=1) == pytest.approx(2 * found)
     assert training.seconds(once, "cpu", workers=2) == pytest.approx(found / 2)
+    assert training.seconds(once, "cpu", workers=3) == pytest.approx(found / 2)  # the fourth waits for the others
+    assert training.seconds(once, "cpu") == pytest.approx(found / 3)  # four share three cores
     asked: list[tuple] = []
     monkeypatch.setattr(training, "_step_seconds", lambda *arguments: asked.append(arguments) or 60.0)
     assert training.seconds(once, "cpu", workers=1, precision="bf16") == pytest.approx(60 * once.samples() / once.batch)
