@@ -241,7 +241,7 @@ static inline __attribute__((always_inline)) void transform(
     for (int64_t k = 0; k < n; k++)
         for (int p = 0; p < PARTS; p++) {
             const vec *from = x.first + k * x.plane + r * x.row + c * PARTS + p;
-            for (int i = 0; i < side; i++)
+            for (int i = 0; i < side; i++) /* what the next tile will read, and in `finish` write */
                 for (int j = 0; j < TILE; j++) __builtin_prefetch(from + i * x.row + (side + j) * PARTS);
             for (int j = 0; j < side; j++) one(from + j * PARTS, x.row, half[0] + j, PATCH);
             for (int i = 0; i < PATCH; i++)

@@ -634,7 +634,7 @@ static void normalise(const Layer *y, int64_t b) {
 }
 
 /* Add up a block's slopes, cut where the ReLU gave zero, and their products with the outputs. */
-static void count_slopes(const Layer *y, int64_t b, int first) {
+static void count_slopes(const Layer *y, int64_t b) {
     for (int64_t f = 0; f < y->spec.filters; f++) {
         vec sums[PARTS] = {}, products[PARTS] = {};
         for (int64_t r = 0; r < y->out_y; r++) {
@@ -647,7 +647,7 @@ static void count_slopes(const Layer *y, int64_t b, int first) {
                     sums[p] += g[i + p], products[p] += g[i + p] * z[i + p];
                 }
         }
-        if (first) y->sums[f] = y->products[f] = 0;
+        if (b == 0) y->sums[f] = y->products[f] = 0;
         for (int p = 0; p < PARTS; p++) y->sums[f] += total(sums[p]), y->products[f] += total(products[p]);
     }
 }
@@ -750,7 +750,7 @@ static void backward(Net *net, const float *parameters, int64_t n, float *gradie
             if (y == net->layers) continue;
             convolve_back(&own, parameters, y->spec.average ? y->mean_slope : slope_at(y->source, b, 0, 0));
             if (y->spec.average) average_back(y, b);
-            if (normed(y - 1)) count_slopes(y - 1, b, b == 0); /* all layers that take its outputs have been here */
+            if (normed(y - 1)) count_slopes(y - 1, b); /* all layers that take its outputs have been here */
         }
     }
 }
