@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--precision",
             choices=precisions,
-            help="default: that of the levels before; else tf32 on a GPU, fp32 on a CPU",
+            help="default: as levels before, if this device can train like theirs; else tf32 on a GPU, fp32 on a CPU",
         )
 
     sub = command("experiments", _experiments, "list the experiments and what is trained of them")
@@ -174,8 +174,8 @@ def _experiments(options: argparse.Namespace) -> int:
         samples = experiment.samples() / 1e6
         time_here = "-"
         if training:
-            before = store.precision(experiment, training.usual_device())
-            seconds = training.seconds(experiment, precision=options.precision, before=before)
+            usual = training.usual_precision(experiment, training.usual_device(), store)
+            seconds = training.seconds(experiment, precision=options.precision or usual)
             time_here, all_seconds = _duration(seconds), all_seconds + seconds
         print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
     if not damaged:

@@ -24,7 +24,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -235,17 +235,16 @@ class Store:
             experiment.part(after, after + (self.stored(name, after) or experiment.inits - after)) for after in found
         ]
 
-    def precision(self, experiment: Experiment, device: str | None = None) -> str | None:
-        """Return in which precision an experiment, or a part of it, is gone on with.
+    def precision(self, experiment: Experiment, counts: Callable[[dict[str, Any]], bool] | None = None) -> str | None:
+        """Return in which precision an experiment, or a part of it, was trained so far.
 
-        It is that of the last of its levels that is stored. If none is, it is that of the last level of another part
-        that was trained on a device of the same kind: what a CPU began in fp32 need not be so slow on a GPU too.
+        It is that of the last of its levels that is stored. If none is, it is that of the last level of another part.
 
         Parameters
         ----------
         experiment : Experiment
-        device : str, optional
-            'cpu' or 'cuda', on which it is gone on with; other parts do not count if it is not given.
+        counts : callable, optional
+            Says by what the manifest says of a level of another part whether it counts; none does if not given.
 
         Returns
         -------
@@ -256,7 +255,7 @@ class Store:
         for part in (*(own for own in held if own == experiment), *reversed(held)):
             stored = self.manifest(part)["levels"]
             for entry in (stored[level.name] for level in reversed(part.levels) if level.name in stored):
-                if part == experiment or (device and entry["device"].startswith("CPU") == (device == "cpu")):
+                if part == experiment or (counts is not None and counts(entry)):
                     return str(entry.get("precision", "fp32"))
         return None
 

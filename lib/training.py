@@ -761,8 +761,7 @@ def train(
     deadline : float, optional
         In seconds of ``time.monotonic``: a level that will not be finished by then is given up.
     precision : str, optional
-        One of `PRECISIONS`; if not given that in which it is gone on with (`Store.precision`), and with none, or with
-        one that the device has not, 'tf32' on a GPU and 'fp32' on a CPU.
+        One of `PRECISIONS`; `usual_precision` if not given.
 
     Returns
     -------
@@ -793,7 +792,7 @@ def train(
     with contextlib.ExitStack() as entered:
         # What is stored is read when no other process can add to it; to find that all is, needs no place to write.
         if missing_levels(experiment, store, out):
-            _precision(device, precision)
+            _check_precision(device, precision)
             entered.enter_context(out.alone(experiment))
         for held in (store, out):
             held.check_images(experiment, images.sha256, images.source)
@@ -801,8 +800,8 @@ def train(
         if not missing:
             out.clean(experiment)
             return True
-        stored = (held.precision(experiment, on) for on in (None, device) for held in (out, store))
-        precision = _precision(device, precision, next(filter(None, stored), None))
+        _check_precision(device, precision)
+        precision = precision or usual_precision(experiment, device, out, store)
         first = experiment.levels.index(missing[0])
         # Who holds the level before knows the masks of this one.
         behind = first and experiment.levels[first - 1].name in out.manifest(experiment)["levels"]
@@ -868,14 +867,40 @@ def train(
     return True
 
 
-def _precision(device: str, asked: str | None, before: str | None = None) -> str:
-    """Return the precision that is asked for, or that of the levels before, or the usual one of the device."""
-    had = PRECISIONS if device == "cuda" else tuple(p for p in PRECISIONS if p != "tf32")
-    if asked is None:
-        return before if before in had else "tf32" if device == "cuda" else "fp32"
-    if asked not in had:
+def usual_precision(experiment: Experiment, device: str, *stores: Store) -> str:
+    """Return in which precision an experiment, or a part of it, is trained if nobody asks for one.
+
+    It is that of its last level that is stored, else that of another part of the experiment that was trained as this
+    device can train it too: what a CPU began in fp32 need not be so slow on a GPU, nor what a matrix unit did in bf16
+    so slow where there is none. Else, and if the device has not that precision, it is 'tf32' on a GPU, 'fp32' on a CPU.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    device : str
+        'cuda' or 'cpu'.
+    *stores : Store
+        Looked at in this order.
+    """
+
+    def alike(entry: dict[str, Any]) -> bool:
+        if entry["device"].startswith("CPU") != (device == "cpu"):
+            return False
+        by_unit = entry.get("engine", "torch") not in ("torch", "sparse.c")
+        return not by_unit or entry["engine"] == engine(experiment, device, entry.get("precision", "fp32"))
+
+    found = (store.precision(experiment, counts) for counts in (None, alike) for store in stores)
+    before = next(filter(None, found), None)
+    return before if before in _precisions(device) else "tf32" if device == "cuda" else "fp32"
+
+
+def _precisions(device: str) -> tuple[str, ...]:
+    return PRECISIONS if device == "cuda" else tuple(p for p in PRECISIONS if p != "tf32")
+
+
+def _check_precision(device: str, asked: str | None) -> None:
+    if asked is not None and asked not in _precisions(device):
         raise UserError(f"precision is {asked!r}: it should be 'fp32' or 'bf16', or 'tf32' on a CUDA GPU")
-    return asked
 
 
 class _Silent:
@@ -1047,7 +1072,6 @@ def seconds(
     device: str | None = None,
     workers: int | None = None,
     precision: str | None = None,
-    before: str | None = None,
 ) -> float:
     """Return about how long all of `experiment` takes on this device.
 
@@ -1058,12 +1082,11 @@ def seconds(
     ----------
     experiment : Experiment
     device, workers, precision : optional
-        As of `train`.
-    before : str, optional
-        The precision of the levels that it would go on from.
+        As of `train`; of an experiment of which no level is stored if no precision is given.
     """
     device = device or usual_device()
-    precision = _precision(device, precision, before)
+    _check_precision(device, precision)
+    precision = precision or usual_precision(experiment, device)
     replicas, cores = experiment.replicas, os.cpu_count() or 1
     together = replicas if device == "cuda" else 1
     # How many are trained at the same time, on average; the last of those that were asked for may have cores to spare.

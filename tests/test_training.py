@@ -573,9 +573,8 @@ def test_training_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypat
     assert store.precision(experiment) == "bf16" and out.precision(experiment) == "fp32"
 
 
-def test_a_precision_that_the_device_has_not_is_not_gone_on_with():
-    assert training._precision("cpu", None, "tf32") == "fp32"
-    assert [training._precision("cuda", None, before) for before in (None, "tf32", "fp32")] == ["tf32", "tf32", "fp32"]
+def test_the_usual_precision_of_what_nobody_began():
+    assert [training.usual_precision(tiny_experiment(), device) for device in ("cpu", "cuda")] == ["fp32", "tf32"]
 
 
 def test_a_level_that_will_not_end_in_time_is_given_up(tmp_path):

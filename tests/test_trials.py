@@ -295,12 +295,31 @@ def test_the_precision_of_another_kind_of_device_is_that_of_its_own_part_alone(t
     on_gpu, on_cpu = ({"device": device} for device in ("a GPU", "CPU: a processor, 2 cores"))
     for level in tiny.levels:
         copy_part(at_once, store, first, level, PROVENANCE | on_gpu | {"precision": "tf32"})
-    assert [store.precision(part, "cuda") for part in (first, begun)] == ["tf32", "tf32"]
-    assert [store.precision(part, "cpu") for part in (first, begun)] == ["tf32", None]
+    assert [training.usual_precision(part, "cuda", store) for part in (first, begun)] == ["tf32", "tf32"]
+    assert [store.precision(part) for part in (first, begun)] == ["tf32", None]
+    assert [training.usual_precision(part, "cpu", store) for part in (first, begun)] == ["fp32", "fp32"]
     copy_part(at_once, store, begun, tiny.levels[0], PROVENANCE | on_cpu | {"precision": "bf16"})
+    assert [training.usual_precision(part, "cpu", store) for part in (begun, later)] == ["bf16", "bf16"]
     copy_part(at_once, store, begun, tiny.levels[1], PROVENANCE | on_cpu | {"precision": "fp32"})
-    assert [store.precision(begun, on) for on in ("cuda", "cpu", None)] == ["fp32"] * 3  # of the last level
-    assert [store.precision(later, on) for on in ("cuda", "cpu", None)] == ["tf32", "fp32", None]
+    assert store.precision(begun) == "fp32"  # of the last level
+    assert [training.usual_precision(begun, on, store) for on in ("cuda", "cpu")] == ["fp32", "fp32"]
+    assert store.precision(later) is None
+    assert [training.usual_precision(later, on, store) for on in ("cuda", "cpu")] == ["tf32", "fp32"]
+
+
+def test_what_a_matrix_unit_trained_is_gone_on_with_in_bf16_where_there_is_one(tiny, tmp_path, monkeypatch):
+    """Trial 1 whole and trial 2 begun with one: trial 2 stays in bf16 anywhere, trial 3 only with another one."""
+    at_once, store = made_store(tmp_path / "at once", tiny), Store(tmp_path / "parts")
+    whole, begun, later = tiny.first(1), tiny.part(1, 2), tiny.part(2, 6)
+    by_unit = PROVENANCE | {"device": "CPU: a processor, 2 cores", "precision": "bf16", "engine": "tiles.c"}
+    for level in tiny.levels:
+        copy_part(at_once, store, whole, level, by_unit)
+    copy_part(at_once, store, begun, tiny.levels[0], by_unit)
+    for trained_by, expected in (("torch", "fp32"), ("tiles.c", "bf16")):
+        monkeypatch.setattr(training, "engine", lambda *_, by=trained_by: by)
+        assert training.usual_precision(begun, "cpu", store) == "bf16"
+        assert training.usual_precision(later, "cpu", store) == expected
+        assert training.usual_precision(later, "cuda", store) == "tf32"
 
 
 def test_the_precision_of_an_experiment_that_was_changed(tiny, tmp_path):
