@@ -10,15 +10,16 @@ on the device, with Adam; all sides must come to the same losses.
 * *this library*: `lib.training`, which on a CPU is `lib.sparse` where that knows the network.
 
 On a CPU everything runs on one core and the ratio is that of processor times, so that other work on the machine counts
-little.  ResNet18 and Conv-2 are measured there in bf16 too, all sides (the others by torch.autocast): with a matrix
-unit that is how they are trained.  ``--variants`` adds a second table: this library at other precisions, with
-convolutions as matrix products, with the replicas side by side on CUDA streams and with torch.compile, each beside the
-limit of the device.  The limit is the time that the step's operations take at the rate of a large matrix product, or
-its bytes at the rate of a copy, whichever is longer; both rates are measured in the same run.  The plain loop and vmap
-run with cuDNN's flags as PyTorch has them at first, not those by which this library gets the same bits every time.
-``--pages`` writes the tables into the book's page on performance after every case, those of a CPU with a matrix unit
-and of one without into places of their own; rows that the same device and versions have measured before stay unless
-they are measured anew.
+little. ResNet18 and Conv-2 are measured there in bf16 too, all sides (the others by torch.autocast), where the
+processor has instructions for it: with a matrix unit that is how they are trained. ``--variants`` adds a second table:
+this library at other precisions, with convolutions as matrix products, with the replicas side by side on CUDA streams
+and with torch.compile, each beside the limit of the device. The limit is the time that the step's operations take at
+the rate of a large matrix product, or its bytes at the rate of a copy, whichever is longer; both rates are measured in
+the same run. The plain loop and vmap run with cuDNN's flags as PyTorch has them at first, not those by which this
+library gets the same bits every time.
+``--pages`` writes the tables into the book's page on performance after every case, those of a CPU with a matrix unit,
+with AVX-512 and without into places of their own; rows that the same device and versions have measured before stay
+unless they are measured anew.
 """
 
 import argparse
@@ -424,6 +425,13 @@ def _table(columns: tuple[str, ...], rows: dict[tuple[str, ...], str]) -> str:
     return "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows.values()])
 
 
+def processor() -> str:
+    """Return which of the page's tables of a CPU is that of this kind of it: '' for one with a matrix unit."""
+    if sparse.tiled_library(conv2()):
+        return ""
+    return " without a matrix unit" if torch.backends.cpu.get_cpu_capability() == "AVX512" else " without AVX-512"
+
+
 def main() -> None:
     """Print the tables; write them into the book with ``--pages``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -448,17 +456,19 @@ def main() -> None:
     if not on_gpu:
         torch.set_num_threads(1)
     if options.pages:
-        without = not on_gpu and not sparse.tiled_library(conv2())
-        place = f"training {options.device}{' without a matrix unit' * without}"
+        place = f"training {options.device}{'' if on_gpu else processor()}"
     report, rates = Report(options.device, place), {}
+    without_bf16 = not on_gpu and not torch.cpu._is_avx512_bf16_supported()
+    if without_bf16:
+        print("This processor has no instructions for bf16, which PyTorch imitates very slowly: it is not measured.")
     if options.variants:
         rates = ceilings(options.device)
         products = ", ".join(f"{k} {v / 1e12:.3g} TFLOP/s" for k, v in rates.items() if k != "copy")
         copies = f"{rates['copy'] / 1e9:,.0f} GB/s (copy)"
         report.limits = f"Limits measured in the same run: {products} (products of matrices), {copies}."
     for name, precision, densities, share in CASES:
-        if (precision and on_gpu) or (options.networks and name not in options.networks):
-            continue  # the second table has all precisions
+        if (precision and (on_gpu or without_bf16)) or (options.networks and name not in options.networks):
+            continue  # on a GPU the second table has all precisions
         experiment = find(name)
         replicas = options.replicas or (experiment.replicas if on_gpu else 2)
         steps = max(2, round((options.steps or (400 if on_gpu else 40)) * (0.1 if on_gpu and share < 1 else share)))

@@ -1056,6 +1056,7 @@ def usual_device() -> str:
 
 
 def device_name(device: str) -> str:
+    """Return what a device is called; of a CPU its widest vectors too, since clouds hide which model it is."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     name = platform.processor() or platform.machine()
@@ -1064,7 +1065,7 @@ def device_name(device: str) -> str:
             name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"CPU: {name}, {os.cpu_count()} cores"
+    return f"CPU: {name} ({torch.backends.cpu.get_cpu_capability()}), {os.cpu_count()} cores"
 
 
 def seconds(

@@ -10,16 +10,24 @@ from benchmarks import training as benchmark
 from lib import training
 from lib.errors import UserError
 
+CPUS = ("training cpu", "training cpu without a matrix unit", "training cpu without AVX-512")
 LENET, CONV2 = "a/fashion-lenet/free", "b/conv2/cifar10"
+
+
+def of_kind(monkeypatch, tiled, vectors, bf16):
+    """Pretend another processor: by what its matrix unit is used, its vectors, whether it computes in bf16."""
+    monkeypatch.setattr(benchmark.sparse, "tiled_library", lambda _: tiled)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
 
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
-    """A page with places for both kinds of CPU."""
+    """A page with places for all kinds of CPU, on one with a matrix unit."""
     monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
-    places = ("training cpu", "training cpu without a matrix unit", "training cuda")
+    places = (*CPUS, "training cuda")
     page.PAGE.write_text("".join(f"<!-- {place} -->\n\nNot measured yet.\n\n<!-- end -->\n" for place in places))
-    monkeypatch.setattr(benchmark.sparse, "tiled_library", lambda _: "tiles")
+    of_kind(monkeypatch, "tiles", "AVX512", True)
     return page.PAGE
 
 
@@ -54,11 +62,25 @@ def test_rows_of_the_same_device_stay_and_what_fails_loses_no_others(book, monke
         ["| conv2", "100 %", "7"],
         ["| conv2 bf16", "100 %", "7"],
     ]
-    assert page.read("training cpu without a matrix unit") == page.read("training cuda") == "Not measured yet."
+    assert {page.read(place) for place in (*CPUS[1:], "training cuda")} == {"Not measured yet."}
     # Of another version of torch nothing stays.
     monkeypatch.setattr(torch, "__version__", "0.0")
     run(monkeypatch, 5, "--networks", CONV2)
     assert "lenet" not in page.read("training cpu") and "torch 0.0." in page.read("training cpu")
+
+
+@pytest.mark.parametrize(
+    ("vectors", "bf16", "place"), [("AVX512", True, CPUS[1]), ("AVX512", False, CPUS[1]), ("AVX2", False, CPUS[2])]
+)
+def test_every_kind_of_processor_has_a_table_and_bf16_where_it_has_instructions_for_it(
+    book, monkeypatch, capsys, vectors, bf16, place
+):
+    of_kind(monkeypatch, "", vectors, bf16)
+    run(monkeypatch, 1000, "--networks", CONV2)
+    assert [other for other in CPUS if "| conv2 | 100 %" in page.read(other)] == [place]
+    assert f"({vectors})" in page.read(place)
+    assert ("| conv2 bf16 | 100 %" in page.read(place)) == bf16
+    assert ("imitates very slowly" in capsys.readouterr().out) != bf16
 
 
 def test_both_tables_are_kept_together(book):
@@ -134,5 +156,5 @@ def test_every_network_whose_precisions_are_compared_has_a_place_for_either_devi
 
 
 def test_the_tables_of_the_page_have_the_columns_of_the_next_run():
-    for place in ("training cpu", "training cpu without a matrix unit"):
+    for place in CPUS:
         assert page.read(place).splitlines()[0].strip("| ").split(" | ") == list(benchmark.head("cpu"))
