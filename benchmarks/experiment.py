@@ -50,7 +50,7 @@ def main() -> None:
             for measure in evidence.MEASURES
         },
     }
-    lines = ["| what | clock, s | processor, s |", "|---|---|---|"]
+    lines = ["| what | clock, s | processor, s |", page.rule(1, 2)]
     total = np.zeros(2)
     for what, measure in measures.items():
         start = np.array([time.perf_counter(), time.process_time()])

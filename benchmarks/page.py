@@ -20,6 +20,11 @@ def write(name: str, text: str) -> None:
     write_whole(PAGE, f"{before}\n{text}\n\n{after}".encode())
 
 
+def rule(words: int, numbers: int) -> str:
+    """Return the line below the head of a table whose first columns hold words; numbers stand at the right."""
+    return f"|{'---|' * words}{'--:|' * numbers}"
+
+
 def _parts(name: str) -> tuple[str, str, str]:
     """Return the page up to the place's text, this text, and the rest."""
     page = PAGE.read_text(encoding="utf-8")

@@ -54,7 +54,7 @@ def table(experiment: Experiment, stores: dict[str, Store]) -> str:
     first, *others = stores
     found = {precision: measured(experiment, store) for precision, store in stores.items()}
     head = ["level", "what", first, *(f"{p} | difference (95 %)" for p in others)]
-    lines = [f"| {' | '.join(head)} |", "|---" * (3 + 2 * len(others)) + "|"]
+    lines = [f"| {' | '.join(head)} |", page.rule(2, 1 + 2 * len(others))]
     for level, quantities in found[first].items():
         for what, values in quantities.items():
             cells = [level, what, f"{values.mean():.2f}"]

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--pages", action="store_true", help="write the table into book/performance.md")
     options = parser.parse_args()
     signs = random_signs(TICKETS * (len(paper_b.DATASETS) + 1))
-    lines = ["| metric | sets, s a pair | this library, ms a pair | ratio |", "|---|---|---|---|"]
+    lines = ["| metric | sets, s a pair | this library, ms a pair | ratio |", page.rule(1, 3)]
     for name, tickets in (("NNSTD", signs[:2] != 0), ("NNSTD±", signs[:2])):
         arrays = [timed(topology.layer_distances, CONV2, *tickets) for _ in range(REPETITIONS)]
         sets = timed(set_distances, *tickets)

@@ -422,7 +422,8 @@ class Report:
 
 
 def _table(columns: tuple[str, ...], rows: dict[tuple[str, ...], str]) -> str:
-    return "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *rows.values()])
+    words = 2 if columns == VARIANTS_HEAD else 1
+    return "\n".join([f"| {' | '.join(columns)} |", page.rule(words, len(columns) - words), *rows.values()])
 
 
 def processor() -> str:

@@ -59,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     terminalreporter.write_line(said)
     if config.getoption("--pages", default=False):
         passed, failed, skipped = (len(terminalreporter.stats.get(k, [])) for k in ("passed", "failed", "skipped"))
-        lines = ["| what was tried | cases | failures |", "|---|---|---|"]
+        lines = ["| what was tried | cases | failures |", "|---|--:|--:|"]
         lines += [f"| {kind} | {cases:,} | {failures:,} |" for kind, (cases, failures) in rows]
         lines += ["", f"{passed} tests passed, {failed} failed, {skipped} were skipped; {said}"]
         block = re.compile(r"(<!-- faults -->\n).*?(<!-- end -->)", re.DOTALL)
