@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _experiments(options: argparse.Namespace) -> int:
-    from lib.experiments import EXPERIMENTS
+    from lib.experiments import EXPERIMENTS, trials
 
     store = _store(options)
     try:
@@ -164,6 +164,7 @@ def _experiments(options: argparse.Namespace) -> int:
         try:
             held = store.find(name)
             store.finished(held)
+            begun = {part: len(store.finished(part)) for part in store.held(name) if part not in store.parts(held)}
         except UserError as error:
             print(f"{name:32} damaged  {error}")
             damaged = 1
@@ -178,6 +179,8 @@ def _experiments(options: argparse.Namespace) -> int:
             seconds = training.seconds(experiment, precision=options.precision or usual)
             time_here, all_seconds = _duration(seconds), all_seconds + seconds
         print(f"{name:32} {state:8} {done:>3} / {all_levels:<2} {networks:>8} {samples:>16.1f} {time_here:>12}")
+        for part, done in begun.items():  # they count once all their levels are trained
+            print(f"  {trials(part):30} {'begun':8} {done:>3} / {all_levels:<2} {part.replicas:>8}")
     if not damaged:
         networks, samples = sum(e.replicas for e in every), sum(e.samples() for e in every) / 1e6
         time_here = _duration(all_seconds) if training else "-"

@@ -222,6 +222,32 @@ def test_a_part_counts_when_it_is_whole_and_what_is_made_of_all_is_as_if_trained
     assert sources.how_trained(store, tiny.name).endswith("12 min x 2 processes on a pretended machine")
 
 
+def test_the_list_says_which_trials_are_begun(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lib.training.seconds", lambda experiment, **_: 1)
+    at_once, store = made_store(tmp_path / "at once", tiny), Store(tmp_path / "parts")
+    first, later = tiny.first(2), tiny.part(2, 5)
+
+    def listed():
+        assert cli.main(["experiments", "--tickets", str(store.root)]) == 0
+        lines = re.search(rf"^{tiny.name} .*(\n  .*)*", capsys.readouterr().out, re.MULTILINE)[0].splitlines()
+        return [" ".join(line.split()) for line in lines]
+
+    for level in tiny.levels:
+        copy_part(at_once, store, first, level)
+    (whole,) = listed()
+    assert whole.startswith(f"{tiny.name} partly 4 / 4 2 of 6 ")
+    for number, level in enumerate(tiny.levels[:-1], 1):
+        copy_part(at_once, store, later, level)
+        assert listed() == [whole, f"trials 3 to 5 of the 6 begun {number} / 4 3"]
+    copy_part(at_once, store, later, tiny.levels[-1])
+    assert listed() == [whole.replace("2 of 6", "5 of 6")]
+    (store.folder(later) / "manifest.json").write_text("{")
+    assert cli.main(["experiments", "--tickets", str(store.root)]) == 1
+    assert re.search(
+        rf"^{tiny.name} +damaged +.*after-2/manifest.json: is not readable", capsys.readouterr().out, re.MULTILINE
+    )
+
+
 def test_parts_of_other_images_are_a_fault(tiny, tmp_path):
     at_once, store = made_store(tmp_path / "at once", tiny), Store(tmp_path / "parts")
     first, later = tiny.first(2), tiny.part(2, 5)
