@@ -531,6 +531,7 @@ def comparison_brief(store: Store, settings: paper_b.Settings) -> None:
             said_of = " and ".join(said).replace("-", "−")
             sentences.append(f"Two winning tickets of {condition.a}{_stand_in(condition.a)} are {said_of}.")
     if sentences:
+        sentences.append(f"*Significantly*: by Welch's test, below {statistics.SIGNIFICANCE}.")
         markdown(f"**Measured here.** {' '.join(sentences)}")
 
 
