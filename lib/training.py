@@ -20,16 +20,19 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import io
 import itertools
 import json
 import math
 import multiprocessing
 import os
 import platform
+import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -690,7 +693,7 @@ class OutOfTimeError(Exception):
 
 
 class _Clock:
-    """Stops a level as soon as its pace says that it will not end before the deadline.
+    """Stops a level as soon as its pace says that nothing more of it that is kept will end before the deadline.
 
     Parameters
     ----------
@@ -709,10 +712,11 @@ class _Clock:
         self.first: tuple[float, int] | None = None  # when the first epochs were done, and how many
         self.end = -math.inf  # by the pace when the last epochs were done
 
-    def check(self, more: int = 0, expected: float = 0.0) -> None:
-        """Count epochs that were done; raise `OutOfTimeError` if the rest will not end in time.
+    def check(self, more: int = 0, expected: float = 0.0, left: int | None = None) -> None:
+        """Count epochs that were done; raise `OutOfTimeError` if what is at work will not end in time.
 
-        `expected` is what the rest takes by what is known from elsewhere, in seconds.
+        `expected` is what the rest takes by what is known from elsewhere, in seconds; `left` is how many epochs are to
+        be done until the next replica is whole, if each is kept then, and not only all together.
         """
         self.done += more
         now = time.monotonic()
@@ -723,7 +727,7 @@ class _Clock:
             if more:
                 # The first epochs do not count: they also start processes and capture graphs.
                 pace = (now - self.first[0]) / (self.done - self.first[1])
-                self.end = now + pace * (self.epochs + self.after - self.done)
+                self.end = now + pace * (self.after + (self.epochs - self.done if left is None else left))
             end = max(now, self.end)
         if self.deadline is not None and end + self.reserve > self.deadline:
             raise OutOfTimeError
@@ -742,7 +746,8 @@ def train(
 ) -> bool:
     """Train what is missing of an experiment, level by level: train, prune, reset, store.
 
-    Goes on after the last level that `store` or `out` holds; the state between two levels is only the masks.
+    Goes on after the last level that `store` or `out` holds; the state between two levels is only the masks.  On a CPU
+    the replicas of a level that are trained are kept beside the cached images until the level is stored.
 
     Parameters
     ----------
@@ -759,7 +764,8 @@ def train(
     out : Store, optional
         Where new levels go; `store` if not given.
     deadline : float, optional
-        In seconds of ``time.monotonic``: a level that will not be finished by then is given up.
+        In seconds of ``time.monotonic``: what will not be finished by then is given up, on a GPU the level, on a CPU
+        replicas of it.
     precision : str, optional
         One of `PRECISIONS`; `usual_precision` if not given.
 
@@ -783,11 +789,7 @@ def train(
     device = device or usual_device()
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device is {device!r}: it should be 'cpu', or 'cuda' where torch finds a CUDA GPU")
-    workers = _workers(workers, experiment.replicas)
     level_epochs = experiment.epochs * experiment.replicas
-    # The last replicas, on a GPU all, are evaluated together when all epochs are done.
-    together = experiment.replicas if device == "cuda" else workers
-    after = together * len(images.test) / (len(images.train) * EVALUATION_SPEED)
     expected = 0.0  # seconds of the next level, where all take the same time
     with contextlib.ExitStack() as entered:
         # What is stored is read when no other process can add to it; to find that all is, needs no place to write.
@@ -813,11 +815,19 @@ def train(
             if masks is None:
                 masks = store.masks(experiment, level)  # drawn
             begin = time.perf_counter()
-            clock = _Clock(deadline, level_epochs, RESERVE + masks.size / RESERVE_WEIGHTS, after)
+            trainer = engine(experiment, device, precision)
+            folder = _replicas_folder(experiment, images, level, masks, precision)
+            kept = _kept(folder, experiment) if device == "cpu" else {}
+            progress.update(experiment.epochs * len(kept))
+            left = experiment.replicas - len(kept)
+            # The last replicas, on a GPU all, are evaluated together when all epochs are done.
+            at_once = left if device == "cuda" else _workers(workers, max(left, 1))
+            after = at_once * len(images.test) / (len(images.train) * EVALUATION_SPEED)
+            clock = _Clock(deadline, experiment.epochs * left, RESERVE + masks.size / RESERVE_WEIGHTS, after)
 
-            def on_epochs(count: int, clock: _Clock = clock) -> None:
+            def on_epochs(count: int, left: int | None = None, clock: _Clock = clock) -> None:
                 progress.update(count)
-                clock.check(count)
+                clock.check(count, left=left)
 
             try:
                 clock.check(expected=expected)
@@ -825,7 +835,9 @@ def train(
                     every = np.arange(experiment.replicas)
                     trained = train_stack(experiment, images, number, masks, every, device, on_epochs, precision)
                 else:
-                    trained = _train_on_cpu(experiment, images, number, masks, workers, on_epochs, precision)
+                    trained = _train_on_cpu(
+                        experiment, images, number, masks, at_once, on_epochs, precision, folder, kept
+                    )
             except OutOfTimeError:
                 return False
             following, pruned_to = None, experiment.pruned_to(level)
@@ -840,11 +852,11 @@ def train(
                 correct=trained.correct,
                 losses=trained.losses,
             )
-            trainer = engine(experiment, device, precision)
+            before = sum(seconds for _, seconds in kept.values()) / at_once
             provenance = {
-                "wall seconds": round(time.perf_counter() - begin, 1),
+                "wall seconds": round(time.perf_counter() - begin + before, 1),
                 "device": device_name(device),
-                "processes": workers if device == "cpu" else 1,
+                "processes": at_once if device == "cpu" else 1,
                 "engine": trainer,
                 "precision": precision,
                 "versions": {
@@ -862,6 +874,7 @@ def train(
                 },
             }
             out.write(experiment, level, record, provenance, following)
+            shutil.rmtree(folder, ignore_errors=True)
             expected = time.perf_counter() - begin if device == "cuda" else 0.0
             masks = following
     return True
@@ -976,14 +989,16 @@ def _train_on_cpu(
     level: int,
     masks: NDArray[np.bool_],
     workers: int,
-    on_epochs: Callable[[int], None],
-    precision: str = "fp32",
+    on_epochs: Callable[[int, int], None],
+    precision: str,
+    folder: Path,
+    kept: Mapping[int, tuple[Trained, float]],
 ) -> Trained:
-    """Train every replica of a level as a stack of one, `workers` at once."""
+    """Train every replica of a level that is not `kept` as a stack of one, `workers` at once; keep each in `folder`."""
     # Copies of one process that has imported torch: to import it anew takes each worker of each level seconds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    epochs_done, stop = context.Value("q", 0), context.Event()
+    epochs_done, stop = context.RawArray("q", experiment.replicas), context.Event()
     work = {
         "experiment": experiment,
         "images": images,
@@ -991,29 +1006,69 @@ def _train_on_cpu(
         "epochs_done": epochs_done,
         "stop": stop,
         "precision": precision,
+        "folder": folder,
     }
     with concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (dict(os.environ), work)) as pool:
-        jobs = [pool.submit(_train_replica, r, masks[r]) for r in range(experiment.replicas)]
-        shown, pending = 0, set(jobs)
+        every = range(experiment.replicas)
+        jobs = {r: pool.submit(_train_replica, r, masks[r]) for r in every if r not in kept}
+        shown, pending = 0, set(jobs.values())
         try:
             while pending:
                 _, pending = concurrent.futures.wait(pending, 0.5, concurrent.futures.FIRST_EXCEPTION)
-                on_epochs(epochs_done.value - shown)
-                shown = epochs_done.value
-                for job in jobs:
+                done = list(epochs_done)
+                to_go = [experiment.epochs - done[r] for r, job in jobs.items() if not job.done()]
+                on_epochs(sum(done) - shown, min(to_go, default=0) * min(workers, len(to_go)))
+                shown = sum(done)
+                for job in jobs.values():
                     if job.done():
                         job.result()  # raises what the worker raised
         except BaseException:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
-        results = [job.result() for job in jobs]
+        results = [kept[r][0] if r in kept else jobs[r].result() for r in every]
     return Trained(
         *(np.concatenate([getattr(result, field.name) for result in results]) for field in dataclasses.fields(Trained))
     )
 
 
+def _replicas_folder(
+    experiment: Experiment, images: Images, level: Level, masks: NDArray[np.bool_], precision: str
+) -> Path:
+    """Return where the trained replicas of a level are kept until it is stored, by all that decides their bits."""
+    trainer = engine(experiment, "cpu", precision)
+    decides = (
+        *(experiment.fingerprint(), level.name, images.sha256, hashlib.sha256(np.packbits(masks).data).hexdigest()),
+        *(precision, trainer, device_name("cpu"), torch.__version__, np.__version__),
+        # The library's name has a hash of its code, its compiler and the processor.
+        getattr(sparse.compiled_library(trainer.removesuffix(".c")), "_name", "") if trainer != "torch" else "",
+    )
+    return cache_folder() / "replicas" / hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
+
+
+def _keep(folder: Path, replica: int, trained: Trained, seconds: float) -> None:
+    """Keep a trained replica, and how long it took; one that cannot be kept is trained again if need be."""
+    content = io.BytesIO()
+    np.savez(content, seconds=seconds, **vars(trained))
+    with contextlib.suppress(OSError):
+        write_whole(folder / str(replica), hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+
+
+def _kept(folder: Path, experiment: Experiment) -> dict[int, tuple[Trained, float]]:
+    """Return the replicas that were kept, and how long each took; what is damaged is not kept."""
+    found = {}
+    for replica in range(experiment.replicas):
+        with contextlib.suppress(OSError):
+            content = (folder / str(replica)).read_bytes()
+            if hashlib.sha256(content[32:]).digest() == content[:32]:
+                with np.load(io.BytesIO(content[32:]), allow_pickle=False) as parts:
+                    fields = {field.name: parts[field.name] for field in dataclasses.fields(Trained)}
+                    found[replica] = Trained(**fields), float(parts["seconds"])
+    return found
+
+
 _WORK: dict[str, Any] = {}
+_TRAINING = threading.Lock()  # held by who changes or relies on _WORK["training"]: whether this worker trains
 
 
 def _start_worker(environment: dict[str, str], work: dict[str, Any]) -> None:
@@ -1034,20 +1089,34 @@ def _end_with_parent() -> None:
 
 
 def _end_when_told(stop: Any) -> None:
-    """End this worker in the middle of an epoch when the time is up: nothing that it has is kept."""
+    """End this worker in the middle of an epoch when the time is up.
+
+    Not while it hands over a replica: the parent would wait for the other half for ever.
+    """
     stop.wait()
-    os._exit(1)
+    with _TRAINING:
+        if _WORK.get("training"):
+            os._exit(1)
 
 
 def _train_replica(replica: int, mask: NDArray[np.bool_]) -> Trained:
     def count(epochs: int) -> None:
-        with _WORK["epochs_done"].get_lock():
-            _WORK["epochs_done"].value += epochs
+        _WORK["epochs_done"][replica] += epochs  # which no other worker writes
 
-    replicas, precision = np.array([replica]), _WORK["precision"]
-    return train_stack(
-        _WORK["experiment"], _WORK["images"], _WORK["level"], mask[None], replicas, "cpu", count, precision
-    )
+    with _TRAINING:
+        if _WORK["stop"].is_set():
+            raise OutOfTimeError
+        _WORK["training"] = True
+    replicas, precision, begin = np.array([replica]), _WORK["precision"], time.perf_counter()
+    try:
+        trained = train_stack(
+            _WORK["experiment"], _WORK["images"], _WORK["level"], mask[None], replicas, "cpu", count, precision
+        )
+        _keep(_WORK["folder"], replica, trained, time.perf_counter() - begin)
+        return trained
+    finally:
+        with _TRAINING:
+            _WORK["training"] = False
 
 
 def usual_device() -> str:

@@ -158,7 +158,7 @@ def test_the_precision_is_named_in_the_manifest_and_no_part_of_the_fingerprint(t
     experiment, store = tiny_experiment(levels=percent_levels("80")[:1], epochs=1), Store(tmp_path)
     seen = []
 
-    def on_cpu(its, images, level, masks, workers, on_epochs, precision):
+    def on_cpu(its, images, level, masks, workers, on_epochs, precision, *_):
         seen.append((training.engine(its, "cpu", precision), precision))
         return training.train_stack(its, images, level, masks, np.arange(its.replicas), "cpu", None, precision)
 
@@ -279,7 +279,7 @@ def clock_of(levels):
             super().__init__(*arguments)
             begun.append(self)
 
-        def check(self, more=0, expected=0.0):
+        def check(self, more=0, expected=0.0, left=None):
             if len(begun) > levels:
                 raise training.OutOfTimeError
 
@@ -451,7 +451,7 @@ def small(architecture, **changes):
 def test_a_stack_that_was_stopped_between_levels_ends_with_the_same_bits(
     architecture, device, precision, tmp_path, monkeypatch
 ):
-    def as_a_stack(its, images, level, masks, workers, on_epochs, precision):
+    def as_a_stack(its, images, level, masks, workers, on_epochs, precision, *_):
         return training.train_stack(its, images, level, masks, np.arange(its.replicas), "cpu", on_epochs, precision)
 
     monkeypatch.setattr(training, "_train_on_cpu", as_a_stack)
@@ -588,6 +588,63 @@ def test_a_level_that_will_not_end_in_time_is_given_up(tmp_path):
     assert not training.train(experiment, made_images(), store, "cpu", quiet=True, deadline=begin - 1)
 
 
+@pytest.mark.parametrize("what", ["as it is", "planted", "damaged"])
+def test_replicas_of_a_level_that_was_stopped_are_kept_and_not_trained_again(what, tmp_path, monkeypatch):
+    """A planted one is taken for what was trained, which shows that it is not; a damaged one is trained again."""
+    experiment, images = tiny_experiment(levels=percent_levels("80")[:1], epochs=400), made_images()
+    whole, store = Store(tmp_path / "whole"), Store(tmp_path / "stopped")
+    assert training.train(experiment, images, whole, "cpu", 1, quiet=True)
+    monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "cache"))
+
+    class UntilOneIsKept(training._Clock):
+        def check(self, more=0, expected=0.0, left=None):
+            if list(tmp_path.glob("cache/replicas/*/[0-9]")):
+                raise training.OutOfTimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_Clock", UntilOneIsKept)
+        assert not training.train(experiment, images, store, "cpu", 1, quiet=True)
+    assert not files(store, experiment)
+    (folder,) = tmp_path.glob("cache/replicas/*")
+    kept = training._kept(folder, experiment)
+    assert 0 < len(kept) < experiment.replicas
+    replica, (trained, _) = kept.popitem()
+    if what == "planted":
+        planted = dataclasses.replace(trained, losses=np.full_like(trained.losses, 7))
+        training._keep(folder, replica, planted, 36_000.0)
+    elif what == "damaged":
+        content = bytearray((folder / str(replica)).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / str(replica)).write_bytes(content)
+        assert replica not in training._kept(folder, experiment)
+    assert training.train(experiment, images, store, "cpu", 1, quiet=True)
+    assert not folder.exists()
+    (entry,) = store.manifest(experiment)["levels"].values()
+    assert (entry["wall seconds"] > 36_000) == (what == "planted")
+    (one, other) = (held.read(experiment, experiment.levels[0]) for held in (whole, store))
+    expected = one.losses.copy()
+    expected[replica] = 7 if what == "planted" else expected[replica]
+    np.testing.assert_array_equal(other.losses, expected)
+    assert what == "planted" or files(store, experiment) == files(whole, experiment)
+
+
+def test_what_is_kept_is_of_the_same_level_masks_images_and_precision():
+    experiment, images = tiny_experiment(), made_images()
+    masks = np.ones((experiment.replicas, TINY.weight_count), bool)
+    same = experiment, images, experiment.levels[0], masks, "fp32"
+    assert training._replicas_folder(*same) == training._replicas_folder(*same[:3], masks.copy(), "fp32")
+    fewer = masks.copy()
+    fewer[-1, -1] = False
+    others = [
+        (dataclasses.replace(experiment, learning_rate=0.5), *same[1:]),
+        (experiment, dataclasses.replace(images, sha256="f" * 64), *same[2:]),
+        (*same[:2], experiment.levels[1], *same[3:]),
+        (*same[:3], fewer, "fp32"),
+        (*same[:4], "bf16"),
+    ]
+    assert len({training._replicas_folder(*each) for each in (same, *others)}) == 1 + len(others)
+
+
 def test_workers_end_in_the_middle_of_an_epoch(tmp_path):
     """Of an epoch that would last an hour: they end when the time is up, and so does the command."""
     script = """
@@ -636,6 +693,18 @@ def test_the_clock_extrapolates_the_pace(pace, ends, monkeypatch):
         assert not ends and 10 <= counted < 90
     else:
         assert ends and counted == 100
+
+
+def test_the_clock_waits_for_the_next_replica_where_each_is_kept(monkeypatch):
+    """Three of 40 s one after the other, with 85 s: it stops when the second is whole, not at once nor at the end."""
+    now = [1000.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    clock = training._Clock(1000.0 + 85 + training.RESERVE, 120)
+    with pytest.raises(training.OutOfTimeError):
+        for done in range(1, 121):
+            now[0] += 1
+            clock.check(1, left=40 - done % 40)
+    assert now[0] == 1080
 
 
 def test_the_clock_leaves_time_for_the_last_evaluations(monkeypatch):
