@@ -700,7 +700,7 @@ class _Clock:
     deadline : float or None
         In seconds of ``time.monotonic``.
     epochs : int
-        Of all replicas of the level.
+        Of all replicas of the level that are to be trained.
     reserve : float
         Seconds that are needed after the last epoch and what `after` counts.
     after : float
@@ -1055,10 +1055,10 @@ def _keep(folder: Path, replica: int, trained: Trained, seconds: float) -> None:
 
 
 def _kept(folder: Path, experiment: Experiment) -> dict[int, tuple[Trained, float]]:
-    """Return the replicas that were kept, and how long each took; what is damaged is not kept."""
+    """Return the replicas that were kept, and how long each took; what is damaged, or of other parts, is left out."""
     found = {}
     for replica in range(experiment.replicas):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, KeyError):
             content = (folder / str(replica)).read_bytes()
             if hashlib.sha256(content[32:]).digest() == content[:32]:
                 with np.load(io.BytesIO(content[32:]), allow_pickle=False) as parts:
