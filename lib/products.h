@@ -7,7 +7,7 @@
    y = A' [(G g G') x (B' d B)] A, where x goes number by number; the gradient of g is G' [(A y A') x (B' d B)] G, y then
    being the outputs' gradient.  The numbers are values of polynomials (Winograd 1980; for networks Lavin and Gray 2016,
    arXiv:1509.09308).  The points decide how they are rounded: with 0, NEAR, -NEAR, FAR, -FAR and infinity less than with
-   the usual 1 and 2, and two to three times as much as by the plain sum. */
+   the usual 1 and 2, and up to three times as much as by the plain sum. */
 
 #define TILE 4  /* outputs, in both directions */
 #define PATCH 6 /* inputs */

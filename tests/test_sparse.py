@@ -147,8 +147,11 @@ def test_products_train_as_single_torch_networks_do(density, optimiser, double):
     np.testing.assert_allclose(ours.evaluate(images[:50]), logits, atol=0.1 * np.abs(logits).max())
 
 
-def test_winograd_rounds_two_to_three_times_as_much_as_pytorch():
-    """As book/performance.md says, of 256 outputs of the third convolution; in both the images are the same."""
+def test_winograd_rounds_up_to_three_times_as_much_as_pytorch():
+    """As book/performance.md says, of 256 outputs of the third convolution; in both the images are the same.
+
+    PyTorch sums otherwise with AVX-512 than without: the ratio was 2 to 3 with it and 1.2 without.
+    """
     conv1, conv2, conv3 = WIDE.layers[:3]
     output = Layer("output", (256, 64 * 12 * 12))
     network = Architecture("shows", (3, 12, 12), (conv1, conv2, dataclasses.replace(conv3, pool=False), output))
@@ -167,7 +170,7 @@ def test_winograd_rounds_two_to_three_times_as_much_as_pytorch():
         found.append(modules(torch.from_numpy(images).to(kind) / 255).detach().numpy())
     single, exact = found
     off, usual = (np.sqrt(((values - exact) ** 2).mean()) / exact.std() for values in (ours, single))
-    assert 1.5 < off / usual < 3.5 and off < 1e-6
+    assert 1 < off / usual < 3.5 and off < 1e-6
 
 
 @settings(max_examples=25, deadline=None)
