@@ -16,10 +16,9 @@ this library at other precisions, with convolutions as matrix products, with the
 and with torch.compile, each beside the limit of the device. The limit is the time that the step's operations take at
 the rate of a large matrix product, or its bytes at the rate of a copy, whichever is longer; both rates are measured in
 the same run. The plain loop and vmap run with cuDNN's flags as PyTorch has them at first, not those by which this
-library gets the same bits every time.
-``--pages`` writes the tables into the book's page on performance after every case, those of a CPU with a matrix unit,
-with AVX-512 and without into places of their own; rows that the same device and versions have measured before stay
-unless they are measured anew.
+library gets the same bits every time. ``--pages`` writes the tables into the book's page on performance after every
+case, those of a CPU with a matrix unit, with AVX-512 and without into places of their own; rows that the same device
+and versions have measured before stay unless they are measured anew.
 """
 
 import argparse
@@ -461,7 +460,7 @@ def main() -> None:
     report, rates = Report(options.device, place), {}
     without_bf16 = not on_gpu and not torch.cpu._is_avx512_bf16_supported()
     if without_bf16:
-        print("This processor has no instructions for bf16, which PyTorch imitates very slowly: it is not measured.")
+        print("Here are no AVX-512 instructions for bf16, which PyTorch imitates very slowly: it is not measured.")
     if options.variants:
         rates = ceilings(options.device)
         products = ", ".join(f"{k} {v / 1e12:.3g} TFLOP/s" for k, v in rates.items() if k != "copy")

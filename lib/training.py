@@ -689,7 +689,7 @@ def _train_alone(
 
 
 class OutOfTimeError(Exception):
-    """The level that was being trained would not have been finished in time."""
+    """What was being trained would not have been finished in time."""
 
 
 class _Clock:
@@ -802,7 +802,6 @@ def train(
         if not missing:
             out.clean(experiment)
             return True
-        _check_precision(device, precision)
         precision = precision or usual_precision(experiment, device, out, store)
         first = experiment.levels.index(missing[0])
         # Who holds the level before knows the masks of this one.
@@ -816,14 +815,17 @@ def train(
                 masks = store.masks(experiment, level)  # drawn
             begin = time.perf_counter()
             trainer = engine(experiment, device, precision)
-            folder = _replicas_folder(experiment, images, level, masks, precision)
-            kept = _kept(folder, experiment) if device == "cpu" else {}
+            # A GPU trains all replicas together, so that none is whole before the others.
+            folder = None
+            if device == "cpu":
+                folder = _replicas_folder(experiment, images, level, masks, precision, trainer)
+            kept = _kept(folder, experiment) if folder else {}
             progress.update(experiment.epochs * len(kept))
-            left = experiment.replicas - len(kept)
+            to_train = experiment.replicas - len(kept)
             # The last replicas, on a GPU all, are evaluated together when all epochs are done.
-            at_once = left if device == "cuda" else _workers(workers, max(left, 1))
+            at_once = to_train if device == "cuda" else _workers(workers, max(to_train, 1))
             after = at_once * len(images.test) / (len(images.train) * EVALUATION_SPEED)
-            clock = _Clock(deadline, experiment.epochs * left, RESERVE + masks.size / RESERVE_WEIGHTS, after)
+            clock = _Clock(deadline, experiment.epochs * to_train, RESERVE + masks.size / RESERVE_WEIGHTS, after)
 
             def on_epochs(count: int, left: int | None = None, clock: _Clock = clock) -> None:
                 progress.update(count)
@@ -831,7 +833,7 @@ def train(
 
             try:
                 clock.check(expected=expected)
-                if device == "cuda":
+                if folder is None:
                     every = np.arange(experiment.replicas)
                     trained = train_stack(experiment, images, number, masks, every, device, on_epochs, precision)
                 else:
@@ -874,7 +876,8 @@ def train(
                 },
             }
             out.write(experiment, level, record, provenance, following)
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             expected = time.perf_counter() - begin if device == "cuda" else 0.0
             masks = following
     return True
@@ -1033,10 +1036,9 @@ def _train_on_cpu(
 
 
 def _replicas_folder(
-    experiment: Experiment, images: Images, level: Level, masks: NDArray[np.bool_], precision: str
+    experiment: Experiment, images: Images, level: Level, masks: NDArray[np.bool_], precision: str, trainer: str
 ) -> Path:
-    """Return where the trained replicas of a level are kept until it is stored, by all that decides their bits."""
-    trainer = engine(experiment, "cpu", precision)
+    """Return where the replicas of a level are kept, by all that decides their bits; `trainer` is the `engine`."""
     decides = (
         *(experiment.fingerprint(), level.name, images.sha256, hashlib.sha256(np.packbits(masks).data).hexdigest()),
         *(precision, trainer, device_name("cpu"), torch.__version__, np.__version__),

@@ -170,7 +170,8 @@ def test_winograd_rounds_up_to_three_times_as_much_as_pytorch():
         found.append(modules(torch.from_numpy(images).to(kind) / 255).detach().numpy())
     single, exact = found
     off, usual = (np.sqrt(((values - exact) ** 2).mean()) / exact.std() for values in (ours, single))
-    assert 1 < off / usual < 3.5 and off < 1e-6
+    least = 1.5 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
+    assert least < off / usual < 3.5 and off < 1e-6
 
 
 @settings(max_examples=25, deadline=None)

@@ -631,16 +631,17 @@ def test_replicas_of_a_level_that_was_stopped_are_kept_and_not_trained_again(wha
 def test_what_is_kept_is_of_the_same_level_masks_images_and_precision():
     experiment, images = tiny_experiment(), made_images()
     masks = np.ones((experiment.replicas, TINY.weight_count), bool)
-    same = experiment, images, experiment.levels[0], masks, "fp32"
-    assert training._replicas_folder(*same) == training._replicas_folder(*same[:3], masks.copy(), "fp32")
+    same = experiment, images, experiment.levels[0], masks, "fp32", "torch"
+    assert training._replicas_folder(*same) == training._replicas_folder(*same[:3], masks.copy(), *same[4:])
     fewer = masks.copy()
     fewer[-1, -1] = False
     others = [
         (dataclasses.replace(experiment, learning_rate=0.5), *same[1:]),
         (experiment, dataclasses.replace(images, sha256="f" * 64), *same[2:]),
         (*same[:2], experiment.levels[1], *same[3:]),
-        (*same[:3], fewer, "fp32"),
-        (*same[:4], "bf16"),
+        (*same[:3], fewer, *same[4:]),
+        (*same[:4], "bf16", "torch"),
+        (*same[:5], "sparse.c"),
     ]
     assert len({training._replicas_folder(*each) for each in (same, *others)}) == 1 + len(others)
 

@@ -333,6 +333,14 @@ def test_the_precision_of_another_kind_of_device_is_that_of_its_own_part_alone(t
     assert [training.usual_precision(later, on, store) for on in ("cuda", "cpu")] == ["tf32", "fp32"]
 
 
+def test_what_a_gpu_trained_in_bf16_is_begun_in_fp32_on_a_cpu(tiny, tmp_path):
+    at_once, store = made_store(tmp_path / "at once", tiny), Store(tmp_path / "parts")
+    for level in tiny.levels:
+        copy_part(at_once, store, tiny.first(2), level, PROVENANCE | {"device": "a GPU", "precision": "bf16"})
+    later = tiny.part(2, 6)
+    assert [training.usual_precision(later, on, store) for on in ("cpu", "cuda")] == ["fp32", "bf16"]
+
+
 def test_what_a_matrix_unit_trained_is_gone_on_with_in_bf16_where_there_is_one(tiny, tmp_path, monkeypatch):
     """Trial 1 whole and trial 2 begun with one: trial 2 stays in bf16 anywhere, trial 3 only with another one."""
     at_once, store = made_store(tmp_path / "at once", tiny), Store(tmp_path / "parts")
