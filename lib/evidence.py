@@ -158,7 +158,7 @@ def forget() -> None:
 
     Levels and trials that come to a store are noticed without it.
     """
-    for cache in (_read, _overlaps, _trained, _rank_correlations, _output_matrix):
+    for cache in (_read, _overlaps, _task_overlaps, _trained, _rank_correlations, _output_matrix):
         cache.cache_clear()
 
 
@@ -247,7 +247,17 @@ def task_overlaps(store: Store, one: str, other: str, level: str, within: bool =
             f"{first.inits} x {first.runs}, as {one}"
         )
     # Of one of them only the first initialisations may be trained.
-    first = first.first(min(store.find(one).inits, store.find(other).inits))
+    inits = min(store.find(one).inits, store.find(other).inits)
+    for name in (one, other):
+        record(store, name, level)
+    return list(_task_overlaps(store, first.first(inits), second.first(inits), level, within))
+
+
+@functools.lru_cache(maxsize=256)
+def _task_overlaps(
+    store: Store, first: Experiment, second: Experiment, level: str, within: bool
+) -> tuple[LayerOverlap, ...]:
+    one, other = first.name, second.name
     masks = [part(store, name, level, "masks")[: first.replicas] for name in (one, other)]
     common = [layer for layer in common_layers(one, other) if layer in measured_layers(one, level)]
     if not common:
@@ -260,7 +270,8 @@ def task_overlaps(store: Store, one: str, other: str, level: str, within: bool =
     slices = {name: slice(start, stop) for name, start, stop in zip(common, ends[:-1], ends[1:], strict=True)}
     i, j = (index.ravel() for index in np.indices((first.replicas, first.replicas)))
     chosen = (i // first.runs == j // first.runs) == within
-    return _beside_chance(joined, slices, (i[chosen], first.replicas + j[chosen]), first.runs, first.inits)
+    pairs = (i[chosen], first.replicas + j[chosen])
+    return tuple(_beside_chance(joined, slices, pairs, first.runs, first.inits))
 
 
 def _beside_chance(

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lib.errors import UserError, kind, shown, whole
 
-# Weights in one matrix product: float32 counts exactly up to 2^24, and a block this small stays cheap in memory.
-_BLOCK = 2**18
+# Words of 64 weights that are compared at once, over all pairs: what they share stays in the second cache.
+_WORDS = 2**17
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -36,7 +36,9 @@ def pairwise(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     ----------
     Paper A, section 3.1 and figure 3.
     """
-    return _pairwise(masks, "masks")
+    _check_masks(masks, "masks")
+    i, j = (index.ravel() for index in np.indices((len(masks), len(masks))))
+    return _overlaps(masks, "masks", i, j).reshape(len(masks), -1)
 
 
 def within_pairs(inits: int, runs: int) -> Pairs:
@@ -111,7 +113,7 @@ def layer_overlaps(masks: NDArray[np.bool_], slices: dict[str, slice], pairs: Pa
     i, j = _check_pairs(pairs, len(masks))
     for where in kind("slices", slices, dict).values():
         kind("slices", where, slice)
-    return {name: _pairwise(masks[:, where], f"masks of layer {name}")[i, j] for name, where in slices.items()}
+    return {name: _overlaps(masks[:, where], f"masks of layer {name}", i, j) for name, where in slices.items()}
 
 
 def shared_by_all(masks: NDArray[np.bool_], inits: int, runs: int) -> NDArray[np.int64]:
@@ -234,16 +236,21 @@ def overlap_from_unit_counts(masks: NDArray[np.bool_], units: int, pairs: Pairs)
     return 100 * (counts[i] * counts[j]).sum(axis=1) / inputs / counts[0].sum()
 
 
-def _pairwise(masks: NDArray[np.bool_], what: str) -> NDArray[np.float64]:
-    _check_masks(masks, what)
-    kept = masks.sum(axis=1)
+def _overlaps(
+    masks: NDArray[np.bool_], what: str, i: NDArray[np.integer], j: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return the overlaps of masks i with masks j, in percent; 64 weights are compared at once."""
+    octets = np.packbits(masks, axis=1)
+    words = np.pad(octets, ((0, 0), (0, -octets.shape[1] % 8))).view(np.uint64)
+    kept = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
     if kept.size == 0 or kept.min() != kept.max() or kept[0] == 0:
         found = f"{kept.min()} to {kept.max()}" if kept.size else "no"
         raise UserError(f"{what} keep {found} weights: all should keep the same number, at least one")
-    both = np.zeros((len(masks), len(masks)))
-    for start in range(0, masks.shape[1], _BLOCK):
-        block = masks[:, start : start + _BLOCK].astype(np.float32)
-        both += block @ block.T
+    both = np.zeros(len(i), np.int64)
+    step = max(1, _WORDS // max(1, len(i)))
+    for start in range(0, words.shape[1], step):
+        some = words[:, start : start + step]
+        both += np.bitwise_count(some[i] & some[j]).sum(axis=1, dtype=np.int64)
     return 100 * both / kept[0]
 
 

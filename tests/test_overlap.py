@@ -38,8 +38,8 @@ def test_pairwise_is_what_sets_give(masks):
     assert (np.diag(found) == 100).all()
 
 
-def test_pairwise_of_more_weights_than_one_block_holds():
-    masks = random_masks(3, 2 * overlap._BLOCK + 7, 300_001)
+def test_pairwise_of_more_weights_than_are_compared_at_once():
+    masks = random_masks(3, 2 * 64 * (overlap._WORDS // 9) + 7, 300_001)
     np.testing.assert_array_equal(overlap.pairwise(masks), by_sets(masks))
 
 
