@@ -9,6 +9,8 @@
 
 PYTHON ?= python3
 PINS := $(wildcard requirements/*.txt) pyproject.toml
+# As many processes as cores are at work: threads of one would wait for those of the other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .PHONY: book pdf test faults lab screenshots format clean
 
@@ -22,7 +24,7 @@ test: .venv-test/ready
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
-	.venv-test/bin/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
+	$(ONE_THREAD) .venv-test/bin/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
 
 faults: .venv-test/ready
 	.venv-test/bin/python -m pytest -q -m "" tests/faults
