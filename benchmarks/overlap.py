@@ -1,9 +1,12 @@
-"""Overlap of all pairs of 25 LeNet masks: whole arrays against Python sets, measured side by side.
+"""Overlap of all pairs of 25 LeNet masks: bits against Python sets, measured side by side.
 
-Run from the repository's root: ``python -m benchmarks.overlap``.  The masks are random.  The sets are timed on
-every tenth pair, and that time is scaled to all pairs; building the sets is timed on all masks.
+Run from the repository's root: ``OMP_NUM_THREADS=1 python -m benchmarks.overlap [--pages]``.  The masks are random.
+The sets are timed on every tenth pair, and that time is scaled to all pairs; building the sets is timed on all masks.
+Times are of the processor, so that other work on the machine counts little.  ``--pages`` writes the table into the
+book's page on performance.
 """
 
+import argparse
 import itertools
 import platform
 import statistics
@@ -12,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks import page
 from lib import overlap
 from lib.models import lenet
 
@@ -21,44 +25,55 @@ REPETITIONS = 15
 
 
 def seconds(function: Callable[..., object], *arguments: object) -> float:
-    """Return how long one call takes."""
-    start = time.perf_counter()
+    """Return the processor time that one call takes."""
+    start = time.process_time()
     function(*arguments)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table; write it into the book with ``--pages``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", action="store_true", help="write the table into book/performance.md")
+    options = parser.parse_args()
     architecture = lenet((1, 28, 28), "lenet")
     slices = architecture.weight_slices()
     replicas = INITS * RUNS
     pairs = np.triu_indices(replicas, 1)
     some = list(itertools.combinations(range(replicas), 2))[::EVERY]
-    print(
-        f"All {pairs[0].size} pairs of {replicas} random masks of {architecture.weight_count:,} weights, layer by "
-        f"layer; sets timed on {len(some)} pairs and scaled.  Median of {REPETITIONS} alternating runs (smallest to "
-        f"largest ratio); {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}.\n"
-    )
-    print("| pruned | sets, ms | arrays, ms | ratio |")
-    print("| --- | --- | --- | --- |")
+    lines = ["| pruned | sets, ms | this library, ms | ratio (lowest to highest) |", page.rule(1, 3)]
     for pruned in (0.5, 0.8, 0.98):
         masks = random_masks(slices, replicas, 1 - pruned)
-        by_arrays = overlap.layer_overlaps(masks, slices, pairs)
+        by_bits = overlap.layer_overlaps(masks, slices, pairs)
         by_sets = set_overlaps(set_layers(masks, slices), some)
-        if any(by_arrays[name][::EVERY].tolist() != by_sets[name] for name in slices):
-            raise AssertionError("sets and arrays disagree")
-        sets_ms, arrays_ms = [], []
+        if any(by_bits[name][::EVERY].tolist() != by_sets[name] for name in slices):
+            raise AssertionError("sets and bits disagree")
+        sets_ms, bits_ms = [], []
         for _ in range(REPETITIONS):
             build = seconds(set_layers, masks, slices)
             sets = set_layers(masks, slices)
             intersect = seconds(set_overlaps, sets, some)
             sets_ms.append(1e3 * (build + intersect * pairs[0].size / len(some)))
-            arrays_ms.append(1e3 * seconds(overlap.layer_overlaps, masks, slices, pairs))
-        ratios = [a / b for a, b in zip(sets_ms, arrays_ms, strict=True)]
-        print(
-            f"| {100 * pruned:.0f} % | {statistics.median(sets_ms):,.0f} | {statistics.median(arrays_ms):.1f} "
-            f"| {statistics.median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f}) |"
+            bits_ms.append(1e3 * seconds(overlap.layer_overlaps, masks, slices, pairs))
+        ratios = [a / b for a, b in zip(sets_ms, bits_ms, strict=True)]
+        lines.append(
+            f"| {100 * pruned:.0f} % | {statistics.median(sets_ms):,.0f} | {statistics.median(bits_ms):.1f} "
+            f"| {statistics.median(ratios):,.0f} ({min(ratios):,.0f} to {max(ratios):,.0f}) |"
         )
+        print(lines[-1], flush=True)
+    text = "\n".join(
+        [
+            *lines,
+            "",
+            f"Processor time of all {pairs[0].size} pairs of {replicas} random masks of {architecture.weight_count:,} "
+            f"weights in {len(slices)} layers, median of {REPETITIONS} runs in turns; the sets are intersected for "
+            f"{len(some)} pairs and scaled. {platform.machine()}; Python {platform.python_version()}, NumPy "
+            f"{np.__version__}.",
+        ]
+    )
+    print(text)
+    if options.pages:
+        page.write("overlap", text)
 
 
 def random_masks(slices: dict[str, slice], replicas: int, kept: float) -> np.ndarray:

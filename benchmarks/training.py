@@ -199,6 +199,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TF32, channels last": {"precision": "tf32", "channels_last": True},
     "TF32, compiled": {"precision": "tf32", "compiled": True},
     "bf16": {"precision": "bf16"},
+    "bf16, channels first": {"precision": "bf16", "channels_last": False},
     "bf16, compiled": {"precision": "bf16", "compiled": True},
     "bf16, each replica alone, on streams side by side": {"precision": "bf16", "parts": math.inf},
     "bf16, each replica alone, on streams side by side, compiled": {

@@ -400,8 +400,10 @@ class Stack:
             if layer.add:
                 x = x + outputs[layer.add]
             if number < last and not layer.linear:
-                # In place where nothing needs what the layer gave; a convolution does not.
-                x = functional.relu(x, inplace=x.dim() == 4 and not layer.pool)
+                # In place where nothing needs what the layer gave; a convolution does not, and of a normalised one a
+                # product gives a view, which autograd would copy.
+                viewed = layer.norm and self.convolutions == "product"
+                x = functional.relu(x, inplace=x.dim() == 4 and not layer.pool and not viewed)
             if layer.name in self._used_later:
                 outputs[layer.name] = x
         return x
@@ -1172,7 +1174,8 @@ def seconds(
         device_name(device),
         precision,
         engine(experiment, device, precision),
-        getattr(sparse.compiled_library(), "_name", None),  # has the hash of the compiled code
+        # Has the hash of the compiled code.
+        getattr(sparse.compiled_library(), "_name", None) if device == "cpu" else None,
         torch.__version__,
         together,
         experiment.batch,
