@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lib.errors import UserError, kind, shown, whole
 
-# Words of 64 weights of which all pairs are compared at once: what they share stays in a cache.
-_WORDS = 1024
+# So many pairs are compared at once, in so many words of 64 weights: what they share stays in a cache.
+_BLOCK = 512
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -247,9 +247,11 @@ def _overlaps(
         found = f"{kept.min()} to {kept.max()}" if kept.size else "no"
         raise UserError(f"{what} keep {found} weights: all should keep the same number, at least one")
     both = np.zeros(len(i), np.int64)
-    for start in range(0, words.shape[1], _WORDS):
-        some = words[:, start : start + _WORDS]
-        both += np.bitwise_count(some[i] & some[j]).sum(axis=1, dtype=np.int64)
+    for first in range(0, len(i), _BLOCK):
+        pairs = slice(first, first + _BLOCK)
+        for start in range(0, words.shape[1], _BLOCK):
+            some = words[:, start : start + _BLOCK]
+            both[pairs] += np.bitwise_count(some[i[pairs]] & some[j[pairs]]).sum(axis=1, dtype=np.int64)
     return 100 * both / kept[0]
 
 

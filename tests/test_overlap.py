@@ -38,8 +38,9 @@ def test_pairwise_is_what_sets_give(masks):
     assert (np.diag(found) == 100).all()
 
 
-def test_pairwise_of_more_weights_than_are_compared_at_once():
-    masks = random_masks(3, 2 * 64 * overlap._WORDS + 7, 50_001)
+def test_pairwise_of_more_pairs_and_weights_than_are_compared_at_once():
+    masks = random_masks(24, 64 * overlap._BLOCK + 7, 10_001)
+    assert len(masks) ** 2 > overlap._BLOCK
     np.testing.assert_array_equal(overlap.pairwise(masks), by_sets(masks))
 
 
