@@ -247,9 +247,7 @@ def task_overlaps(store: Store, one: str, other: str, level: str, within: bool =
             f"{first.inits} x {first.runs}, as {one}"
         )
     # Of one of them only the first initialisations may be trained.
-    inits = min(store.find(one).inits, store.find(other).inits)
-    for name in (one, other):
-        record(store, name, level)
+    inits = min(require(store, name, level).inits for name in (one, other))
     return list(_task_overlaps(store, first.first(inits), second.first(inits), level, within))
 
 

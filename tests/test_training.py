@@ -424,14 +424,23 @@ def test_replays_of_the_graph_are_steps(architecture, how, precision, optimiser)
     np.testing.assert_allclose(graph.parameters(), loop.parameters(), rtol=1e-4, atol=1e-6)
 
 
-# What is asked of a CUDA GPU is asked of a stack on a CPU too, which has no TF32.
-ON_DEVICES = [
-    pytest.param(
-        architecture, *where, marks=[GPU] if where[0] == "cuda" else [], id=f"{architecture.name}-{where[1]}-{where[0]}"
-    )
-    for architecture in (TINY, SMALL)
-    for where in (("cpu", "fp32"), ("cpu", "bf16"), ("cuda", "tf32"), ("cuda", "bf16"))
-]
+def on_devices(*architectures):
+    """What is asked of a CUDA GPU is asked of a stack on a CPU too, which has no TF32."""
+    return [
+        pytest.param(
+            architecture,
+            *where,
+            marks=[GPU] if where[0] == "cuda" else [],
+            id=f"{architecture.name}-{where[1]}-{where[0]}",
+        )
+        for architecture in architectures
+        for where in (("cpu", "fp32"), ("cpu", "bf16"), ("cuda", "tf32"), ("cuda", "bf16"))
+    ]
+
+
+# Where numbers that are rounded differently are compared, images have their own size: the fewer pixels, the more a unit
+# that is just above zero counts.
+WHOLE = on_devices(TINY, resnet18())
 FEW = 40
 
 
@@ -448,7 +457,7 @@ def small(architecture, **changes):
     return experiment, Images(about.name, *(part.astype(np.uint8) for part in parts), about.source, about.sha256)
 
 
-@pytest.mark.parametrize(("architecture", "device", "precision"), ON_DEVICES)
+@pytest.mark.parametrize(("architecture", "device", "precision"), on_devices(TINY, SMALL))
 def test_a_stack_that_was_stopped_between_levels_ends_with_the_same_bits(
     architecture, device, precision, tmp_path, monkeypatch
 ):
@@ -471,7 +480,7 @@ def test_a_stack_that_was_stopped_between_levels_ends_with_the_same_bits(
     assert whole.verify(experiment) == (["dense", "50"], [])
 
 
-@pytest.mark.parametrize(("architecture", "device", "precision"), ON_DEVICES)
+@pytest.mark.parametrize(("architecture", "device", "precision"), WHOLE)
 def test_runs_of_a_stack_with_all_randomness_fixed_are_the_same(architecture, device, precision):
     """Bit by bit on a GPU, which trains them as a stack.
 
@@ -492,7 +501,7 @@ def test_runs_of_a_stack_with_all_randomness_fixed_are_the_same(architecture, de
     assert np.abs(free.parameters[0] - free.parameters[1]).max() > 1e-3
 
 
-@pytest.mark.parametrize(("architecture", "device", "precision"), ON_DEVICES)
+@pytest.mark.parametrize(("architecture", "device", "precision"), WHOLE)
 def test_a_stack_is_each_replica_trained_alone(architecture, device, precision):
     """Up to rounding: how far each goes, and the running statistics of batch normalisation.
 
@@ -501,7 +510,7 @@ def test_a_stack_is_each_replica_trained_alone(architecture, device, precision):
     experiment, images = small(architecture, epochs=1, optimiser="SGD", learning_rate=1e-3)
     masks, count = random_masks(architecture, 3), architecture.trained_count
     together = training.train_stack(experiment, images, 1, masks, np.arange(3), device, None, precision)
-    tolerance = {"fp32": 0.05, "tf32": 0.1, "bf16": 0.25}[precision]  # on small images one unit more counts more
+    tolerance = {"fp32": 0.03, "tf32": 0.1, "bf16": 0.25}[precision]
     moves = []
     for r in range(3):
         alone = training.train_stack(experiment, images, 1, masks[r : r + 1], np.array([r]), device, None, precision)
