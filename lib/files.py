@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lib.errors import UserError
@@ -53,11 +54,16 @@ def sealed(content: Mapping[str, Any]) -> bytes:
 
 
 def _dump(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(content, indent=1, sort_keys=True, default=dict) + "\n").encode()  # dict: of read-only ones
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
     """Return the object in a JSON file; if it has a checksum, every byte of the file is checked by it.
+
+    Returns
+    -------
+    mapping
+        Read-only, as are the objects in it: who asks again gets the same.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If the file cannot be read, is no JSON object, or is not the one that was sealed.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             text = file.read(MAX_JSON + 1)
     except FileNotFoundError:
         raise
@@ -76,19 +82,25 @@ def read_json(path: Path) -> dict[str, Any]:
     if len(text) > MAX_JSON:
         raise UserError(f"{path}: has more than {MAX_JSON:,} bytes; it should be smaller")
     try:
-        content = json.loads(text.decode("utf-8"))
+        content = _parsed(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not readable JSON ({error})") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, Mapping):
         raise UserError(f"{path}: is not a JSON object")
     if SEAL in content and not _is_sealed(text):
         raise UserError(f"{path}: has changed since it was written: its checksum is not that of its content")
     return content
 
 
-@functools.lru_cache(maxsize=64)  # a chapter reads the same manifests hundreds of times
+# A chapter asks the same manifests thousands of times.
+@functools.lru_cache(maxsize=64)
+def _parsed(text: bytes) -> Any:
+    return json.loads(text.decode("utf-8"), object_hook=MappingProxyType)
+
+
+@functools.lru_cache(maxsize=64)
 def _is_sealed(text: bytes) -> bool:
-    return sealed(json.loads(text)) == text
+    return sealed(_parsed(text)) == text
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -20,7 +20,7 @@ PLACES = SIDE * SIDE
 # The weight of each place of a kernel in the number of its pattern: base 3, the first place lowest.
 _BASE_3 = 3 ** np.arange(PLACES)
 # The same for sets of places, base 2.
-_BASE_2 = 2 ** np.arange(PLACES)
+_BASE_2 = 2 ** np.arange(PLACES, dtype=np.uint16)
 
 Signs = NDArray[np.int8]
 
@@ -291,7 +291,8 @@ def together(signs: Signs, reference: int, other: int) -> NDArray[np.int64]:
     """
     _check(signs)
     first, second = (_kernels(signs == _sign(name, s)) for name, s in (("reference", reference), ("other", other)))
-    return (first.T.astype(np.int64) @ second.astype(np.int64)).reshape((SIDE,) * 4)
+    # Whole numbers of this size are exact as floats, of which alone products are fast.
+    return (first.T.astype(float) @ second.astype(float)).astype(np.int64).reshape((SIDE,) * 4)
 
 
 def expected_together(signs: Signs, reference: int, other: int) -> NDArray[np.float64]:
@@ -555,9 +556,8 @@ def grouped(patterns: Signs, diagonal: bool = False) -> NDArray[np.bool_]:
     Paper B, section 6: its winning tickets have grouped weights of one sign, like filters for an edge, a corner or a
     surface; it gives no definition.
     """
-    blocks = _blocks(diagonal)
-    rows = np.asarray(patterns).reshape(*np.shape(patterns)[:-2], PLACES)
-    return blocks[(rows > 0) @ _BASE_2] & blocks[(rows < 0) @ _BASE_2]
+    blocks, patterns = _blocks(diagonal), np.asarray(patterns)
+    return (blocks[_sets(patterns > 0)] & blocks[_sets(patterns < 0)]).reshape(patterns.shape[:-2])
 
 
 def grouped_share(signs: Signs, weights: int, diagonal: bool = False) -> float:
@@ -597,7 +597,7 @@ def expected_grouped_share(signs: Signs, weights: int, diagonal: bool = False) -
     float
     """
     _with_weights(signs, weights)
-    blocks, sizes = _blocks(diagonal), (np.arange(2**PLACES)[:, None] >> np.arange(PLACES) & 1).sum(axis=1)
+    blocks, sizes = _blocks(diagonal), _every_set().sum(axis=1)
     good = everything = 0.0
     for positive in range(weights + 1):
         ones, others = (np.flatnonzero(sizes == count) for count in (positive, weights - positive))
@@ -695,8 +695,7 @@ def _with_weights(signs: Signs, weights: int) -> NDArray[np.int8]:
     """Return the kernels that keep so many weights, as rows of nine places."""
     _check(signs)
     whole("weights", weights, 0, PLACES)
-    kernels = _kernels(signs)
-    return kernels[(kernels != 0).sum(axis=1) == weights]
+    return _kernels(signs)[np.bitwise_count(_sets(signs != 0)) == weights]
 
 
 def _per_ticket(which: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -727,10 +726,20 @@ def _expected_histogram(signs: Signs, drawn: int) -> NDArray[np.float64]:
     return result
 
 
+def _sets(which: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """Return which places of every kernel are meant, as a number in base 2, the first place lowest."""
+    return _kernels(which) @ _BASE_2
+
+
+def _every_set() -> NDArray[np.bool_]:
+    """Return all sets of places in the order of their numbers, shape (512, 9)."""
+    return (np.arange(2**PLACES)[:, None] >> np.arange(PLACES) & 1).astype(bool)
+
+
 @functools.cache
 def _blocks(diagonal: bool) -> NDArray[np.bool_]:
-    """Return for each of the 512 sets of places, as a number in base 2, whether it hangs together."""
-    sets = (np.arange(2**PLACES)[:, None] >> np.arange(PLACES) & 1).astype(bool)
+    """Return for each of the 512 sets of places, by its number, whether it hangs together."""
+    sets = _every_set()
     near = adjacency(diagonal).astype(np.int64)
     reached = sets & (np.cumsum(sets, axis=1) == 1)  # the first place of each set; then all that it leads to
     for _ in range(PLACES):
@@ -738,17 +747,23 @@ def _blocks(diagonal: bool) -> NDArray[np.bool_]:
     return (reached == sets).all(axis=1)
 
 
+@functools.cache
+def _pairs_in_sets(diagonal: bool) -> NDArray[np.int64]:
+    """Return for each of the 512 sets of places, by its number, how many pairs of neighbours it has."""
+    sets = _every_set().astype(np.int64)
+    return (sets @ np.triu(adjacency(diagonal)) * sets).sum(axis=1)
+
+
 def _near_pairs(which: NDArray[np.bool_], diagonal: bool) -> NDArray[np.int64]:
     """Return the number of pairs of neighbours in every kernel."""
-    kernels = _kernels(which).astype(np.int64)
-    return np.einsum("ki,ij,kj->k", kernels, np.triu(adjacency(diagonal)).astype(np.int64), kernels, optimize=True)
+    return _pairs_in_sets(diagonal)[_sets(which)]
 
 
 def _neighbours(signs: Signs, sign: int | None, diagonal: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the pairs of neighbours, and all pairs, of every kernel with two or more weights."""
     _check(signs)
     which = signs != 0 if sign is None else signs == _sign("sign", sign)
-    sizes = _kernels(which).sum(axis=1)
+    sizes = np.bitwise_count(_sets(which)).astype(np.int64)
     pairs = sizes * (sizes - 1) // 2
     _some(pairs.sum(), "kernel with two such weights")
     return _near_pairs(which, diagonal)[pairs > 0], pairs[pairs > 0]

@@ -276,8 +276,9 @@ def initial_signs(architecture: Architecture, init: int) -> NDArray[np.int8]:
         1 or -1.
     """
     # A number of the stream is above the median if the first bit of its raw word is set.
-    words = [streams.raw(f"initial weights/{init}/{layer.name}", layer.size) for layer in architecture.layers]
-    return np.where(np.concatenate(words) >> np.uint64(63), 1, -1).astype(np.int8)
+    words = (streams.raw(f"initial weights/{init}/{layer.name}", layer.size) for layer in architecture.layers)
+    above = np.concatenate([layer >= np.uint64(2**63) for layer in words])
+    return np.where(above, np.int8(1), np.int8(-1))
 
 
 def initial_hash(architecture: Architecture, inits: int, after: int = 0) -> str:

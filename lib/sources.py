@@ -1,7 +1,7 @@
 """Where the content of a figure or a table comes from: the badge below it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.claims import escaped
@@ -79,7 +79,7 @@ def how_trained(store: Store, name: str) -> str:
     return f"{f'{trials}, ' if trials else ''}{' to '.join(dict.fromkeys((days[0], days[-1])))}, {cost(entries)}"
 
 
-def cost(entries: Sequence[dict[str, Any]]) -> str:
+def cost(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the time that some levels took and on what, from their entries in a manifest, in Markdown."""
     parts = []
     for processes in sorted({entry["processes"] for entry in entries}):
@@ -92,7 +92,7 @@ def cost(entries: Sequence[dict[str, Any]]) -> str:
     return "; ".join(parts)
 
 
-def rounding(entries: Sequence[dict[str, Any]]) -> str:
+def rounding(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return ', in bf16' if operands were rounded so when some levels were trained; '' if only to fp32."""
     # Entries that do not name a precision are from when there was but one.
     found = dict.fromkeys(escaped(str(entry.get("precision", "fp32"))) for entry in entries)

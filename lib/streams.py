@@ -57,7 +57,10 @@ def raw(label: str, count: int) -> NDArray[np.uint64]:
 
 def permutation(label: str, count: int) -> NDArray[np.int64]:
     """Return a random permutation of ``range(count)``, shape (count,), from the stream `label`."""
-    return np.argsort(raw(label, count), kind="stable")
+    words = raw(label, count)
+    order = np.argsort(words)  # takes half the time of a stable one, and is the same where no two words are equal
+    ranked = words[order]
+    return order if (ranked[1:] > ranked[:-1]).all() else np.argsort(words, kind="stable")
 
 
 def uniform(label: str, count: int) -> NDArray[np.float64]:

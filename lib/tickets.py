@@ -24,7 +24,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +235,9 @@ class Store:
             experiment.part(after, after + (self.stored(name, after) or experiment.inits - after)) for after in found
         ]
 
-    def precision(self, experiment: Experiment, counts: Callable[[dict[str, Any]], bool] | None = None) -> str | None:
+    def precision(
+        self, experiment: Experiment, counts: Callable[[Mapping[str, Any]], bool] | None = None
+    ) -> str | None:
         """Return in which precision an experiment, or a part of it, was trained so far.
 
         It is that of the last of its levels that is stored. If none is, it is that of the last level of another part.
@@ -265,7 +267,7 @@ class Store:
         changed = whole is None or dataclasses.replace(experiment, inits=whole.inits, after=0) != whole
         return [experiment] if changed else self.held(experiment.name)
 
-    def _every_entry(self, experiment: Experiment) -> list[dict[str, Any]]:
+    def _every_entry(self, experiment: Experiment) -> list[Mapping[str, Any]]:
         """Return what the manifests say of all stored levels of an experiment, of whichever part."""
         return [entry for part in self._held(experiment) for entry in self.manifest(part)["levels"].values()]
 
@@ -289,10 +291,10 @@ class Store:
                     "(--tickets)"
                 )
 
-    def manifest(self, experiment: Experiment) -> dict[str, Any]:
+    def manifest(self, experiment: Experiment) -> Mapping[str, Any]:
         """Return the manifest of an experiment: one without levels and hash of initial weights if nothing is stored.
 
-        Each of the `parts` of an experiment has its own.
+        Each of the `parts` of an experiment has its own. What is stored is read-only, as `files.read_json` gives it.
 
         Raises
         ------
@@ -308,7 +310,7 @@ class Store:
         if checked in self._checked:
             return manifest
         unknown = set(manifest) - {*_MANIFEST, "initial weights sha256", SEAL}
-        if not isinstance(manifest.get("levels"), dict) or unknown:
+        if not isinstance(manifest.get("levels"), Mapping) or unknown:
             said = f"has {', '.join(sorted(unknown))}" if unknown else "is not a manifest, which is an object"
             raise UserError(f"{path}: {said}; it should have {', '.join(_MANIFEST)}")
         for name, entry in manifest["levels"].items():
@@ -376,7 +378,7 @@ class Store:
             result.append(level)
         return result
 
-    def entries(self, experiment: Experiment, level: Level) -> list[dict[str, Any]]:
+    def entries(self, experiment: Experiment, level: Level) -> list[Mapping[str, Any]]:
         """Return what the manifests say of a stored level, one entry for each of the `parts`."""
         return [self.manifest(part)["levels"][level.name] for part in self.parts(experiment)]
 
@@ -385,7 +387,7 @@ class Store:
         experiment: Experiment,
         level: Level,
         record: LevelRecord,
-        provenance: dict[str, Any],
+        provenance: Mapping[str, Any],
         next_masks: NDArray[np.bool_] | None = None,
     ) -> Path:
         """Store one finished level and enter it in the manifest.
@@ -427,7 +429,7 @@ class Store:
         experiment: Experiment,
         level: Level,
         record: LevelRecord,
-        about: dict[str, Any],
+        about: Mapping[str, Any],
         next_masks: NDArray[np.bool_] | None,
     ) -> Path:
         """Write a record that was checked, and the masks that follow from it."""
@@ -444,7 +446,7 @@ class Store:
         return self._enter(experiment, level, content, entry, following)
 
     def _enter(
-        self, experiment: Experiment, level: Level, content: bytes, about: dict[str, Any], following: bytes | None
+        self, experiment: Experiment, level: Level, content: bytes, about: Mapping[str, Any], following: bytes | None
     ) -> Path:
         """Write a level's file and the masks of the next level, then the manifest that makes them count."""
         path = self.folder(experiment) / f"{level.name}.npz"
@@ -457,7 +459,7 @@ class Store:
                 )
         pruned_to = experiment.pruned_to(level)
         with self.alone(experiment):
-            manifest = self.manifest(experiment) | {"format": FORMAT}
+            manifest = {**self.manifest(experiment), "format": FORMAT}
             stored = manifest["levels"].get(level.name)
             if stored is not None and stored["sha256"] != entry["sha256"]:
                 raise UserError(
@@ -467,7 +469,7 @@ class Store:
             write_whole(path, content)
             if following is not None and pruned_to is not None and pruned_to.name not in manifest["levels"]:
                 write_whole(self._pending(experiment, pruned_to), following)
-            manifest["levels"][level.name] = entry
+            manifest["levels"] = {**manifest["levels"], level.name: entry}
             if "initial weights sha256" not in manifest:
                 manifest["initial weights sha256"] = _initial_hash(experiment)
             write_whole(self.folder(experiment) / "manifest.json", sealed(manifest))
@@ -495,7 +497,7 @@ class Store:
     def seal(self, experiment: Experiment) -> None:
         """Give a manifest of format 1 the checksum that format 2 has; one of format 2 stays as it is."""
         with self.alone(experiment):
-            manifest = self.manifest(experiment) | {"format": FORMAT}
+            manifest = {**self.manifest(experiment), "format": FORMAT}
             write_whole(self.folder(experiment) / "manifest.json", sealed(manifest))
 
     def read(self, experiment: Experiment, level: Level) -> LevelRecord:
@@ -508,7 +510,7 @@ class Store:
         """
         return _joined([self._load(part, level)[0] for part in self.parts(experiment)])
 
-    def _load(self, experiment: Experiment, level: Level) -> tuple[LevelRecord, dict[str, Any], NDArray | None]:
+    def _load(self, experiment: Experiment, level: Level) -> tuple[LevelRecord, Mapping[str, Any], NDArray | None]:
         """Return a stored level, its entry in the manifest, and the next level's masks if its file holds them.
 
         Files of the older kind do, and their entries lack the hashes of masks, which are then made here.
@@ -810,7 +812,7 @@ def _is_file(path: Path) -> bool:
 _MANIFEST = ("format", "experiment", "fingerprint", "specification", "levels")
 
 
-def _empty_manifest(experiment: Experiment) -> dict[str, Any]:
+def _empty_manifest(experiment: Experiment) -> Mapping[str, Any]:
     return {
         "format": FORMAT,
         "experiment": experiment.name,
@@ -820,10 +822,10 @@ def _empty_manifest(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _stored_inits(manifest: dict[str, Any]) -> int:
+def _stored_inits(manifest: Mapping[str, Any]) -> int:
     """Return how many initialisations a manifest says it has; 0 if that is no number above 0."""
     specification = manifest.get("specification")
-    stored = specification.get("inits") if isinstance(specification, dict) else None
+    stored = specification.get("inits") if isinstance(specification, Mapping) else None
     return stored if type(stored) is int and 0 < stored <= LARGEST else 0
 
 
@@ -1138,13 +1140,13 @@ def _check_entry(entry: object, where: str) -> None:
     for (*folders, key), (fits, right) in _ENTRY.items():
         part: Any = entry
         for folder in folders:
-            part = part.get(folder) if isinstance(part, dict) else None
-        if not isinstance(part, dict) or key not in part:
+            part = part.get(folder) if isinstance(part, Mapping) else None
+        if not isinstance(part, Mapping) or key not in part:
             raise UserError(f"{where} has no {' / '.join([*folders, key])!r}; it should be {right}")
         if not fits(part[key]):
             raise UserError(f"{where}: {' / '.join([*folders, key])!r} is {part[key]!r}; it should be {right}")
     for key, (fits, right) in _OPTIONAL.items():
-        if isinstance(entry, dict) and key in entry and not fits(entry[key]):
+        if isinstance(entry, Mapping) and key in entry and not fits(entry[key]):
             raise UserError(f"{where}: {key!r} is {entry[key]!r}; it should be {right}")
 
 

@@ -901,7 +901,7 @@ def usual_precision(experiment: Experiment, device: str, *stores: Store) -> str:
         Looked at in this order.
     """
 
-    def alike(entry: dict[str, Any]) -> bool:
+    def alike(entry: Mapping[str, Any]) -> bool:
         if entry["device"].startswith("CPU") != (device == "cpu"):
             return False
         by_unit = entry.get("engine", "torch") not in ("torch", "sparse.c")

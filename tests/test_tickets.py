@@ -182,6 +182,17 @@ def test_a_manifest_that_is_none_is_a_sentence(store, text):
     assert store.verify(EXPERIMENT)[1]
 
 
+def test_what_a_manifest_says_cannot_be_changed_by_who_reads_it(store):
+    """All who ask get the same."""
+    read = store.manifest(EXPERIMENT)
+    for part in (read, read["levels"], read["levels"]["50"], read["levels"]["50"]["data"]):
+        with pytest.raises(TypeError):
+            part["sha256"] = "0" * 64
+    before = store.entries(EXPERIMENT, DENSE)
+    edit_manifest(store, lambda m: m["levels"]["dense"].update({"device": "CPU: another"}))
+    assert before[0]["device"] != store.entries(EXPERIMENT, DENSE)[0]["device"] == "CPU: another"
+
+
 def test_the_manifest_of_another_experiment_is_refused(store):
     edit_manifest(store, lambda m: m.update({"experiment": "test/other"}))
     with pytest.raises(UserError, match="test/other"):
