@@ -45,9 +45,10 @@ format: .venv-test/ready
 clean:
 	rm -rf .venv-book .venv-test .venv-lab .build runs/lab book/_build book/notebooks book/index.ipynb *.egg-info .*_cache
 
-# An environment is made anew when a pin changes; its 'ready' is made last.
+# An environment is made anew when a pin changes; its 'ready' is made last. Of the packages what is imported is compiled
+# then; to compile all of them takes longer than to install them.
 .venv-%/ready: $(PINS)
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/$*.txt -e .
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements/$*.txt -e .
 	touch $@

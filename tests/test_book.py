@@ -139,10 +139,10 @@ def test_the_level_control_changes_the_figure(
     """With the pointer and with the keys, with and without JavaScript."""
     found = [path for path, content in pages.items() if content.select(".levels")]
     assert len(found) >= 5
+    context = browser.new_context(java_script_enabled=script, viewport={"width": 390, "height": 800})
+    page = context.new_page()
     for path in found:
         with subtests.test(page=str(path.relative_to(book))):
-            context = browser.new_context(java_script_enabled=script, viewport={"width": 390, "height": 800})
-            page = context.new_page()
             page.goto(path.as_uri(), wait_until="load")
             assert page.get_by_role("group", name="Weights pruned").get_by_role("radio").count() > 1
             for group in page.locator(".levels").all():
@@ -161,7 +161,7 @@ def test_the_level_control_changes_the_figure(
                 assert buttons.last.is_checked() and _only_picture(group).get_attribute("src") != first
                 page.keyboard.press("ArrowRight")
                 assert buttons.first.is_checked() and _only_picture(group).get_attribute("src") == first
-            context.close()
+    context.close()
 
 
 # Each label, if it is what a pointer meets at its middle, and what is seen of which pictures once it is chosen.

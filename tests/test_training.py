@@ -598,12 +598,21 @@ def test_a_level_that_will_not_end_in_time_is_given_up(tmp_path):
     assert not training.train(experiment, made_images(), store, "cpu", quiet=True, deadline=begin - 1)
 
 
+LONG = tiny_experiment(levels=percent_levels("80")[:1], epochs=400)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """`LONG`, trained without a stop."""
+    store = Store(tmp_path_factory.mktemp("undisturbed"))
+    assert training.train(LONG, made_images(), store, "cpu", 1, quiet=True)
+    return store
+
+
 @pytest.mark.parametrize("what", ["as it is", "planted", "damaged"])
-def test_replicas_of_a_level_that_was_stopped_are_kept_and_not_trained_again(what, tmp_path, monkeypatch):
+def test_replicas_of_a_level_that_was_stopped_are_kept_and_not_trained_again(what, undisturbed, tmp_path, monkeypatch):
     """A planted one is taken for what was trained, which shows that it is not; a damaged one is trained again."""
-    experiment, images = tiny_experiment(levels=percent_levels("80")[:1], epochs=400), made_images()
-    whole, store = Store(tmp_path / "whole"), Store(tmp_path / "stopped")
-    assert training.train(experiment, images, whole, "cpu", 1, quiet=True)
+    experiment, images, store = LONG, made_images(), Store(tmp_path / "stopped")
     monkeypatch.setenv("LOTTERY_CACHE", str(tmp_path / "cache"))
 
     class UntilOneIsKept(training._Clock):
@@ -631,11 +640,11 @@ def test_replicas_of_a_level_that_was_stopped_are_kept_and_not_trained_again(wha
     assert not folder.exists()
     (entry,) = store.manifest(experiment)["levels"].values()
     assert (entry["wall seconds"] > 36_000) == (what == "planted")
-    (one, other) = (held.read(experiment, experiment.levels[0]) for held in (whole, store))
+    (one, other) = (held.read(experiment, experiment.levels[0]) for held in (undisturbed, store))
     expected = one.losses.copy()
     expected[replica] = 7 if what == "planted" else expected[replica]
     np.testing.assert_array_equal(other.losses, expected)
-    assert what == "planted" or files(store, experiment) == files(whole, experiment)
+    assert what == "planted" or files(store, experiment) == files(undisturbed, experiment)
 
 
 def test_what_is_kept_is_of_the_same_level_masks_images_and_precision():
