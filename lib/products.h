@@ -21,6 +21,15 @@
 #define EVEN 16   /* sides of the matrices are multiples of it */
 #define CHUNK 512 /* inputs of a dense layer that are worked on at once: they fit the caches */
 
+/* A vector in a register, for several products: the compiler would rather read it from memory for each, which takes longer
+   than to multiply. */
+static inline vec held(vec v) {
+#ifdef __AVX2__
+    __asm__("" : "+v"(v));
+#endif
+    return v;
+}
+
 /* A vector anywhere in an array of floats. */
 typedef float loose __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
 
@@ -31,6 +40,10 @@ static void transpose(const vec *from, int64_t n, float *to) {
     for (int64_t c = 0; c < n; c += 16)
         for (int p = 0; p < PARTS; p++)
             transpose16((const uint32_t *)(from + c * PARTS + p), LANES, (uint32_t *)(to + p * 16 * (n + 16) + c), n + 16);
+#elif defined(__AVX2__)
+    for (int64_t c = 0; c < n; c += 8)
+        for (int p = 0; p < PARTS; p++)
+            transpose8((const float *)(from + c * PARTS + p), LANES, to + p * 8 * (n + 8) + c, n + 8);
 #else
     const float *f = (const float *)from;
     for (int64_t i = 0; i < LANES; i++)
@@ -49,10 +62,12 @@ static inline __attribute__((always_inline)) void outer_in(
             float *at = gradient + r * apart + c * WIDTH;
             for (int a = 0; a < tall; a++)
                 for (int b = 0; b < wide; b++) sum[a][b] = *(loose *)(at + a * apart + b * WIDTH);
-            for (int n = 0; n < LANES; n++)
+            for (int n = 0; n < LANES; n++) {
+                vec x[4];
+                for (int b = 0; b < wide; b++) x[b] = held(by_image[n * (columns + 1) + c + b]);
                 for (int a = 0; a < tall; a++)
-                    for (int b = 0; b < wide; b++)
-                        sum[a][b] += slopes[(r + a) * step + n] * by_image[n * (columns + 1) + c + b];
+                    for (int b = 0; b < wide; b++) sum[a][b] += slopes[(r + a) * step + n] * x[b];
+            }
             for (int a = 0; a < tall; a++)
                 for (int b = 0; b < wide; b++) *(loose *)(at + a * apart + b * WIDTH) = sum[a][b];
         }
@@ -82,9 +97,12 @@ static void dense_forward(
         int64_t end = first + CHUNK < inputs ? first + CHUNK : inputs;
         for (int64_t u = 0; u < units; u += BLOCK) {
             vec sum[BLOCK][PARTS] = {}; /* of few numbers, which rounds less than of all */
-            for (int64_t i = first; i < end; i++)
+            for (int64_t i = first; i < end; i++) {
+                vec seen[PARTS];
+                for (int p = 0; p < PARTS; p++) seen[p] = held(x[i * PARTS + p]);
                 for (int b = 0; b < BLOCK; b++)
-                    for (int p = 0; p < PARTS; p++) sum[b][p] += weights[(u + b) * inputs + i] * x[i * PARTS + p];
+                    for (int p = 0; p < PARTS; p++) sum[b][p] += weights[(u + b) * inputs + i] * seen[p];
+            }
             for (int b = 0; b < BLOCK; b++)
                 for (int p = 0; p < PARTS; p++) out[(u + b) * PARTS + p] += sum[b][p];
         }
@@ -255,9 +273,12 @@ static void multiply(Winograd *w, const float *filters, int64_t rows, int64_t de
         for (int64_t r = 0; r < rows; r += BLOCK) {
             const vec *x = w->seen + k * w->plane;
             vec sum[BLOCK][PARTS] = {}, *to = w->sums + k * w->plane + r * PARTS;
-            for (int64_t c = 0; c < depth; c++, filters += BLOCK, x += PARTS)
+            for (int64_t c = 0; c < depth; c++, filters += BLOCK, x += PARTS) {
+                vec seen[PARTS];
+                for (int p = 0; p < PARTS; p++) seen[p] = held(x[p]);
                 for (int b = 0; b < BLOCK; b++)
-                    for (int p = 0; p < PARTS; p++) sum[b][p] += filters[b] * x[p];
+                    for (int p = 0; p < PARTS; p++) sum[b][p] += filters[b] * seen[p];
+            }
             for (int b = 0; b < BLOCK; b++)
                 for (int p = 0; p < PARTS; p++) to[b * PARTS + p] = sum[b][p];
         }

@@ -59,6 +59,7 @@ struct Layer {
     /* Vectors from one channel to the next, a few more than it holds (see SKEW), and pixels from one row to the next. */
     int64_t in_plane, in_row, back_plane, active_plane, active_row;
     Taps forward, backward;
+    float *turned;      /* of a dense layer that is not full: its surviving weights in the order of the way back */
     int full;           /* whether products.h is faster, pruned weights being zeros */
     Winograd winograd;  /* if so, and it is no dense layer */
     vec *by_image;      /* if so, and it is one: (LANES, CHUNK) floats, transposed */
@@ -143,6 +144,13 @@ static int make_backward(Memory *memory, Taps *t, const Layer *y, const uint8_t 
             }
     t->start[k] = n;
     return 0;
+}
+
+/* Make room for the surviving weights of a dense layer, in the order of the way back: in that of the way forward the
+   weights of one input lie in as many pages as there are units. */
+static int make_turned(Memory *memory, Layer *y) {
+    if (!y->dense || y->full || !y->backward.taps) return 0;
+    return (y->turned = zeros(memory, y->backward.start[y->spec.channels] * (int64_t)sizeof(float))) ? 0 : -1;
 }
 
 /* Decide whether a layer is trained as products of matrices. */
@@ -235,7 +243,7 @@ static int prepare(
         y->by_output = y->shift + s->filters, y->rest = y->by_output + s->filters, y->products = y->sums + s->filters;
         if (make_forward(memory, &y->forward, y, mask)) return -1;
         if (y != net->layers && make_backward(memory, &y->backward, y, mask)) return -1;
-        if (make_full(memory, y)) return -1;
+        if (make_full(memory, y) || make_turned(memory, y)) return -1;
     }
     for (Layer *y = net->layers + count; y-- > net->layers;) {
         y->slope_block = y->spec.filters * y->next_y * y->next_x * PARTS;
@@ -344,6 +352,26 @@ static inline __attribute__((always_inline)) void convolve_back_at(
     }
 }
 
+/* That of a dense layer's input, by the weights as `begin_step` has turned them. */
+static void inputs_gradient(const Layer *y, vec *result) {
+    const Tap *tap = y->backward.taps;
+    const float *w = y->turned;
+    for (int64_t i = 0; i < y->spec.channels; i++, result += PARTS) {
+        const Tap *end = y->backward.taps + y->backward.start[i + 1];
+        vec sum[ROW][PARTS] = {};
+        for (; tap + ROW <= end; tap += ROW, w += ROW)
+            for (int q = 0; q < ROW; q++)
+                for (int p = 0; p < PARTS; p++) sum[q][p] += w[q] * y->gradient[tap[q].offset + p];
+        for (; tap < end; tap++, w++)
+            for (int p = 0; p < PARTS; p++) sum[0][p] += *w * y->gradient[tap->offset + p];
+        for (int p = 0; p < PARTS; p++) {
+            vec all = y->joins ? result[p] : (vec){};
+            for (int q = 0; q < ROW; q++) all += sum[q][p];
+            result[p] = all;
+        }
+    }
+}
+
 /* Gradient of the layer's input, padding left out, shape (channels, height, width, PARTS). */
 static void convolve_back(Layer *y, const float *weights, vec *result) {
     const Spec *s = &y->spec;
@@ -356,6 +384,10 @@ static void convolve_back(Layer *y, const float *weights, vec *result) {
         Pixels to = {result, height * width * PARTS, width * PARTS};
         winograd(
             &y->winograd, y->winograd.back, s->filters, s->channels, slope_of(y, 1), to, height, width, NULL, y->joins);
+        return;
+    }
+    if (y->turned) {
+        inputs_gradient(y, result);
         return;
     }
     for (int64_t r = 0; r < height; r++)
@@ -414,14 +446,39 @@ static void kernel_gradient(const Layer *y, int64_t f, int64_t first, int64_t ro
     }
 }
 
+/* The totals of eight vectors. */
+static inline void totals(const vec *v, float *to) {
+#ifdef __AVX2__
+    __m256 half[8];
+    for (int k = 0; k < 8; k++) {
+#if WIDTH == 16
+        __m256d upper = _mm512_extractf64x4_pd(_mm512_castps_pd((__m512)v[k]), 1);
+        half[k] = _mm512_castps512_ps256((__m512)v[k]) + _mm256_castpd_ps(upper);
+#else
+        half[k] = (__m256)v[k];
+#endif
+    }
+    _mm256_storeu_ps(to, totals8(half));
+#else
+    for (int k = 0; k < 8; k++) to[k] = total(v[k]);
+#endif
+}
+
 static void unit_gradient(const Layer *y, int64_t f, const vec *back, float *gradient) {
     const Tap *tap = y->forward.taps + y->forward.start[f], *end = y->forward.taps + y->forward.start[f + 1];
     vec g[PARTS];
     memcpy(g, back, sizeof g);
+    for (; tap + 8 <= end; tap += 8) {
+        vec sum[8] = {};
+        float all[8];
+        for (int k = 0; k < 8; k++)
+            for (int p = 0; p < PARTS; p++) sum[k] += g[p] * y->input[tap[k].offset + p];
+        totals(sum, all);
+        for (int k = 0; k < 8; k++) gradient[tap[k].weight] += all[k];
+    }
     for (; tap < end; tap++) {
-        const vec *x = y->input + tap->offset;
-        vec sum = g[0] * x[0];
-        for (int p = 1; p < PARTS; p++) sum += g[p] * x[p];
+        vec sum = {};
+        for (int p = 0; p < PARTS; p++) sum += g[p] * y->input[tap->offset + p];
         gradient[tap->weight] += total(sum);
     }
 }
@@ -539,10 +596,13 @@ static void load_all(
     }
 }
 
-/* Lay out the filters of this step, and after it write their gradient, which products.h computes of pruned weights too. */
+/* Lay out the weights of this step, and after it write their gradient, which products.h computes of pruned weights too. */
 static void begin_step(Net *net, const float *parameters) {
-    for (Layer *y = net->layers; y < net->layers + net->count; y++)
+    for (Layer *y = net->layers; y < net->layers + net->count; y++) {
         if (y->full && !y->dense) lay_out(&y->winograd, parameters + y->spec.weights);
+        for (int64_t n = 0; y->turned && n < y->backward.start[y->spec.channels]; n++)
+            y->turned[n] = parameters[y->backward.taps[n].weight];
+    }
 }
 
 static void end_step(const Net *net, const uint8_t *mask, float *gradient) {
