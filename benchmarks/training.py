@@ -46,7 +46,7 @@ CASES = [
     ("a/cifar-lenet/free", "", (1.0, 0.1), 1),
     ("a/cifar-resnet18/free", "", (1.0, 0.1, 0.02), 0.1),
     ("a/cifar-resnet18/free", "bf16", (1.0,), 1),
-    ("b/conv2/cifar10", "", (1.0, 0.3), 0.1),
+    ("b/conv2/cifar10", "", (1.0, 0.3, 0.1), 0.1),
     # What a call of tiles.c begins with takes as long as ten steps or so; an epoch has 833.
     ("b/conv2/cifar10", "bf16", (1.0, 0.3), 5),
 ]
