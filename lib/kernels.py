@@ -556,6 +556,7 @@ def grouped(patterns: Signs, diagonal: bool = False) -> NDArray[np.bool_]:
     Paper B, section 6: its winning tickets have grouped weights of one sign, like filters for an edge, a corner or a
     surface; it gives no definition.
     """
+    kind("diagonal", diagonal, bool)
     blocks, patterns = _blocks(diagonal), np.asarray(patterns)
     return (blocks[_sets(patterns > 0)] & blocks[_sets(patterns < 0)]).reshape(patterns.shape[:-2])
 
@@ -756,6 +757,7 @@ def _pairs_in_sets(diagonal: bool) -> NDArray[np.int64]:
 
 def _near_pairs(which: NDArray[np.bool_], diagonal: bool) -> NDArray[np.int64]:
     """Return the number of pairs of neighbours in every kernel."""
+    kind("diagonal", diagonal, bool)
     return _pairs_in_sets(diagonal)[_sets(which)]
 
 

@@ -50,7 +50,7 @@ def test_rows_of_the_same_device_stay_and_what_fails_loses_no_others(book, monke
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, 7, "--networks", LENET, CONV2, fails=(0.1, 0.3))
     assert end.value.code == (
-        "not measured, for the reasons above: lenet-28x28x1 at 10 %, conv2 at 30 %, conv2 bf16 at 30 %"
+        "not measured, for the reasons above: lenet-28x28x1 at 10 %, conv2 at 30 %, conv2 at 10 %, conv2 bf16 at 30 %"
     )
     assert "a/fashion-lenet/free cannot be measured" in capsys.readouterr().err
     rows = [line.split(" | ")[:3] for line in page.read("training cpu").splitlines() if line.startswith("| ")]
