@@ -72,37 +72,9 @@ static void *zeros(Memory *memory, int64_t bytes) {
     return memory->first + begin;
 }
 
-#ifdef __AVX2__
+#ifdef __AVX512F__
 
 #include <immintrin.h>
-
-/* Transpose 8 x 8 floats, rows `step` floats apart. */
-static inline void transpose8(const float *from, int64_t step, float *to, int64_t to_step) {
-    __m256 a[8], b[8];
-    for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(from + i * step);
-    for (int i = 0; i < 8; i += 2) b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]), b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
-    for (int i = 0; i < 8; i += 4)
-        for (int j = 0; j < 2; j++) {
-            a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0x44);
-            a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0xee);
-        }
-    for (int i = 0; i < 4; i++) { /* a[i] holds of the first four rows the columns i and 4 + i, a[4 + i] of the others */
-        _mm256_storeu_ps(to + i * to_step, _mm256_permute2f128_ps(a[i], a[4 + i], 0x20));
-        _mm256_storeu_ps(to + (4 + i) * to_step, _mm256_permute2f128_ps(a[i], a[4 + i], 0x31));
-    }
-}
-
-/* Of eight vectors the sums of their numbers, added as (0 + 4) + (1 + 5) and (2 + 6) + (3 + 7) of eight, and then these. */
-static inline __m256 totals8(const __m256 *v) {
-    __m256 half[4];
-    for (int i = 0; i < 4; i++)
-        half[i] = _mm256_permute2f128_ps(v[i], v[4 + i], 0x20) + _mm256_permute2f128_ps(v[i], v[4 + i], 0x31);
-    return _mm256_hadd_ps(_mm256_hadd_ps(half[0], half[1]), _mm256_hadd_ps(half[2], half[3]));
-}
-
-#endif
-
-#ifdef __AVX512F__
 
 /* Transpose 16 x 16 words, rows `step` words apart. */
 static inline void transpose16(const uint32_t *from, int64_t step, uint32_t *to, int64_t to_step) {

@@ -2,6 +2,7 @@
 
 import math
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def shown(value: object) -> str:
     """Return a value as it stands in a sentence: in one line, not too long."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype}, shape {value.shape}"
-    text = " ".join(repr(value).split())
+    text = " ".join(repr(dict(value) if isinstance(value, MappingProxyType) else value).split())
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 

@@ -551,6 +551,11 @@ def grouped(patterns: Signs, diagonal: bool = False) -> NDArray[np.bool_]:
     -------
     bool array, shape (...)
 
+    Raises
+    ------
+    UserError
+        If `diagonal` is not a bool.
+
     References
     ----------
     Paper B, section 6: its winning tickets have grouped weights of one sign, like filters for an edge, a corner or a

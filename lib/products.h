@@ -33,6 +33,26 @@ static inline vec held(vec v) {
 /* A vector anywhere in an array of floats. */
 typedef float loose __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
 
+#if WIDTH == 8 && defined(__AVX2__)
+
+/* Transpose 8 x 8 floats, rows `step` floats apart. */
+static inline void transpose8(const float *from, int64_t step, float *to, int64_t to_step) {
+    __m256 a[8], b[8];
+    for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(from + i * step);
+    for (int i = 0; i < 8; i += 2) b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]), b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; j++) {
+            a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0x44);
+            a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + 2 + j], 0xee);
+        }
+    for (int i = 0; i < 4; i++) { /* a[i] holds of the first four rows the columns i and 4 + i, a[4 + i] of the others */
+        _mm256_storeu_ps(to + i * to_step, _mm256_permute2f128_ps(a[i], a[4 + i], 0x20));
+        _mm256_storeu_ps(to + (4 + i) * to_step, _mm256_permute2f128_ps(a[i], a[4 + i], 0x31));
+    }
+}
+
+#endif
+
 /* What LANES images have of each of n channels, (n, LANES), as what each image has of all, (LANES, n); rows lie a vector
    further apart, so that they do not share one cache set. */
 static void transpose(const vec *from, int64_t n, float *to) {

@@ -12,6 +12,9 @@
 
 #include <math.h>
 #include <string.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 #include "common.h"
 
@@ -59,7 +62,10 @@ struct Layer {
     /* Vectors from one channel to the next, a few more than it holds (see SKEW), and pixels from one row to the next. */
     int64_t in_plane, in_row, back_plane, active_plane, active_row;
     Taps forward, backward;
-    float *turned;      /* of a dense layer that is not full: its surviving weights in the order of the way back */
+    /* Of a dense layer that is not full: its surviving weights in the order of the way back, whose taps count them so, and
+       where each is in the flat parameters. */
+    float *turned;
+    int32_t *turned_from;
     int full;           /* whether products.h is faster, pruned weights being zeros */
     Winograd winograd;  /* if so, and it is no dense layer */
     vec *by_image;      /* if so, and it is one: (LANES, CHUNK) floats, transposed */
@@ -150,7 +156,11 @@ static int make_backward(Memory *memory, Taps *t, const Layer *y, const uint8_t 
    weights of one input lie in as many pages as there are units. */
 static int make_turned(Memory *memory, Layer *y) {
     if (!y->dense || y->full || !y->backward.taps) return 0;
-    return (y->turned = zeros(memory, y->backward.start[y->spec.channels] * (int64_t)sizeof(float))) ? 0 : -1;
+    int64_t kept = y->backward.start[y->spec.channels];
+    y->turned = zeros(memory, kept * sizeof(float)), y->turned_from = zeros(memory, kept * sizeof(int32_t));
+    if (!y->turned || !y->turned_from) return -1;
+    for (int64_t n = 0; n < kept; n++) y->turned_from[n] = y->backward.taps[n].weight, y->backward.taps[n].weight = n;
+    return 0;
 }
 
 /* Decide whether a layer is trained as products of matrices. */
@@ -352,26 +362,6 @@ static inline __attribute__((always_inline)) void convolve_back_at(
     }
 }
 
-/* That of a dense layer's input, by the weights as `begin_step` has turned them. */
-static void inputs_gradient(const Layer *y, vec *result) {
-    const Tap *tap = y->backward.taps;
-    const float *w = y->turned;
-    for (int64_t i = 0; i < y->spec.channels; i++, result += PARTS) {
-        const Tap *end = y->backward.taps + y->backward.start[i + 1];
-        vec sum[ROW][PARTS] = {};
-        for (; tap + ROW <= end; tap += ROW, w += ROW)
-            for (int q = 0; q < ROW; q++)
-                for (int p = 0; p < PARTS; p++) sum[q][p] += w[q] * y->gradient[tap[q].offset + p];
-        for (; tap < end; tap++, w++)
-            for (int p = 0; p < PARTS; p++) sum[0][p] += *w * y->gradient[tap->offset + p];
-        for (int p = 0; p < PARTS; p++) {
-            vec all = y->joins ? result[p] : (vec){};
-            for (int q = 0; q < ROW; q++) all += sum[q][p];
-            result[p] = all;
-        }
-    }
-}
-
 /* Gradient of the layer's input, padding left out, shape (channels, height, width, PARTS). */
 static void convolve_back(Layer *y, const float *weights, vec *result) {
     const Spec *s = &y->spec;
@@ -386,10 +376,7 @@ static void convolve_back(Layer *y, const float *weights, vec *result) {
             &y->winograd, y->winograd.back, s->filters, s->channels, slope_of(y, 1), to, height, width, NULL, y->joins);
         return;
     }
-    if (y->turned) {
-        inputs_gradient(y, result);
-        return;
-    }
+    if (y->turned) weights = y->turned;
     for (int64_t r = 0; r < height; r++)
         for (int64_t first = 0; first < apart; first++) {
             int64_t c = first;
@@ -446,19 +433,23 @@ static void kernel_gradient(const Layer *y, int64_t f, int64_t first, int64_t ro
     }
 }
 
-/* The totals of eight vectors. */
-static inline void totals(const vec *v, float *to) {
+/* The totals of eight vectors, to the same bits. */
+static void totals(const vec *v, float *to) {
 #ifdef __AVX2__
-    __m256 half[8];
+    __m256 eight[8], four[4];
     for (int k = 0; k < 8; k++) {
 #if WIDTH == 16
         __m256d upper = _mm512_extractf64x4_pd(_mm512_castps_pd((__m512)v[k]), 1);
-        half[k] = _mm512_castps512_ps256((__m512)v[k]) + _mm256_castpd_ps(upper);
+        eight[k] = _mm512_castps512_ps256((__m512)v[k]) + _mm256_castpd_ps(upper);
 #else
-        half[k] = (__m256)v[k];
+        eight[k] = (__m256)v[k];
 #endif
     }
-    _mm256_storeu_ps(to, totals8(half));
+    for (int k = 0; k < 4; k++) { /* of two vectors */
+        __m256 lower = _mm256_permute2f128_ps(eight[k], eight[4 + k], 0x20);
+        four[k] = lower + _mm256_permute2f128_ps(eight[k], eight[4 + k], 0x31);
+    }
+    _mm256_storeu_ps(to, _mm256_hadd_ps(_mm256_hadd_ps(four[0], four[1]), _mm256_hadd_ps(four[2], four[3])));
 #else
     for (int k = 0; k < 8; k++) to[k] = total(v[k]);
 #endif
@@ -601,7 +592,7 @@ static void begin_step(Net *net, const float *parameters) {
     for (Layer *y = net->layers; y < net->layers + net->count; y++) {
         if (y->full && !y->dense) lay_out(&y->winograd, parameters + y->spec.weights);
         for (int64_t n = 0; y->turned && n < y->backward.start[y->spec.channels]; n++)
-            y->turned[n] = parameters[y->backward.taps[n].weight];
+            y->turned[n] = parameters[y->turned_from[n]];
     }
 }
 

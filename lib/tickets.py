@@ -32,7 +32,7 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.errors import LARGEST, UserError
+from lib.errors import LARGEST, UserError, shown
 from lib.experiments import EXPERIMENTS, Experiment, find, train_command, trials
 from lib.files import SEAL, read_json, remove_leftovers, sealed, write_whole
 from lib.models import Architecture, initial_hash, initial_parameters
@@ -1144,10 +1144,10 @@ def _check_entry(entry: object, where: str) -> None:
         if not isinstance(part, Mapping) or key not in part:
             raise UserError(f"{where} has no {' / '.join([*folders, key])!r}; it should be {right}")
         if not fits(part[key]):
-            raise UserError(f"{where}: {' / '.join([*folders, key])!r} is {part[key]!r}; it should be {right}")
+            raise UserError(f"{where}: {' / '.join([*folders, key])!r} is {shown(part[key])}; it should be {right}")
     for key, (fits, right) in _OPTIONAL.items():
         if isinstance(entry, Mapping) and key in entry and not fits(entry[key]):
-            raise UserError(f"{where}: {key!r} is {entry[key]!r}; it should be {right}")
+            raise UserError(f"{where}: {key!r} is {shown(entry[key])}; it should be {right}")
 
 
 def _is_text(value: object) -> bool:

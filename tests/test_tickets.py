@@ -182,6 +182,12 @@ def test_a_manifest_that_is_none_is_a_sentence(store, text):
     assert store.verify(EXPERIMENT)[1]
 
 
+def test_an_object_in_the_place_of_a_number_is_shown_as_it_is_written(store):
+    edit_manifest(store, lambda m: m["levels"]["50"].update({"processes": {"a": 1}}))
+    with pytest.raises(UserError, match=r"level '50': 'processes' is \{'a': 1\}; it should be"):
+        store.manifest(EXPERIMENT)
+
+
 def test_what_a_manifest_says_cannot_be_changed_by_who_reads_it(store):
     """All who ask get the same."""
     read = store.manifest(EXPERIMENT)

@@ -489,8 +489,7 @@ def test_runs_of_a_stack_with_all_randomness_fixed_are_the_same(architecture, de
     masks = np.repeat(random_masks(architecture, 1), 2, axis=0)
 
     def of_two_runs(**settings):
-        # Fewer steps on a CPU, which may only imitate bf16.
-        experiment, images = small(architecture, inits=1, runs=2, epochs=1 if device == "cpu" else 2, **settings)
+        experiment, images = small(architecture, inits=1, runs=2, **settings)
         return training.train_stack(experiment, images, 1, masks, np.arange(2), device, None, precision)
 
     fixed, free = of_two_runs(shared_order=1.0), of_two_runs()
